@@ -1,0 +1,361 @@
+"""Kafka as the rest of the code sees it; the only module that imports confluent_kafka."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+from confluent_kafka import (
+    Consumer as KafkaConsumer,
+    KafkaError,
+    KafkaException,
+    Message as KafkaMessage,
+    Producer as KafkaProducer,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+
+from agents.cloudevents import Headers
+from agents.topics import DEAD_LETTER_MAX_BYTES, Topic
+
+log = structlog.get_logger()
+
+Partition = tuple[str, int]
+Delivered = Callable[[Exception | None], None]
+
+
+class BrokerError(Exception):
+    """Kafka did not take or give a record. retriable: the same call may succeed later."""
+
+    def __init__(self, reason: str, *, retriable: bool) -> None:
+        super().__init__(reason)
+        self.retriable = retriable
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A record as it came from Kafka, bytes untouched. timestamp_ms is the log's append time."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+    @property
+    def coordinates(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+class Rebalance(Protocol):
+    """Who is told when partitions come and go. Called from within fetch()."""
+
+    def assigned(self, partitions: list[Partition]) -> Mapping[Partition, int]:
+        """Return the offsets to start at, for the partitions that know one."""
+
+    def revoked(self, partitions: list[Partition]) -> None: ...
+
+
+class Consumer:
+    """A member of a group. Offsets are committed only when asked."""
+
+    def __init__(
+        self,
+        client: Mapping[str, str],
+        *,
+        group: str,
+        topics: Iterable[str],
+        rebalance: Rebalance,
+    ) -> None:
+        self._rebalance = rebalance
+        self._consumer = KafkaConsumer(
+            dict(client)
+            | {
+                "group.id": group,
+                "group.protocol": "consumer",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "earliest",
+                "fetch.wait.max.ms": 500,
+                "fetch.queue.backoff.ms": 5,
+                "fetch.message.max.bytes": DEAD_LETTER_MAX_BYTES,
+                "queued.max.messages.kbytes": 32_768,
+                "socket.nagle.disable": True,
+                "error_cb": _log_error,
+            }
+        )
+        self._consumer.subscribe(
+            list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+        )
+
+    def fetch(self, limit: int, timeout_s: float) -> list[Record]:
+        """Wait for one record, then take what else is there, up to limit."""
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        messages = [first]
+        if limit > 1:
+            messages += self._consumer.consume(limit - 1, 0)
+        return [_record(message) for message in messages if _is_record(message)]
+
+    def commit(self, offsets: Mapping[Partition, int], *, wait: bool = False) -> None:
+        """Commit next offsets. Raises BrokerError only when waiting."""
+        positions = [
+            TopicPartition(topic, partition, offset)
+            for (topic, partition), offset in offsets.items()
+        ]
+        try:
+            self._consumer.commit(offsets=positions, asynchronous=not wait)
+        except KafkaException as error:
+            raise _broker_error(error) from error
+
+    def pause(self, partitions: Iterable[Partition]) -> None:
+        self._consumer.pause([TopicPartition(*partition) for partition in partitions])
+
+    def resume(self, partitions: Iterable[Partition]) -> None:
+        self._consumer.resume([TopicPartition(*partition) for partition in partitions])
+
+    def lag(self, next_offsets: Mapping[Partition, int]) -> dict[str, int]:
+        """Return records not yet done per topic, from the watermarks of the latest fetches."""
+        lags: dict[str, int] = {}
+        for (topic, partition), offset in next_offsets.items():
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), cached=True
+            )
+            behind = max(0, high - max(offset, low)) if high >= 0 else 0
+            lags[topic] = lags.get(topic, 0) + behind
+        return lags
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def _assign(self, consumer: KafkaConsumer, assigned: list[TopicPartition]) -> None:
+        starts = self._rebalance.assigned(_partitions(assigned))
+        for position in assigned:
+            offset = starts.get((position.topic, position.partition))
+            if offset is not None:
+                position.offset = offset
+        consumer.incremental_assign(assigned)
+
+    def _revoke(self, consumer: KafkaConsumer, revoked: list[TopicPartition]) -> None:
+        self._rebalance.revoked(_partitions(revoked))
+        consumer.incremental_unassign(revoked)
+
+    def _lose(self, consumer: KafkaConsumer, lost: list[TopicPartition]) -> None:
+        self._rebalance.revoked(_partitions(lost))
+        consumer.incremental_unassign(lost)
+
+
+class Producer:
+    """Publishes with acks from all replicas, each record once and in order."""
+
+    def __init__(self, client: Mapping[str, str]) -> None:
+        self._producer = KafkaProducer(
+            dict(client)
+            | {
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "compression.type": "lz4",
+                "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
+                "delivery.timeout.ms": 30_000,
+                "queue.buffering.max.messages": 100_000,
+                "socket.nagle.disable": True,
+                "error_cb": _log_error,
+            }
+        )
+
+    def publish(
+        self,
+        topic: str,
+        *,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        delivered: Delivered,
+    ) -> None:
+        """Queue a record; delivered is called from serve() or flush() with its fate.
+
+        BrokerError, not retriable, if the record can never be taken.
+        """
+        while True:
+            try:
+                self._producer.produce(
+                    topic,
+                    value,
+                    key,
+                    headers=headers,
+                    on_delivery=lambda error, _: delivered(_delivery_error(error)),
+                )
+            except BufferError:
+                self._producer.poll(0.05)
+            except KafkaException as error:
+                raise BrokerError(str(error), retriable=False) from error
+            else:
+                return
+
+    def serve(self, timeout_s: float = 0) -> int:
+        """Call what waits to be told; return how many calls were made."""
+        return self._producer.poll(timeout_s)
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait for what is under way; return how many records are still open."""
+        return self._producer.flush(timeout_s)
+
+
+class TopicProblem(msgspec.Struct, frozen=True):
+    """A topic that is not as it is declared."""
+
+    topic: str
+    what: str
+
+
+def ensure_topics(
+    client: Mapping[str, str], topics: Iterable[Topic], *, create: bool
+) -> tuple[list[str], list[TopicProblem]]:
+    """Create what is missing (if asked), and return what was created and what differs."""
+    admin = AdminClient(dict(client))
+    wanted = {topic.name: topic for topic in topics}
+    there = _metadata(admin)
+    missing = [topic for name, topic in wanted.items() if name not in there]
+    created: list[str] = []
+    problems: list[TopicProblem] = []
+    if create and missing:
+        created = _create(admin, missing, replication=_replication(admin))
+    else:
+        problems = [TopicProblem(topic.name, "is missing") for topic in missing]
+    for name, partitions in there.items():
+        if name in wanted and partitions < wanted[name].partitions:
+            what = f"has {partitions} partitions, not {wanted[name].partitions}"
+            problems.append(TopicProblem(name, what))
+    settled = [topic for name, topic in wanted.items() if name in there]
+    return created, problems + _differing_settings(admin, settled)
+
+
+def topic_settings(topic: Topic) -> dict[str, str]:
+    """Return the topic-level configuration that a declaration stands for."""
+    return {
+        "cleanup.policy": "compact" if topic.compacted else "delete",
+        "retention.ms": str(topic.retention_ms),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(topic.max_bytes),
+    }
+
+
+def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
+    """Return the number of brokers that answer. BrokerError if none does."""
+    admin = AdminClient(dict(client) | {"error_cb": lambda _: None})
+    try:
+        return len(admin.list_topics(timeout=timeout_s).brokers)
+    except KafkaException as error:
+        raise _broker_error(error) from error
+
+
+def _metadata(admin: AdminClient) -> dict[str, int]:
+    try:
+        topics = admin.list_topics(timeout=10).topics
+    except KafkaException as error:
+        raise _broker_error(error) from error
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _replication(admin: AdminClient) -> int:
+    return min(3, len(admin.list_topics(timeout=10).brokers))
+
+
+def _create(admin: AdminClient, topics: list[Topic], *, replication: int) -> list[str]:
+    new = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication,
+            config=topic_settings(topic)
+            | {"min.insync.replicas": str(max(1, replication - 1))},
+        )
+        for topic in topics
+    ]
+    for name, future in admin.create_topics(new).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise BrokerError(f"{name}: {error}", retriable=False) from error
+    return [topic.name for topic in topics]
+
+
+def _differing_settings(admin: AdminClient, topics: list[Topic]) -> list[TopicProblem]:
+    if not topics:
+        return []
+    resources = {
+        ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in topics
+    }
+    problems = []
+    for resource, future in admin.describe_configs(list(resources)).items():
+        found = future.result()
+        topic = resources[resource]
+        problems += [
+            TopicProblem(topic.name, f"{name} is {found[name].value}, not {value}")
+            for name, value in topic_settings(topic).items()
+            if found[name].value != value
+        ]
+    return problems
+
+
+def _record(message: KafkaMessage) -> Record:
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    assert topic is not None
+    assert partition is not None
+    assert offset is not None
+    return Record(
+        topic=topic,
+        partition=partition,
+        offset=offset,
+        timestamp_ms=message.timestamp()[1],
+        key=_bytes(message.key()),
+        value=_bytes(message.value()) or b"",
+        headers=_headers(message.headers()),
+    )
+
+
+def _bytes(value: Any) -> bytes | None:
+    return value.encode() if isinstance(value, str) else value
+
+
+def _headers(headers: Any) -> Headers:
+    return [(name, value or b"") for name, value in headers or ()]
+
+
+def _is_record(message: KafkaMessage) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    log.warning("kafka_fetch_failed", reason=error.str(), code=error.name())
+    return False
+
+
+def _partitions(positions: list[TopicPartition]) -> list[Partition]:
+    return [(position.topic, position.partition) for position in positions]
+
+
+def _delivery_error(error: KafkaError | None) -> BrokerError | None:
+    if error is None:
+        return None
+    return BrokerError(error.str(), retriable=error.code() not in _HOPELESS)
+
+
+_HOPELESS = {
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_RECORD,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+}
+
+
+def _broker_error(error: KafkaException) -> BrokerError:
+    cause = error.args[0]
+    return BrokerError(cause.str(), retriable=cause.code() not in _HOPELESS)
+
+
+def _log_error(error: KafkaError) -> None:
+    log.warning("kafka_client_error", reason=error.str(), code=error.name())
+

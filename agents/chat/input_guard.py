@@ -1,0 +1,47 @@
+"""Input guard: decides whether a message may go on to an agent."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from agents import topics
+from agents.agent import Agent, Context, Event, Send
+from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
+
+
+def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
+    """Block with a refusal, let through, or hold for a person what could not be checked."""
+    message = event.data
+    verdict = ctx.engine.check(
+        message.text, direction="input", tier=message.tier, workflow="chat"
+    )
+    turn: dict[str, Any] = {
+        "turn_id": event.id,
+        "conversation_id": message.conversation_id,
+        "tier": message.tier,
+        "verdict": verdict,
+    }
+    match verdict.action:
+        case "allow" | "tag":
+            cleaned = CleanedMessage(text=message.text, user=message.user, **turn)
+            yield Send(topics.USER_CLEANED, cleaned)
+        case "block":
+            blocked = BlockedMessage(text=message.text, reply=verdict.reply, **turn)
+            yield Send(topics.USER_BLOCKED, blocked)
+        case _:
+            pending = PendingResponse(
+                question=message.text,
+                text=ctx.fallback_text(message.tier),
+                team=verdict.team,
+                **turn,
+            )
+            yield Send(topics.pending_topic(verdict.team), pending)
+
+
+AGENT = Agent(
+    name="input-guard",
+    description="Checks what users write before any agent reads it.",
+    kind="guard",
+    reads=(topics.USER_RAW,),
+    writes=(topics.USER_CLEANED, topics.USER_BLOCKED, *topics.ALL_PENDING),
+    handle=handle,
+)

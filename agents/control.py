@@ -1,0 +1,205 @@
+"""Control state as agents see it: followed from PostgreSQL, obeyed only while it is fresh."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+import psycopg
+import structlog
+from tenacity import Retrying, retry_if_exception_type, wait_exponential_jitter
+
+from guardrails.engine import Engine, compile_rules
+from guardrails.rules import decode_rule_set, ruleset_hash
+
+log = structlog.get_logger()
+
+MAX_AGE_S = 3.0
+POLL_S = 1.0
+CHANNEL = "interlock_control"
+# Counts while the machine or the process sleeps, so that a frozen process knows it is late.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True):
+    """An emergency stop in force."""
+
+    id: str
+    mode: Literal["soft", "hard"]
+    scope: Literal["everything", "workflow", "agent", "tier", "conversation"]
+    value: str = ""
+
+    def covers(self, **facts: str) -> bool:
+        """Tell whether it applies to something with these facts (workflow=, agent=, ...)."""
+        return self.scope == "everything" or facts.get(self.scope) == self.value
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a tier's questions go. An empty base_url is the default of the environment."""
+
+    tier: str
+    backend: str
+    base_url: str
+    model: str
+    key_variable: str
+    timeout_s: float
+    fallback_text: str
+
+
+class ControlState(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of everything that people control."""
+
+    version: int = 0
+    changed_at_ms: float = 0.0
+    stops: tuple[Stop, ...] = ()
+    routes: tuple[Route, ...] = ()
+    paused_agents: tuple[str, ...] = ()
+    ruleset_hash: str = ""
+
+    def route(self, tier: str) -> Route | None:
+        """Return the tier's route, else the one of the free tier."""
+        routes = {route.tier: route for route in self.routes}
+        return routes.get(tier) or routes.get("free")
+
+
+class RuleSetError(Exception):
+    """The published rule-set cannot be read as what its hash says."""
+
+
+# One statement is one snapshot: no half of one version and half of another.
+_READ = """
+SELECT json_build_object(
+  'version', version,
+  'changed_at_ms', extract(epoch FROM changed_at) * 1000,
+  'stops', (SELECT coalesce(json_agg(json_build_object(
+      'id', id::text, 'mode', mode, 'scope', scope, 'value', value)), '[]')
+    FROM stops_stop WHERE released_at IS NULL),
+  'routes', (SELECT coalesce(json_agg(json_build_object(
+      'tier', t.name, 'backend', b.name, 'base_url', b.base_url, 'model', b.model,
+      'key_variable', b.key_variable, 'timeout_s', b.timeout_s,
+      'fallback_text', t.fallback_text)), '[]')
+    FROM routing_tier t JOIN routing_backend b ON b.id = t.backend_id),
+  'paused_agents', (SELECT coalesce(json_agg(agent), '[]')
+    FROM runtime_agentswitch WHERE paused),
+  'ruleset_hash', coalesce((SELECT rule_set_id FROM guardrails_publication
+    ORDER BY id DESC LIMIT 1), ''))::text
+FROM runtime_controlversion
+"""
+
+
+def now_s() -> float:
+    """Return seconds of a clock that no sleep stops."""
+    return time.clock_gettime(_CLOCK)
+
+
+class Control:
+    """Follows control state in a thread of its own. Readers take a snapshot without a lock."""
+
+    def __init__(
+        self, conninfo: str, *, on_tick: Callable[[Connection, bool], None] | None = None
+    ) -> None:
+        """on_tick(connection, changed) runs in the thread after each look."""
+        self.state = ControlState()
+        self.engine: Engine | None = None
+        self.applied_in_ms = 0.0
+        self._conninfo = conninfo
+        self._on_tick = on_tick
+        self._read_at_s = float("-inf")
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    @property
+    def age_s(self) -> float:
+        return now_s() - self._read_at_s
+
+    def why_not(self, agent: str, workflow: str, facts: Mapping[str, str]) -> str:
+        """Return why the agent may not start a record now, or nothing if it may."""
+        if self.age_s > MAX_AGE_S:
+            return "control state is older than 3 s"
+        if self.engine is None:
+            return "no rule-set is published"
+        state = self.state
+        if agent in state.paused_agents:
+            return "switched off"
+        for stop in state.stops:
+            if stop.mode == "soft" and stop.covers(
+                agent=agent, workflow=workflow, tier=facts.get("tier", "")
+            ):
+                return f"soft stop ({stop.scope} {stop.value})".replace(" )", ")")
+        return ""
+
+    def _run(self) -> None:
+        """Follow for ever: a lost connection is made anew, with back-off."""
+        retrying = Retrying(
+            retry=retry_if_exception_type((psycopg.Error, RuleSetError)),
+            wait=wait_exponential_jitter(initial=0.1, max=1.0),
+            sleep=self._stopping.wait,
+            before_sleep=lambda attempt: log.warning(
+                "control_connection_lost",
+                reason=str(attempt.outcome and attempt.outcome.exception()),
+            ),
+        )
+        while not self._stopping.is_set():
+            retrying(self._follow)
+
+    def _follow(self) -> None:
+        if self._stopping.is_set():
+            return
+        with psycopg.connect(
+            self._conninfo,
+            autocommit=True,
+            connect_timeout=3,
+            application_name="interlock-control",
+        ) as connection:
+            connection.execute(f"LISTEN {CHANNEL}")
+            while not self._stopping.is_set():
+                changed = self.refresh(connection)
+                if self._on_tick is not None:
+                    self._on_tick(connection, changed)
+                for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                    pass
+
+    def refresh(self, connection: Connection) -> bool:
+        """Look once; return whether a new version was taken over."""
+        started_s = now_s()
+        row = connection.execute("SELECT version FROM runtime_controlversion").fetchone()
+        changed = row is not None and row[0] != self.state.version
+        if changed:
+            self._take_over(connection)
+        if row is not None:
+            self._read_at_s = started_s
+        return changed
+
+    def _take_over(self, connection: Connection) -> None:
+        row = connection.execute(_READ).fetchone()
+        assert row is not None
+        state = msgspec.json.decode(str(row[0]), type=ControlState)
+        if state.ruleset_hash and state.ruleset_hash != self.state.ruleset_hash:
+            self.engine = _fetch_engine(connection, state.ruleset_hash)
+        self.state = state
+        self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
+        log.info("control_applied", version=state.version, ruleset=state.ruleset_hash)
+
+
+def _fetch_engine(connection: Connection, wanted: str) -> Engine:
+    row = connection.execute(
+        "SELECT body FROM guardrails_ruleset WHERE hash = %s", [wanted]
+    ).fetchone()
+    if row is None:
+        raise RuleSetError(f"rule-set {wanted} is published but not stored")
+    body = row[0]
+    assert isinstance(body, bytes | memoryview)
+    rule_set = decode_rule_set(bytes(body))
+    if ruleset_hash(rule_set) != wanted:
+        raise RuleSetError(f"rule-set {wanted} does not have the content of its hash")
+    return compile_rules(rule_set)

@@ -1,0 +1,109 @@
+"""The contracts: what agents read and write, one frozen struct per kind of event."""
+
+from typing import Literal
+
+import msgspec
+
+from guardrails.verdicts import Verdict
+
+
+class Payload(msgspec.Struct, frozen=True, kw_only=True):
+    """The value of a record. Unknown fields are ignored, so that a producer may add some."""
+
+
+class UserMessage(Payload):
+    """What an end user wrote, as it came in. The id of its record is the turn's id."""
+
+    conversation_id: str
+    text: str
+    user: str = ""  # a pseudonym, never a name
+    tier: str = "free"
+    client_id: str = ""
+
+
+class TurnEvent(Payload):
+    """Something that happens to one turn: one user message and what becomes of it."""
+
+    turn_id: str
+    conversation_id: str
+    tier: str
+
+
+class CleanedMessage(TurnEvent):
+    text: str
+    user: str = ""
+    verdict: Verdict
+
+
+class BlockedMessage(TurnEvent):
+    """A message that no agent will answer; reply is the refusal that the user gets."""
+
+    text: str
+    reply: str
+    verdict: Verdict
+
+
+class ModelRequest(TurnEvent):
+    """A cleaned message on its tier's lane, waiting for a model."""
+
+    text: str
+    user: str = ""
+
+
+class RawResponse(TurnEvent):
+    """What the model answered, unchecked."""
+
+    question: str
+    text: str
+    kind: Literal["reply", "fallback"] = "reply"
+    backend: str
+    model: str
+    finish_reason: str = ""
+    latency_ms: float = 0.0
+
+
+class FlaggedResponse(TurnEvent):
+    """An answer that was replaced: kept for people to look at, delivered to nobody."""
+
+    question: str
+    text: str
+    replaced_by: str
+    verdict: Verdict
+
+
+class FinalResponse(TurnEvent):
+    """A text that may go to the user, once the gate agrees."""
+
+    text: str
+    kind: Literal["reply", "fallback"] = "reply"
+    verdict: Verdict
+
+
+class PendingResponse(TurnEvent):
+    """An answer that waits for a person of the team."""
+
+    question: str
+    text: str
+    team: str
+    verdict: Verdict
+
+
+class DecidedResponse(TurnEvent):
+    """A person's decision on a held answer. text is what the user is to get, if anything."""
+
+    approval_id: str
+    text: str
+    text_sha256: str
+    decided_by: str
+    reason: str = ""
+
+
+class ControlChange(Payload):
+    """The published history of control state. For others to read: nobody here obeys it."""
+
+    version: int
+    kind: str
+    subject: str
+    detail: dict[str, str]
+    actor: str
+    reason: str = ""

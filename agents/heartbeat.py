@@ -1,0 +1,64 @@
+"""Tells PostgreSQL, and through it the pages, what this worker does."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from agents.control import Connection, Control
+from agents.metrics import samples
+
+log = structlog.get_logger()
+
+EVERY_S = 2.0
+_WRITE = """
+INSERT INTO runtime_heartbeat (instance, host, pid, started_at, seen_at, applied_version,
+  applied_in_ms, ruleset_hash, agents, metrics)
+VALUES (%(instance)s, %(host)s, %(pid)s, %(started_at)s, now(), %(version)s, %(applied_in_ms)s,
+  %(ruleset_hash)s, %(agents)s, %(metrics)s)
+ON CONFLICT (instance) DO UPDATE SET seen_at = now(),
+  applied_version = excluded.applied_version, applied_in_ms = excluded.applied_in_ms,
+  ruleset_hash = excluded.ruleset_hash, agents = excluded.agents, metrics = excluded.metrics
+"""
+_REMOVE = "DELETE FROM runtime_heartbeat WHERE instance = %s"
+
+
+class Heartbeat:
+    """One row per worker process, written by the thread that follows control state."""
+
+    def __init__(self, statuses: Callable[[], list[dict[str, Any]]]) -> None:
+        self.instance = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
+        self._started_at = datetime.now(UTC)
+        self._statuses = statuses
+        self._written_at_s = float("-inf")
+
+    def beat(self, connection: Connection, control: Control, *, at_once: bool) -> None:
+        """Write if something changed or two seconds have passed."""
+        now_s = time.monotonic()
+        if not at_once and now_s - self._written_at_s < EVERY_S - 0.5:
+            return
+        self._written_at_s = now_s
+        connection.execute(
+            _WRITE,
+            {
+                "instance": self.instance,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "started_at": self._started_at,
+                "version": control.state.version,
+                "applied_in_ms": control.applied_in_ms,
+                "ruleset_hash": control.state.ruleset_hash,
+                "agents": Jsonb(self._statuses()),
+                "metrics": Jsonb(list(samples())),
+            },
+        )
+
+    def remove(self, connection: Connection) -> None:
+        """A worker that ends by itself is gone, not late."""
+        connection.execute(_REMOVE, [self.instance])

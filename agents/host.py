@@ -1,0 +1,103 @@
+"""Hosts agents inside a Celery worker; the one module here that knows Celery.
+
+The step is on the Worker blueprint: the Consumer blueprint restarts whenever the connection
+to Celery's broker drops, and the agents must not.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+from celery import Celery, bootsteps
+from celery.worker.control import control_command, inspect_command
+from django.conf import settings
+from django.db import connections
+
+from agents import registry
+from agents.runtime import Runtime
+
+log = structlog.get_logger()
+
+_hosted: Runtime | None = None
+
+
+def install(app: Celery) -> None:
+    """Add `--agents` to `celery worker`, and the step that obeys it."""
+    app.user_options["worker"].add(
+        click.Option(
+            ["--agents"],
+            default="",
+            help="Agents or workflows to host, with commas, or all.",
+        )
+    )
+    app.steps["worker"].add(AgentsStep)
+
+
+class AgentsStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Starts the chosen agents with the worker and drains them with it."""
+
+    def __init__(self, parent: Any, agents: str = "", **options: Any) -> None:
+        super().__init__(parent, **options)
+        self.names = registry.chosen(agents)
+        self.enabled = bool(self.names)
+
+    def start(self, parent: Any) -> None:
+        global _hosted  # noqa: PLW0603  # remote control reaches the runtime through it
+        _hosted = make_runtime(self.names)
+        _hosted.start()
+
+    def stop(self, parent: Any) -> None:
+        if _hosted is not None:
+            _hosted.stop()
+
+    terminate = stop
+
+
+def make_runtime(names: list[str]) -> Runtime:
+    """Build a runtime from Django's settings."""
+    return Runtime(
+        registry.builds(names),
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
+    )
+
+
+def conninfo() -> str:
+    """Return the database of the default connection, tests' included, for plain psycopg."""
+    parameters = connections["default"].get_connection_params()
+    return " ".join(
+        f"{name}='{value}'"
+        for name, value in parameters.items()
+        if name in {"dbname", "user", "password", "host", "port", "sslmode", "sslrootcert"}
+        and value
+    )
+
+
+def _seats(names: list[str] | None, act: Callable[[Any], None]) -> dict[str, list[str]]:
+    if _hosted is None:
+        return {"error": ["this worker hosts no agents"]}
+    chosen = [name for name in names or _hosted.seats if name in _hosted.seats]
+    for name in chosen:
+        act(_hosted.seats[name])
+    return {"ok": chosen}
+
+
+@inspect_command()  # type: ignore[untyped-decorator]
+def agents(state: Any) -> list[dict[str, Any]]:
+    """What the agents of this worker do."""
+    return _hosted.statuses() if _hosted is not None else []
+
+
+@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")  # type: ignore[untyped-decorator]
+def pause_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
+    """Pause agents on this worker."""
+    return _seats(names, lambda seat: seat.pause("paused by remote control"))
+
+
+@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")  # type: ignore[untyped-decorator]
+def resume_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
+    """Let paused agents of this worker go on."""
+    return _seats(names, lambda seat: seat.pause(""))

@@ -1,0 +1,41 @@
+"""Plain psycopg connections for the runtime: no ORM on the hot path."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from agents.agent import UnavailableError
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class Database:
+    """A pool of connections on the runtime's event loop."""
+
+    def __init__(self, conninfo: str, *, max_size: int = 8) -> None:
+        self._pool = AsyncConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=max_size,
+            timeout=5,
+            open=False,
+            kwargs={"autocommit": True, "application_name": "interlock-agents"},
+        )
+
+    async def open(self) -> None:
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection. UnavailableError when PostgreSQL is away or was lost."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise UnavailableError(f"PostgreSQL: {error}") from error

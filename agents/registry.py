@@ -1,0 +1,65 @@
+"""Every agent of the product, one line each."""
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import cast
+
+from agents.agent import Agent
+from agents.runtime import Build
+
+
+class UnknownAgentError(Exception):
+    """A name that is neither an agent nor a workflow."""
+
+
+# name: (workflow, where its declaration is)
+AGENTS = {
+    "input-guard": ("chat", "agents.chat.input_guard:AGENT"),
+    "tier-router": ("chat", "agents.chat.tier_router:AGENT"),
+    "responder": ("chat", "agents.chat.responder:AGENT"),
+    "output-guard": ("chat", "agents.chat.output_guard:AGENT"),
+    "intake": ("platform", "controlplane.chat.sinks:intake"),
+    "gate": ("platform", "controlplane.chat.sinks:gate"),
+    "failures": ("platform", "controlplane.chat.sinks:failures"),
+    "recorder": ("platform", "controlplane.traces.sinks:recorder"),
+    "relay": ("platform", "controlplane.runtime.sinks:relay"),
+}
+
+
+def chosen(names: str) -> list[str]:
+    """Return the agents that "all", or names of agents and workflows with commas, stand for."""
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    found: list[str] = []
+    for name in wanted:
+        members = [a for a, (flow, _) in AGENTS.items() if name in {a, flow, "all"}]
+        if not members:
+            known = ", ".join(["all", "chat", "platform", *AGENTS])
+            raise UnknownAgentError(f"no agent or workflow {name!r}; there are: {known}")
+        found += [member for member in members if member not in found]
+    return found
+
+
+def builds(names: Iterable[str]) -> list[Build]:
+    return [_build(AGENTS[name][1]) for name in names]
+
+
+def declaration(name: str) -> Agent:
+    """Return an agent that needs no tools to be built: one with a pure handler."""
+    thing = _load(AGENTS[name][1])
+    if not isinstance(thing, Agent):
+        raise UnknownAgentError(f"{name} belongs to the platform and cannot be tried alone")
+    return thing
+
+
+def _build(path: str) -> Build:
+    thing = _load(path)
+    if isinstance(thing, Agent):
+        agent = thing
+        return lambda _: agent
+    return cast("Build", thing)
+
+
+def _load(path: str) -> object:
+    module, _, name = path.partition(":")
+    return getattr(import_module(module), name)
+

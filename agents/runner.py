@@ -1,0 +1,289 @@
+"""The loop between Kafka and one agent: consume, handle, publish, commit. Knows no agent."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from agents.agent import Agent, Context, Send
+from agents.broker import BrokerError, Consumer, Partition, Producer, Record
+from agents.control import Control
+from agents.execution import BatchExecutor, Executor, InlineExecutor, KeyedExecutor
+from agents.ledger import Ledger
+from agents.metrics import RECORDS
+from agents.work import (
+    ContractError,
+    Outgoing,
+    UnreadableError,
+    Work,
+    dead_letter,
+    decoders_for,
+    outgoing,
+    read_event,
+)
+
+log = structlog.get_logger()
+
+POLL_S = 0.1
+COMMIT_EVERY_S = 0.1
+REVOKE_WAIT_S = 2.0
+DRAIN_S = 10.0
+MAX_WAITING = 2_000
+FAILURES_IN_ROW = 20
+
+
+class Runner:
+    """One consumer, one producer, one agent. step() does one round and never blocks over 1 s."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        client: Mapping[str, str],
+        control: Control,
+        context: Callable[[], Context],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.agent = agent
+        self.context = context
+        self.paused = ""  # why people or the runner itself paused it
+        self.broken = ""  # why it ended for good: a dead letter that could not be written
+        self.errors = 0
+        self.done = 0
+        self._control = control
+        self._decoders = decoders_for(agent)
+        self._ledgers: dict[Partition, Ledger] = {}
+        self._committed: dict[Partition, int] = {}
+        self._committed_at_s = 0.0
+        self._failures_in_row = 0
+        self._is_flow_paused = False
+        self._counts: dict[tuple[str, str], int] = {}
+        self._producer = Producer(client)
+        self._executor = _executor(self, loop)
+        self._consumer = Consumer(
+            client,
+            group=f"interlock.{agent.name}",
+            topics=agent.reads,
+            rebalance=self,
+        )
+
+    # One round
+
+    def step(self) -> bool:
+        """Do one round; return whether there was anything to do."""
+        told = self._producer.serve()
+        self._control_flow()
+        wait_s = 0.0 if told else POLL_S
+        records = self._consumer.fetch(self.agent.batch_size, wait_s)
+        if records:
+            self._executor.add(self._admit(records))
+        self._executor.advance()
+        self._commit_finished()
+        return bool(records or told)
+
+    def _admit(self, records: list[Record]) -> list[Work]:
+        works = []
+        for record in records:
+            ledger = self._ledger(record)
+            ledger.begin(record.offset)
+            work = self._read(record, ledger)
+            if work is not None:
+                works.append(work)
+        return works
+
+    def _read(self, record: Record, ledger: Ledger) -> Work | None:
+        if self.agent.handle_records is not None or record.topic not in self._decoders:
+            return Work(record, ledger, None)
+        try:
+            return Work(record, ledger, read_event(record, self._decoders))
+        except UnreadableError as error:
+            self.failed(Work(record, ledger, None), error, 1)
+            return None
+
+    def _ledger(self, record: Record) -> Ledger:
+        return self._ledgers.setdefault((record.topic, record.partition), Ledger())
+
+    def _control_flow(self) -> None:
+        """Pause fetching while enough waits; polling goes on, so membership stays."""
+        is_full = self._executor.size >= MAX_WAITING
+        if is_full and not self._is_flow_paused:
+            self._consumer.pause(self._ledgers)
+            self._is_flow_paused = True
+        elif self._is_flow_paused and self._executor.size < MAX_WAITING // 2:
+            self._consumer.resume(self._ledgers)
+            self._is_flow_paused = False
+
+    # What executors ask and tell (Desk); some of it comes from the loop's thread
+
+    def why_not(self, work: Work) -> str:
+        if self.paused or self.broken:
+            return self.paused or self.broken
+        if self.agent.is_sink:
+            return ""
+        return self._control.why_not(self.agent.name, self.agent.workflow, work.facts)
+
+    def succeeded(self, work: Work, sends: Iterable[Send]) -> None:
+        try:
+            records = outgoing(self.agent, work.event, sends) if work.event else []
+        except ContractError as error:
+            self.failed(work, error, 1)
+            return
+        self._failures_in_row = 0
+        self._count(work, "ok")
+        work.expect(len(records))
+        for record in records:
+            self._publish(work, record)
+
+    def failed(self, work: Work, error: Exception, attempts: int) -> None:
+        """Send the whole record to the dead letters; too many in a row pause the agent."""
+        log.warning(
+            "record_failed",
+            agent=self.agent.name,
+            record=work.record.coordinates,
+            reason=repr(error),
+            exc_info=not isinstance(error, UnreadableError) and error,
+        )
+        self.errors += 1
+        self._failures_in_row += 1
+        self._count(work, "dead_letter")
+        work.expect(1)
+        letter = dead_letter(
+            work.record,
+            agent=self.agent.name,
+            reason=f"{type(error).__name__}: {error}",
+            attempts=attempts,
+        )
+        self._publish(work, letter, is_letter=True)
+        if self._failures_in_row >= FAILURES_IN_ROW:
+            self.paused = f"{FAILURES_IN_ROW} records in a row failed: {error!r}"[:500]
+
+    def _publish(
+        self, work: Work, record: Outgoing, *, is_letter: bool = False, attempt: int = 1
+    ) -> None:
+        def delivered(error: Exception | None) -> None:
+            if error is None:
+                work.acknowledged()
+            else:
+                self._undelivered(work, record, error, is_letter=is_letter, attempt=attempt)
+
+        try:
+            self._producer.publish(
+                record.topic,
+                key=record.key,
+                value=record.value,
+                headers=record.headers,
+                delivered=delivered,
+            )
+        except BrokerError as error:
+            delivered(error)
+
+    def _undelivered(
+        self,
+        work: Work,
+        record: Outgoing,
+        error: Exception,
+        *,
+        is_letter: bool,
+        attempt: int,
+    ) -> None:
+        """Publish again what Kafka may take later; what it never takes is a dead letter."""
+        if is_letter:
+            self.broken = f"a dead letter could not be written: {error}"
+            log.error("dead_letter_lost", agent=self.agent.name, reason=str(error))
+        elif isinstance(error, BrokerError) and error.retriable:
+            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
+            self._publish(work, record, attempt=attempt + 1)
+        else:
+            self.failed(work, error, attempt)
+
+    def _count(self, work: Work, outcome: str) -> None:
+        self.done += 1
+        RECORDS.labels(self.agent.name, work.record.topic, outcome).inc()
+
+    # Offsets and partitions
+
+    def _commit_finished(self, *, wait: bool = False) -> None:
+        now_s = time.monotonic()
+        if not wait and now_s - self._committed_at_s < COMMIT_EVERY_S:
+            return
+        self._committed_at_s = now_s
+        offsets = {
+            partition: offset
+            for partition, ledger in self._ledgers.items()
+            if (offset := ledger.next_offset()) is not None
+            and offset != self._committed.get(partition)
+        }
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets, wait=wait)
+        except BrokerError as error:
+            log.warning("commit_failed", agent=self.agent.name, reason=str(error))
+        else:
+            self._committed |= offsets
+
+    def assigned(self, partitions: list[Partition]) -> Mapping[Partition, int]:
+        for partition in partitions:
+            self._ledgers[partition] = Ledger()
+            self._committed.pop(partition, None)
+        self._is_flow_paused = False
+        starts = self.agent.start_offsets
+        return starts(partitions) if starts is not None else {}
+
+    def revoked(self, partitions: list[Partition]) -> None:
+        """Stop feeding, wait a bounded time for what runs, commit what is finished."""
+        ledgers = [self._ledgers[p] for p in partitions if p in self._ledgers]
+        for ledger in ledgers:
+            ledger.revoked = True
+        self._wait_for(ledgers, REVOKE_WAIT_S)
+        self._commit_finished(wait=True)
+        for partition in partitions:
+            self._ledgers.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    def _wait_for(self, ledgers: list[Ledger], timeout_s: float) -> None:
+        """Serve acknowledgements until what was begun is done; what only waits is dropped."""
+        deadline_s = time.monotonic() + timeout_s
+        while any(ledger.running for ledger in ledgers):
+            if time.monotonic() > deadline_s:
+                return
+            self._producer.serve(0.01)
+
+    def drain(self) -> None:
+        """End: start nothing more, finish what runs, commit, leave the group."""
+        self.paused = self.paused or "stopping"
+        self._wait_for(list(self._ledgers.values()), DRAIN_S)
+        self._commit_finished(wait=True)
+        self._consumer.close()
+
+    # What the heartbeat says
+
+    def status(self) -> dict[str, Any]:
+        ledgers = dict(self._ledgers)
+        positions = {
+            partition: offset
+            for partition, ledger in ledgers.items()
+            if (offset := ledger.position()) is not None
+        }
+        held = self.broken or self.paused or self._executor.held
+        return {
+            "agent": self.agent.name,
+            "state": "broken" if self.broken else "held" if held else "running",
+            "why": held,
+            "in_flight": sum(ledger.in_flight for ledger in ledgers.values()),
+            "done": self.done,
+            "errors": self.errors,
+            "partitions": len(ledgers),
+            "lag": self._consumer.lag(positions),
+        }
+
+
+def _executor(runner: Runner, loop: asyncio.AbstractEventLoop) -> Executor:
+    agent = runner.agent
+    if agent.handle is not None:
+        return InlineExecutor(runner)
+    if agent.handle_async is not None:
+        return KeyedExecutor(runner, loop)
+    return BatchExecutor(runner, loop)

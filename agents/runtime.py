@@ -1,0 +1,216 @@
+"""The agents of one process: an event loop, control state, heartbeats, and a thread per agent."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+import psycopg
+import structlog
+from tenacity import Retrying, wait_exponential_jitter
+
+from agents.agent import Agent, Context
+from agents.control import Connection, Control
+from agents.heartbeat import Heartbeat
+from agents.history import DeliveredHistory
+from agents.model import BackendModel
+from agents.postgres import Database
+from agents.publisher import Publisher
+from agents.runner import Runner
+
+log = structlog.get_logger()
+
+
+class Service(Protocol):
+    """Something that runs on the loop beside the agents."""
+
+    name: str
+
+    async def run(self) -> None: ...
+    def status(self) -> dict[str, Any]: ...
+
+
+class Tools:
+    """What sinks and services are built with."""
+
+    def __init__(self, conninfo: str, client: Mapping[str, str]) -> None:
+        self.conninfo = conninfo
+        self.database = Database(conninfo)
+        self.publisher = Publisher(client)
+
+
+Build = Callable[[Tools], Agent | Service]
+
+
+class Seat:
+    """A runner in its thread, made anew when it breaks."""
+
+    def __init__(self, agent: Agent, make: Callable[[], Runner]) -> None:
+        self.agent = agent
+        self.runner: Runner | None = None
+        self._make = make
+        self._paused = ""
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=agent.name, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def pause(self, reason: str) -> None:
+        """Hold the agent in this process only; an empty reason lets it go on."""
+        self._paused = reason
+        if self.runner is not None:
+            self.runner.paused = reason
+
+    def status(self) -> dict[str, Any]:
+        if self.runner is not None:
+            return self.runner.status()
+        return {
+            "agent": self.agent.name,
+            "state": "starting",
+            "why": "",
+            "in_flight": 0,
+            "done": 0,
+            "errors": 0,
+            "partitions": 0,
+            "lag": {},
+        }
+
+    def _run(self) -> None:
+        """Whatever ends a runner, the next one starts from what was committed."""
+        retrying = Retrying(
+            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            sleep=self._stopping.wait,
+            before_sleep=lambda state: log.error(
+                "runner_failed",
+                agent=self.agent.name,
+                exc_info=state.outcome and state.outcome.exception(),
+            ),
+        )
+        retrying(self._run_once)
+
+    def _run_once(self) -> None:
+        if self._stopping.is_set():
+            return
+        runner = self._make()
+        runner.paused = self._paused
+        self.runner = runner
+        try:
+            while not self._stopping.is_set():
+                runner.step()
+        finally:
+            self.runner = None
+            runner.drain()
+
+
+class Runtime:
+    """Starts and stops everything that a worker process hosts."""
+
+    def __init__(
+        self,
+        builds: Sequence[Build],
+        *,
+        conninfo: str,
+        client: Mapping[str, str],
+        knowledge: str = "",
+    ) -> None:
+        self._conninfo = conninfo
+        self._client = dict(client)
+        self._knowledge = knowledge
+        self._builds = builds
+        self._loop = asyncio.new_event_loop()
+        self._loop_thread = threading.Thread(
+            target=self._loop.run_forever, name="loop", daemon=True
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._services: list[Service] = []
+        self.seats: dict[str, Seat] = {}
+        self.heartbeat = Heartbeat(self.statuses)
+        self.control = Control(conninfo, on_tick=self._tick)
+
+    def start(self) -> None:
+        self._loop_thread.start()
+        self._on_loop(self._open())
+        self.control.start()
+        for seat in self.seats.values():
+            seat.start()
+
+    def stop(self) -> None:
+        """Drain: finish what runs, commit, leave the groups, close the connections."""
+        for seat in self.seats.values():
+            seat.stop()
+        for seat in self.seats.values():
+            seat.join(15)
+        self.control.stop()
+        self._on_loop(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop_thread.join(5)
+        self._remove_heartbeat()
+
+    def statuses(self) -> list[dict[str, Any]]:
+        seats = [seat.status() for seat in self.seats.values()]
+        return seats + [service.status() for service in self._services]
+
+    async def _open(self) -> None:
+        self._tools = Tools(self._conninfo, self._client)
+        await self._tools.database.open()
+        self._history = DeliveredHistory(self._tools.database)
+        self._model = BackendModel(self._tools.database, lambda: self.control.state)
+        for build in self._builds:
+            built = build(self._tools)
+            if isinstance(built, Agent):
+                self.seats[built.name] = self._seat(built)
+            else:
+                self._services.append(built)
+                self._tasks.append(self._loop.create_task(built.run()))
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tools.database.close()
+        await asyncio.to_thread(self._tools.publisher.close)
+
+    def _seat(self, agent: Agent) -> Seat:
+        return Seat(
+            agent,
+            lambda: Runner(
+                agent,
+                client=self._client,
+                control=self.control,
+                context=self._context,
+                loop=self._loop,
+            ),
+        )
+
+    def _context(self) -> Context:
+        engine = self.control.engine
+        assert engine is not None  # why_not() holds every agent until there is one
+        return Context(
+            engine=engine,
+            state=self.control.state,
+            model=self._model,
+            history=self._history,
+            knowledge=self._knowledge,
+        )
+
+    def _tick(self, connection: Connection, changed: bool) -> None:  # noqa: FBT001
+        self.heartbeat.beat(connection, self.control, at_once=changed)
+
+    def _on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)
+
+    def _remove_heartbeat(self) -> None:
+        try:
+            with psycopg.connect(
+                self._conninfo, autocommit=True, connect_timeout=2
+            ) as connection:
+                self.heartbeat.remove(connection)
+        except psycopg.OperationalError as error:
+            log.warning("heartbeat_not_removed", reason=str(error))

@@ -1,0 +1,110 @@
+"""The register of topics: the only place where their names, owners and contracts are written."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from agents import events
+
+Writers = Literal["ingress", "agents", "platform"]
+
+DAY_MS = 24 * 3600 * 1000
+DEAD_LETTERS = "agents.dlq"
+# A dead letter is a whole record and its story in headers.
+RECORD_MAX_BYTES = 8_000_000
+DEAD_LETTER_MAX_BYTES = 9_000_000
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """writers: ingress topics are open to outside producers, platform topics to us alone."""
+
+    name: str
+    owner: str
+    contract: type[events.Payload] | None  # None: any bytes
+    writers: Writers = "agents"
+    partitions: int = 6
+    retention_ms: int = 7 * DAY_MS
+    compacted: bool = False
+    max_bytes: int = RECORD_MAX_BYTES
+
+
+TIERS = ("free", "pro", "enterprise", "background")
+TEAMS = ("discount", "finance", "legal")
+
+USER_RAW = "user.messages.raw"
+USER_CLEANED = "user.messages.cleaned"
+USER_BLOCKED = "user.messages.blocked"
+RESPONSES_RAW = "agent.responses.raw"
+RESPONSES_FLAGGED = "agent.responses.flagged"
+RESPONSES_FINAL = "agent.responses.final"
+RESPONSES_APPROVED = "agent.responses.approved"
+RESPONSES_REJECTED = "agent.responses.rejected"
+RESPONSES_EXPIRED = "agent.responses.expired"
+CONTROL_HISTORY = "controlplane.config"
+REQUESTS = tuple(f"agent.requests.{tier}" for tier in TIERS)
+PENDING = "agent.responses.pending_approval"
+TEAM_PENDING = {team: f"{team}.queries.pending_approval" for team in TEAMS}
+ALL_PENDING = (PENDING, *TEAM_PENDING.values())
+
+
+def request_topic(tier: str) -> str:
+    """Return the lane of a tier; a tier without one of its own goes with the free one."""
+    return f"agent.requests.{tier if tier in TIERS else 'free'}"
+
+
+def pending_topic(team: str) -> str:
+    return TEAM_PENDING.get(team, PENDING)
+
+
+def _declare() -> Iterator[Topic]:
+    yield Topic(
+        name=USER_RAW, owner="chat", contract=events.UserMessage, writers="ingress"
+    )
+    yield Topic(name=USER_CLEANED, owner="chat", contract=events.CleanedMessage)
+    yield Topic(name=USER_BLOCKED, owner="chat", contract=events.BlockedMessage)
+    for name in REQUESTS:
+        yield Topic(name=name, owner="chat", contract=events.ModelRequest)
+    yield Topic(name=RESPONSES_RAW, owner="chat", contract=events.RawResponse)
+    yield Topic(name=RESPONSES_FLAGGED, owner="chat", contract=events.FlaggedResponse)
+    yield Topic(
+        name=RESPONSES_FINAL,
+        owner="chat",
+        contract=events.FinalResponse,
+        writers="platform",
+    )
+    for name in ALL_PENDING:
+        yield Topic(name=name, owner="moderation", contract=events.PendingResponse)
+    for name in (RESPONSES_APPROVED, RESPONSES_REJECTED, RESPONSES_EXPIRED):
+        yield Topic(
+            name=name,
+            owner="moderation",
+            contract=events.DecidedResponse,
+            writers="platform",
+        )
+    yield Topic(
+        name=DEAD_LETTERS,
+        owner="runtime",
+        contract=None,
+        retention_ms=30 * DAY_MS,
+        max_bytes=DEAD_LETTER_MAX_BYTES,
+    )
+    yield Topic(
+        name=CONTROL_HISTORY,
+        owner="runtime",
+        contract=events.ControlChange,
+        writers="platform",
+        partitions=1,
+        retention_ms=-1,
+        compacted=True,
+    )
+
+
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in _declare()}
+
+
+def contract_of(topic: str) -> type[events.Payload]:
+    """Return the contract of a topic that has one."""
+    contract = TOPICS[topic].contract
+    assert contract is not None, topic
+    return contract

@@ -1,0 +1,142 @@
+"""One record on its way through an agent: read, handled, its outputs acknowledged, done."""
+
+import threading
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from agents import cloudevents, topics
+from agents.agent import Agent, Event, Send
+from agents.broker import Record
+from agents.cloudevents import Envelope, HeaderError
+from agents.ledger import Ledger
+
+
+class UnreadableError(Exception):
+    """A record that is not what its topic's contract says."""
+
+
+class ContractError(Exception):
+    """A handler sent what the register of topics does not allow it to send."""
+
+
+class Work:
+    """A record and what is still to be acknowledged because of it."""
+
+    __slots__ = ("_lock", "_outstanding", "event", "ledger", "record")
+
+    def __init__(self, record: Record, ledger: Ledger, event: Event[Any] | None) -> None:
+        self.record = record
+        self.ledger = ledger
+        self.event = event
+        self._outstanding = 0
+        self._lock = threading.Lock()
+
+    @property
+    def key(self) -> bytes:
+        return self.record.key or b""
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Return what a stop's scope is compared with."""
+        return {"tier": self.event.envelope.tier} if self.event else {}
+
+    def start(self) -> None:
+        self.ledger.start(self.record.offset)
+
+    def expect(self, acknowledgements: int) -> None:
+        """Finish after so many calls of acknowledged(); none finishes now."""
+        if acknowledgements == 0:
+            self.finish()
+        self._outstanding = acknowledgements
+
+    def acknowledged(self) -> None:
+        with self._lock:
+            self._outstanding -= 1
+            if self._outstanding == 0:
+                self.finish()
+
+    def finish(self) -> None:
+        self.ledger.finish(self.record.offset)
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """A record ready to be published."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    headers: cloudevents.Headers
+
+
+def read_event(record: Record, decoders: dict[str, "msgspec.json.Decoder[Any]"]) -> Event[Any]:
+    """Read and validate in one step. UnreadableError says what is wrong."""
+    try:
+        envelope = cloudevents.decode_headers(record.headers)
+        data = decoders[record.topic].decode(record.value)
+    except (HeaderError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UnreadableError(str(error)) from error
+    return Event(data=data, envelope=envelope, record=record)
+
+
+def decoders_for(agent: Agent) -> dict[str, "msgspec.json.Decoder[Any]"]:
+    return {
+        name: msgspec.json.Decoder(contract)
+        for name in agent.reads
+        if (contract := topics.TOPICS[name].contract) is not None
+    }
+
+
+def outgoing(agent: Agent, event: Event[Any], sends: Iterable[Send]) -> list[Outgoing]:
+    """Turn what a handler sent into records with deterministic ids."""
+    numbers: dict[str, int] = {}
+    records = []
+    for send in sends:
+        number = numbers.get(send.topic, 0)
+        numbers[send.topic] = number + 1
+        records.append(_encode(agent, event, send, number))
+    return records
+
+
+def _encode(agent: Agent, event: Event[Any], send: Send, number: int) -> Outgoing:
+    if send.topic not in agent.writes:
+        raise ContractError(f"{agent.name} does not declare that it writes {send.topic}")
+    if not isinstance(send.data, topics.contract_of(send.topic)):
+        raise ContractError(f"{send.topic} does not carry {type(send.data).__name__}")
+    cause = event.envelope
+    envelope = Envelope(
+        id=cloudevents.derive_id(cause.id, agent.name, send.topic, number),
+        type=type(send.data).__name__,
+        source=agent.name,
+        trace_id=cause.trace_id,
+        subject=cause.subject,
+        workflow=cause.workflow or agent.workflow,
+        tier=cause.tier,
+        parents=(cause.id,),
+    )
+    return Outgoing(
+        send.topic,
+        event.record.key,
+        msgspec.json.encode(send.data),
+        cloudevents.encode_headers(envelope),
+    )
+
+
+def dead_letter(record: Record, *, agent: str, reason: str, attempts: int) -> Outgoing:
+    """Return the record as it came, bytes and headers, with its story in further headers."""
+    story = {
+        "ilk_dlq_topic": record.topic,
+        "ilk_dlq_partition": str(record.partition),
+        "ilk_dlq_offset": str(record.offset),
+        "ilk_dlq_time_ms": str(record.timestamp_ms),
+        "ilk_dlq_agent": agent,
+        "ilk_dlq_reason": reason[:2_000],
+        "ilk_dlq_attempts": str(attempts),
+    }
+    return Outgoing(
+        topics.DEAD_LETTERS,
+        record.key,
+        record.value,
+        record.headers + [(name, value.encode()) for name, value in story.items()],
+    )

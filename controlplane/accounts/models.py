@@ -1,0 +1,43 @@
+"""Tokens of the API. People and roles are Django's own users and groups."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def usable(self) -> "ApiTokenQuerySet":
+        now = timezone.now()
+        return self.filter(revoked_at=None, expires_at__gt=now, user__is_active=True)
+
+
+class ApiToken(models.Model):
+    """A bearer token. Only its SHA-256 is kept; it was shown once."""
+
+    class Scope(models.TextChoices):
+        EVENTS_WRITE = "events:write"
+        TRACES_READ = "traces:read"
+        APPROVALS_READ = "approvals:read"
+        APPROVALS_DECIDE = "approvals:decide"
+        RUNTIME_READ = "runtime:read"
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    sha256 = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=30, choices=Scope))
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="accounts_token_can_do_something", condition=~Q(scopes=[])
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"token {self.pk} of {self.user_id}"

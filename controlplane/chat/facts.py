@@ -1,0 +1,103 @@
+"""Reads records of the chat topics as facts about turns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agents import topics
+from agents.agent import Event
+from agents.cloudevents import Envelope
+from agents.events import (
+    BlockedMessage,
+    DecidedResponse,
+    FinalResponse,
+    PendingResponse,
+    TurnEvent,
+    UserMessage,
+)
+from controlplane.chat.turns import Fact, FactKind
+from guardrails.verdicts import why
+
+_DECIDED: dict[str, FactKind] = {
+    topics.RESPONSES_APPROVED: "approved",
+    topics.RESPONSES_REJECTED: "rejected",
+    topics.RESPONSES_EXPIRED: "expired",
+}
+
+
+def facts_of(events: Sequence[Event[Any]]) -> list[Fact]:
+    return [fact_of(event) for event in events]
+
+
+def fact_of(event: Event[Any]) -> Fact:
+    """Return what the record claims. Texts become such as PostgreSQL can keep."""
+    data = event.data
+    if isinstance(data, UserMessage):
+        return _opened(event, data)
+    assert isinstance(data, TurnEvent)
+    common = _common(event) | {
+        "turn_id": data.turn_id,
+        "conversation_id": data.conversation_id,
+        "tier": data.tier,
+    }
+    match data:
+        case BlockedMessage():
+            return Fact(kind="reply", text=clean(data.reply), text_kind="refusal", **common)
+        case FinalResponse():
+            return Fact(kind="reply", text=clean(data.text), text_kind=data.kind, **common)
+        case PendingResponse():
+            return Fact(
+                kind="hold",
+                text=clean(data.text),
+                team=data.team,
+                verdict=data.verdict,
+                reason=why(data.verdict),
+                **common,
+            )
+        case DecidedResponse():
+            return Fact(
+                kind=_DECIDED[event.record.topic],
+                text=clean(data.text),
+                approval_id=data.approval_id,
+                reason=data.reason,
+                **common,
+            )
+    raise TypeError(f"{type(data).__name__} says nothing about a turn")
+
+
+def failed(turn_id: str, conversation_id: str, *, record_id: str, reason: str) -> Fact:
+    return Fact(
+        kind="failed",
+        turn_id=turn_id,
+        conversation_id=conversation_id,
+        record_id=record_id,
+        reason=reason,
+    )
+
+
+def clean(text: str) -> str:
+    """Make visible what PostgreSQL text cannot hold: NUL becomes its symbol."""
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
+
+
+def _opened(event: Event[Any], data: UserMessage) -> Fact:
+    return Fact(
+        kind="opened",
+        turn_id=event.id,
+        conversation_id=data.conversation_id,
+        tier=data.tier,
+        user=data.user,
+        client_id=data.client_id,
+        text=clean(data.text),
+        **_common(event),
+    )
+
+
+def _common(event: Event[Any]) -> dict[str, Any]:
+    envelope: Envelope = event.envelope
+    record = event.record
+    return {
+        "record_id": envelope.id,
+        "coordinates": (record.topic, record.partition, record.offset),
+        "trace_id": envelope.trace_id,
+        "source": envelope.source,
+    }

@@ -1,0 +1,162 @@
+"""Conversations, their turns, the one outcome of each turn, and what both sides have seen."""
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+
+class Conversation(models.Model):
+    """A thread between one end user and the agents. Its row is the lock for all below it."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    user = models.CharField(max_length=100, blank=True)
+    tier = models.CharField(max_length=50)
+    workflow = models.CharField(max_length=50, default="chat")
+    latest_turn = models.IntegerField(default=0)
+    passed_turn = models.IntegerField(default=0)  # up to here every turn is settled
+    latest_seq = models.IntegerField(default=0)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="chat_conversation_passes_only_turns_it_has",
+                condition=Q(passed_turn__lte=F("latest_turn")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.id
+
+
+class Turn(models.Model):
+    """One message of the user and what becomes of it. Its id is the ingress event's id."""
+
+    id = models.CharField(primary_key=True, max_length=100)
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.PROTECT, related_name="turns"
+    )
+    number = models.IntegerField()
+    client_id = models.CharField(max_length=100, blank=True)
+    text = models.TextField()
+    trace_id = models.CharField(max_length=32, db_index=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
+    deadline_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="chat_turn_number_is_unique_in_conversation",
+                fields=["conversation", "number"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"turn {self.number} of {self.conversation_id}"
+
+
+class Outcome(models.Model):
+    """What became of a turn. One per effect; only the gate and the intake write it."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        HELD = "held"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="outcomes")
+    effect = models.CharField(max_length=20, default="reply")
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    record_id = models.CharField(max_length=100, blank=True)  # the record that decided it
+    kind = models.CharField(max_length=10, blank=True)
+    text = models.TextField(blank=True)  # ready, waiting for the turns before it
+    reviewed = models.BooleanField(default=False)
+    reason = models.TextField(blank=True)
+    source = models.CharField(max_length=100, blank=True)  # the agent behind the text
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="chat_outcome_is_one_per_turn_and_effect",
+                fields=["turn", "effect"],
+            ),
+        ]
+        indexes = [
+            # The sweeper looks for turns that nothing has settled.
+            models.Index(
+                name="chat_outcome_open", fields=["changed_at"], condition=Q(state="open")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.turn_id}"
+
+
+class Duplicate(models.Model):
+    """A record that came after its turn's outcome and said otherwise. Nobody acts on it."""
+
+    record_id = models.CharField(max_length=100, unique=True)
+    turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="duplicates")
+    topic = models.CharField(max_length=120)
+    partition = models.IntegerField()
+    offset = models.BigIntegerField()
+    outcome_state = models.CharField(max_length=10)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
+
+
+class Message(models.Model):
+    """A line of the transcript: what both sides have seen, in the order of seq."""
+
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    conversation = models.ForeignKey(
+        Conversation, on_delete=models.PROTECT, related_name="messages"
+    )
+    seq = models.IntegerField()
+    turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="messages")
+    role = models.CharField(max_length=10, choices=Role)
+    text = models.TextField()
+    kind = models.CharField(max_length=10, blank=True)
+    reviewed = models.BooleanField(default=False)
+    delivered_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="chat_message_seq_is_unique_in_conversation",
+                fields=["conversation", "seq"],
+            ),
+            models.UniqueConstraint(
+                name="chat_message_is_one_per_turn_and_role", fields=["turn", "role"]
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} #{self.seq} of {self.conversation_id}"
+
+
+class ModelCall(models.Model):
+    """A model's answer, stored before it is published, so that a retry publishes the same."""
+
+    request_id = models.CharField(primary_key=True, max_length=100)
+    backend = models.CharField(max_length=50)
+    model = models.CharField(max_length=200)
+    messages = models.JSONField()
+    answer = models.TextField()
+    finish_reason = models.CharField(max_length=50, blank=True)
+    kind = models.CharField(max_length=10)
+    latency_ms = models.FloatField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.request_id

@@ -1,0 +1,7 @@
+"""The embedded app."""
+
+from django.apps import AppConfig
+
+
+class EmbeddedConfig(AppConfig):
+    name = "controlplane.embedded"

@@ -1,0 +1,71 @@
+"""Reads settings from environment variables, with an error that names the variable."""
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+KAFKA_PREFIXES = ("KAFKA_BOOTSTRAP_", "KAFKA_SECURITY_", "KAFKA_SASL_", "KAFKA_SSL_")
+
+
+class SettingError(Exception):
+    """An environment variable holds something that cannot be used."""
+
+
+def text(name: str, default: str = "") -> str:
+    """Return the variable, or the content of the file that `<name>_FILE` names."""
+    path = os.environ.get(f"{name}_FILE")
+    if path:
+        return Path(path).read_text().strip()
+    return os.environ.get(name, default)
+
+
+def number(name: str, default: float) -> float:
+    value = text(name)
+    try:
+        return float(value) if value else default
+    except ValueError:
+        raise SettingError(f"{name} must be a number, not {value!r}") from None
+
+
+def flag(name: str, *, default: bool) -> bool:
+    value = text(name).lower()
+    if value in {"", "1", "true", "yes", "0", "false", "no"}:
+        return value in {"1", "true", "yes"} if value else default
+    raise SettingError(f"{name} must be true or false, not {value!r}")
+
+
+def names(name: str, default: str = "") -> list[str]:
+    """Return a comma-separated list without blanks."""
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def database(name: str, default: str) -> dict[str, Any]:
+    """Return Django's settings for a postgresql:// URL; its query becomes OPTIONS."""
+    url = urlsplit(text(name) or default)
+    if url.scheme not in {"postgres", "postgresql"}:
+        raise SettingError(f"{name} must be a postgresql:// URL")
+    options = dict(pair.split("=", 1) for pair in url.query.split("&") if "=" in pair)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(url.path.lstrip("/")),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+        "HOST": url.hostname or "",
+        "PORT": str(url.port or ""),
+        "OPTIONS": {key: unquote(value) for key, value in options.items()},
+    }
+
+
+def kafka_client() -> dict[str, str]:
+    """Return librdkafka's properties: KAFKA_SASL_USERNAME is sasl.username, and so on."""
+    found = {
+        name.removeprefix("KAFKA_").lower().replace("_", "."): text(
+            name.removesuffix("_FILE")
+        )
+        for name in os.environ
+        if name.startswith(KAFKA_PREFIXES)
+    }
+    return {"bootstrap.servers": "127.0.0.1:9092"} | {
+        name.removesuffix(".file"): value for name, value in found.items()
+    }

@@ -1,0 +1,7 @@
+"""The routing app."""
+
+from django.apps import AppConfig
+
+
+class RoutingConfig(AppConfig):
+    name = "controlplane.routing"

@@ -1,0 +1,92 @@
+"""What the runtimes read and write in PostgreSQL: control version, switches, heartbeats, outbox."""
+
+from datetime import timedelta
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+HEARTBEAT_EXPIRES = timedelta(seconds=6)
+
+
+class ControlVersion(models.Model):
+    """One row: it moves with every change of control state, in the same transaction."""
+
+    version = models.BigIntegerField(default=0)
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="runtime_controlversion_is_one_row", condition=Q(id=1)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"v{self.version}"
+
+
+class AgentSwitch(models.Model):
+    """An agent that an administrator switched off, on every worker."""
+
+    agent = models.CharField(max_length=64, unique=True)
+    paused = models.BooleanField(default=True)
+    reason = models.TextField()
+
+    def __str__(self) -> str:
+        return f"{self.agent}: {'paused' if self.paused else 'running'}"
+
+
+class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
+    def live(self) -> "HeartbeatQuerySet":
+        return self.filter(seen_at__gte=timezone.now() - HEARTBEAT_EXPIRES)
+
+
+class Heartbeat(models.Model):
+    """What one worker process last said of itself. Written by the worker over plain psycopg."""
+
+    instance = models.CharField(max_length=120, primary_key=True)
+    host = models.CharField(max_length=120)
+    pid = models.IntegerField()
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    applied_version = models.BigIntegerField()
+    applied_in_ms = models.FloatField()
+    ruleset_hash = models.CharField(max_length=64, blank=True)
+    agents = models.JSONField(default=list)
+    metrics = models.JSONField(default=list)
+
+    objects = HeartbeatQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # The control room lists live workers.
+            models.Index(name="runtime_heartbeat_seen", fields=["seen_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.instance
+
+
+class OutboxRecord(models.Model):
+    """A record that the database decided on and Kafka must hear; the relay publishes it."""
+
+    topic = models.CharField(max_length=120)
+    key = models.BinaryField()
+    value = models.BinaryField()
+    headers = models.JSONField()  # [[name, text], ...]
+    created_at = models.DateTimeField(default=timezone.now)
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            # The relay takes what is unpublished, oldest first.
+            models.Index(
+                name="runtime_outbox_unpublished",
+                fields=["id"],
+                condition=Q(published_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.topic} #{self.pk}"

@@ -1,0 +1,108 @@
+"""The relay: publishes the outbox to Kafka, in order, and marks what Kafka has."""
+
+import asyncio
+
+import structlog
+from psycopg import AsyncConnection
+
+from agents.agent import UnavailableError
+from agents.broker import BrokerError
+from agents.postgres import Connection, Database
+from agents.publisher import Publisher
+from agents.work import Outgoing
+
+log = structlog.get_logger()
+
+CHANNEL = "interlock_outbox"
+BATCH = 200
+POLL_S = 1.0
+PUBLISH_TIMEOUT_S = 10.0
+# Held by the one relay that publishes; the others stand by.
+LEADER = 0x1A7E610D
+
+_TAKE = """
+SELECT id, topic, key, value, headers FROM runtime_outboxrecord
+WHERE published_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+_MARK = "UPDATE runtime_outboxrecord SET published_at = now() WHERE id = ANY(%s)"
+
+
+class Relay:
+    """Runs on the runtime's loop. Any number may run; one leads."""
+
+    name = "relay"
+
+    def __init__(self, database: Database, publisher: Publisher) -> None:
+        self.state = "standing by"
+        self.published = 0
+        self._database = database
+        self._publisher = publisher
+
+    async def run(self) -> None:
+        """Lead or stand by, until cancelled."""
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    await self._lead(connection)
+            except (UnavailableError, BrokerError, TimeoutError) as error:
+                self.state = f"waiting: {error}"
+                log.warning("relay_waits", reason=repr(error))
+            await asyncio.sleep(POLL_S)
+
+    async def _lead(self, connection: Connection) -> None:
+        cursor = await connection.execute("SELECT pg_try_advisory_lock(%s)", [LEADER])
+        row = await cursor.fetchone()
+        if row is None or not row[0]:
+            self.state = "standing by"
+            return
+        self.state = "leading"
+        try:
+            await connection.execute(f"LISTEN {CHANNEL}")
+            await self._publish_for_ever(connection)
+        finally:
+            await _let_go(connection)
+
+    async def _publish_for_ever(self, connection: Connection) -> None:
+        while True:
+            while await self.publish_batch(connection):
+                pass
+            async for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                pass
+
+    async def publish_batch(self, connection: Connection) -> int:
+        """Publish the oldest records and mark them; a failure leaves them unmarked."""
+        async with connection.transaction():
+            rows = await (await connection.execute(_TAKE, [BATCH])).fetchall()
+            if rows:
+                await asyncio.gather(*(self._publish(*row[1:]) for row in rows))
+                await connection.execute(_MARK, [[row[0] for row in rows]])
+        self.published += len(rows)
+        return len(rows)
+
+    async def _publish(
+        self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, str]]
+    ) -> None:
+        encoded = [(name, text.encode()) for name, text in headers]
+        record = Outgoing(topic, bytes(key), bytes(value), encoded)
+        await self._publisher.publish(record, timeout_s=PUBLISH_TIMEOUT_S)
+
+    def status(self) -> dict[str, object]:
+        return {
+            "agent": self.name,
+            "state": "running" if self.state in {"leading", "standing by"} else "held",
+            "why": self.state,
+            "in_flight": 0,
+            "done": self.published,
+            "errors": 0,
+            "partitions": 0,
+            "lag": {},
+        }
+
+
+async def _let_go(connection: "AsyncConnection[tuple[object, ...]]") -> None:
+    """Give up leadership, if the connection is still there to say so."""
+    if not connection.closed and not connection.broken:
+        await connection.execute("SELECT pg_advisory_unlock(%s)", [LEADER])
+        await connection.execute(f"UNLISTEN {CHANNEL}")
+
+

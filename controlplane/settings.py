@@ -1,0 +1,172 @@
+"""Django's settings; everything that differs between machines comes from the environment."""
+
+from pathlib import Path
+
+import structlog
+
+from controlplane import environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+DEBUG = environment.flag("INTERLOCK_DEBUG", default=True)
+SECRET_KEY = environment.text(
+    "INTERLOCK_SECRET_KEY",
+    "development-only-secret-key-of-interlock-change-me-before-others-come"
+    if DEBUG
+    else "",
+)
+ALLOWED_HOSTS = environment.names("INTERLOCK_HOSTS", "127.0.0.1,localhost,[::1]")
+CSRF_TRUSTED_ORIGINS = environment.names("INTERLOCK_ORIGINS")
+# Pages of other hosts that may embed the widget; our own host always may.
+WIDGET_ORIGINS = environment.names("INTERLOCK_WIDGET_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "channels",
+    "django_htmx",
+    "controlplane.embedded",
+    "controlplane.runtime",
+    "controlplane.audit",
+    "controlplane.accounts",
+    "controlplane.stops",
+    "controlplane.routing",
+    "guardrails",
+    "controlplane.chat",
+    "moderation",
+    "controlplane.traces",
+    "controlplane.home",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "controlplane.urls"
+ASGI_APPLICATION = "controlplane.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "controlplane.home.context.shell",
+            ],
+        },
+    },
+]
+
+# The application's role owns no table, so that the audit log is append-only for it;
+# the owner's role migrates: `manage.py migrate --database owner`.
+_DATABASE_URL = environment.text(
+    "DATABASE_URL", "postgresql://interlock@127.0.0.1:5432/interlock"
+)
+DATABASES = {
+    "default": environment.database("DATABASE_URL", _DATABASE_URL),
+    "owner": environment.database("DATABASE_OWNER_URL", _DATABASE_URL),
+}
+DATABASES["default"]["OPTIONS"] |= {"pool": {"min_size": 1, "max_size": 8, "timeout": 5}}
+DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+REDIS_URL = environment.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+KAFKA = environment.kafka_client()
+OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
+OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
+
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URL], "prefix": "interlock"},
+    },
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home:index"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = True
+USE_TZ = True
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_ALLOW_ALL_ORIGINS = True  # the widget's script is embedded by other pages
+
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+SECURE_SSL_REDIRECT = not DEBUG and environment.flag("INTERLOCK_HTTPS", default=True)
+SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Chat
+MESSAGE_MAX_BYTES = 8_000
+MESSAGES_PER_MINUTE = int(environment.number("INTERLOCK_MESSAGES_PER_MINUTE", 60))
+CONFIRM_TIMEOUT_S = environment.number("INTERLOCK_CONFIRM_TIMEOUT_S", 5)
+TURN_DEADLINE_S = environment.number("INTERLOCK_TURN_DEADLINE_S", 120)
+APPROVAL_DEADLINE_S = environment.number("INTERLOCK_APPROVAL_DEADLINE_S", 900)
+WIDGET_TOKEN_HOURS = 12
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # the default of 100 ends the worker
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
+CELERY_BEAT_SCHEDULE = {
+    "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
+    "create-trace-partitions": {
+        "task": "traces.create_partitions",
+        "schedule": 3600.0,
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+}
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ],
+    logger_factory=structlog.WriteLoggerFactory(),
+)

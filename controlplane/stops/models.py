@@ -1,0 +1,80 @@
+"""Emergency stops: what is stopped, by whom, since when."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class StopQuerySet(models.QuerySet["Stop"]):
+    def in_force(self) -> "StopQuerySet":
+        return self.filter(released_at=None)
+
+
+class Stop(models.Model):
+    """One stop, from its request to its release. Several may be in force at once."""
+
+    class Mode(models.TextChoices):
+        SOFT = "soft"
+        HARD = "hard"
+
+    class Scope(models.TextChoices):
+        EVERYTHING = "everything"
+        WORKFLOW = "workflow"
+        AGENT = "agent"
+        TIER = "tier"
+        CONVERSATION = "conversation"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    mode = models.CharField(max_length=4, choices=Mode)
+    scope = models.CharField(max_length=12, choices=Scope)
+    value = models.CharField(max_length=200, blank=True)
+    reason = models.TextField()
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="stops"
+    )
+    requested_at = models.DateTimeField(default=timezone.now)
+    proven_at = models.DateTimeField(null=True, blank=True)
+    released_at = models.DateTimeField(null=True, blank=True)
+    released_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        related_name="released_stops",
+        null=True,
+        blank=True,
+    )
+    release_reason = models.TextField(blank=True)
+
+    objects = StopQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="stops_stop_has_reason", condition=~Q(reason="")
+            ),
+            models.CheckConstraint(
+                name="stops_stop_names_what_it_stops",
+                condition=Q(scope="everything", value="")
+                | (~Q(scope="everything") & ~Q(value="")),
+            ),
+            models.CheckConstraint(
+                name="stops_soft_stop_is_not_for_one_conversation",
+                condition=~Q(mode="soft", scope="conversation"),
+            ),
+            models.CheckConstraint(
+                name="stops_release_has_person_and_reason",
+                condition=Q(released_at=None)
+                | (Q(released_by__isnull=False) & ~Q(release_reason="")),
+            ),
+            # A stop engaged twice is one stop.
+            models.UniqueConstraint(
+                name="stops_one_in_force_per_mode_and_scope",
+                fields=["mode", "scope", "value"],
+                condition=Q(released_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.mode} stop: {self.scope} {self.value}".strip()

@@ -1,0 +1,194 @@
+"""The recorder: copies every record into the trace index, and keeps its own offsets there."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import psycopg
+import structlog
+
+from agents import topics
+from agents.agent import Agent
+from agents.broker import Partition, Record
+from agents.cloudevents import Envelope, HeaderError, decode_headers
+from agents.postgres import Connection
+from agents.runtime import Tools
+
+log = structlog.get_logger()
+
+_START = """
+INSERT INTO traces_recorderoffset (topic, partition, next_offset) VALUES (%s, %s, 0)
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = traces_recorderoffset.next_offset
+RETURNING next_offset
+"""
+_LOCK = """
+SELECT topic, partition, next_offset FROM traces_recorderoffset
+WHERE (topic, partition) IN (SELECT * FROM unnest(%s::text[], %s::int[]))
+ORDER BY topic, partition FOR UPDATE
+"""
+_MOVE = """
+UPDATE traces_recorderoffset SET next_offset = %s
+WHERE topic = %s AND partition = %s AND next_offset = %s
+"""
+_COPY_INDEX = """
+COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
+  conversation_id, workflow, tier, subject, text, key_sha256, headers_sha256, value_sha256,
+  size_bytes) FROM STDIN
+"""
+_COPY_PAYLOAD = """
+COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
+"""
+_UNREAD = Envelope(id="", type="", source="", trace_id="")
+# The fields that hold what people wrote or read.
+_TEXT = msgspec.json.Decoder(dict[str, Any])
+
+
+def recorder(tools: Tools) -> Agent:
+    async def record_batch(records: Sequence[Record]) -> None:
+        async with tools.database.connection() as connection, connection.transaction():
+            await record(connection, records)
+
+    def start_offsets(partitions: list[Partition]) -> Mapping[Partition, int]:
+        with psycopg.connect(tools.conninfo, connect_timeout=5) as connection:
+            return {
+                partition: _start(connection, partition)
+                for partition in sorted(partitions)
+            }
+
+    return Agent(
+        name="recorder",
+        description="Writes every record into the trace index.",
+        kind="sink",
+        workflow="platform",
+        reads=tuple(topics.TOPICS),
+        handle_records=record_batch,
+        start_offsets=start_offsets,
+        batch_size=1_000,
+    )
+
+
+def _start(
+    connection: "psycopg.Connection[tuple[Any, ...]]", partition: Partition
+) -> int:
+    row = connection.execute(_START, partition).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def record(connection: Connection, records: Sequence[Record]) -> int:
+    """Copy what is not yet there and move the offsets, in the caller's transaction.
+
+    The offsets' rows are locked, so of two recorders the later one finds its records written.
+    """
+    positions = await _lock_offsets(connection, records)
+    fresh = [
+        record
+        for record in records
+        if record.offset >= positions[record.topic, record.partition]
+    ]
+    if len(fresh) < len(records):
+        log.warning("recorder_was_overtaken", written_before=len(records) - len(fresh))
+    if fresh:
+        await _copy(connection, fresh)
+        await _move_offsets(connection, fresh, positions)
+    return len(fresh)
+
+
+async def _lock_offsets(
+    connection: Connection, records: Sequence[Record]
+) -> dict[Partition, int]:
+    partitions = sorted({(record.topic, record.partition) for record in records})
+    names, numbers = zip(*partitions, strict=True)
+    cursor = await connection.execute(_LOCK, [list(names), list(numbers)])
+    return {(topic, number): offset for topic, number, offset in await cursor.fetchall()}
+
+
+async def _move_offsets(
+    connection: Connection, fresh: Iterable[Record], positions: dict[Partition, int]
+) -> None:
+    ends = {(record.topic, record.partition): record.offset + 1 for record in fresh}
+    async with connection.cursor() as cursor:
+        await cursor.executemany(
+            _MOVE,
+            [
+                (end, topic, partition, positions[topic, partition])
+                for (topic, partition), end in ends.items()
+            ],
+        )
+
+
+async def _copy(connection: Connection, records: Sequence[Record]) -> None:
+    async with connection.cursor() as cursor:
+        async with cursor.copy(_COPY_INDEX) as copy:
+            for record in records:
+                await copy.write_row(index_row(record))
+        async with cursor.copy(_COPY_PAYLOAD) as copy:
+            for record in records:
+                await copy.write_row(_payload_row(record))
+
+
+def index_row(record: Record) -> tuple[Any, ...]:
+    """Return a row of the index. A record that cannot be read is indexed by its coordinates."""
+    try:
+        envelope = decode_headers(record.headers)
+    except HeaderError:
+        envelope = _UNREAD
+    headers = _headers_json(record)
+    return (
+        record.topic,
+        record.partition,
+        record.offset,
+        _at(record),
+        envelope.trace_id,
+        _plain(envelope.id),
+        [_plain(parent) for parent in envelope.parents],
+        _plain(envelope.type),
+        _plain(envelope.source),
+        _plain((record.key or b"").decode(errors="backslashreplace")),
+        _plain(envelope.workflow),
+        _plain(envelope.tier),
+        _plain(envelope.subject),
+        _text(record),
+        hashlib.sha256(record.key or b"").digest(),
+        hashlib.sha256(headers).digest(),
+        hashlib.sha256(record.value).digest(),
+        len(record.value),
+    )
+
+
+def _payload_row(record: Record) -> tuple[Any, ...]:
+    return (
+        record.topic,
+        record.partition,
+        record.offset,
+        _at(record),
+        record.key,
+        record.value,
+        _headers_json(record),
+    )
+
+
+def _headers_json(record: Record) -> bytes:
+    return msgspec.json.encode(
+        [[name, base64.b64encode(value).decode()] for name, value in record.headers]
+    )
+
+
+def _at(record: Record) -> datetime:
+    return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+
+
+def _text(record: Record) -> str:
+    try:
+        text = _TEXT.decode(record.value).get("text", "")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return _plain(text) if isinstance(text, str) else ""
+
+
+def _plain(text: str) -> str:
+    """Make visible what PostgreSQL text cannot hold."""
+    return text.replace("\x00", "\N{SYMBOL FOR NULL}")

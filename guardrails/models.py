@@ -1,0 +1,104 @@
+"""Rules as people edit them, and the immutable rule-sets that were published of them."""
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+def _texts() -> ArrayField:  # type: ignore[type-arg]
+    return ArrayField(models.TextField(), default=list, blank=True)
+
+
+class Rule(models.Model):
+    """A rule as it stands in the draft. What agents obey is the published rule-set."""
+
+    class Direction(models.TextChoices):
+        INPUT = "input"
+        OUTPUT = "output"
+
+    class Kind(models.TextChoices):
+        TERMS = "terms"
+        PATTERN = "pattern"
+        THRESHOLD = "threshold"
+
+    class Action(models.TextChoices):
+        ALLOW = "allow"
+        TAG = "tag"
+        BLOCK = "block"
+        REPLACE = "replace"
+        ESCALATE = "escalate"
+
+    class Severity(models.TextChoices):
+        LOW = "low"
+        MEDIUM = "medium"
+        HIGH = "high"
+
+    class Mode(models.TextChoices):
+        DRAFT = "draft"
+        ENFORCE = "enforce"
+        OFF = "off"
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=200)
+    direction = models.CharField(max_length=6, choices=Direction)
+    kind = models.CharField(max_length=10, choices=Kind)
+    action = models.CharField(max_length=10, choices=Action)
+    severity = models.CharField(
+        max_length=6, choices=Severity, default=Severity.MEDIUM
+    )
+    mode = models.CharField(max_length=7, choices=Mode, default=Mode.DRAFT)
+    version = models.PositiveIntegerField(default=1)
+    tiers = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    workflows = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    terms = _texts()
+    pattern = models.TextField(blank=True)
+    field = models.CharField(max_length=50, blank=True)
+    limit = models.FloatField(null=True, blank=True)
+    team = models.CharField(max_length=50, blank=True)
+    reply = models.TextField(blank=True)
+    exceptions = _texts()
+    must_hit = _texts()
+    must_pass = _texts()
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RuleSet(models.Model):
+    """All rules of one publication. Immutable: its key is the hash of its body."""
+
+    hash = models.CharField(primary_key=True, max_length=64)
+    body = models.BinaryField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="guardrails_ruleset_key_is_a_hash",
+                condition=Q(hash__regex="^[0-9a-f]{64}$"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.hash[:12]
+
+
+class Publication(models.Model):
+    """Which rule-set is in force since when; the latest one counts, so a rollback is one more."""
+
+    rule_set = models.ForeignKey(RuleSet, on_delete=models.PROTECT)
+    published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    published_at = models.DateTimeField(default=timezone.now)
+    reason = models.TextField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="guardrails_publication_has_reason", condition=~Q(reason="")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule_set_id[:12]} since {self.published_at:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,107 @@
+"""What people decide on: held answers, and the one decision that closes each."""
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class Team(models.Model):
+    """A group of moderators with a queue of its own."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApprovalQuerySet(models.QuerySet["Approval"]):
+    def pending(self) -> "ApprovalQuerySet":
+        return self.filter(state=Approval.State.PENDING)
+
+
+class Approval(models.Model):
+    """An answer that waits for a person, or was decided on by one."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        APPROVED = "approved"
+        REJECTED = "rejected"
+        EXPIRED = "expired"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    team = models.CharField(max_length=50)
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    turn = models.ForeignKey(
+        "chat.Turn", on_delete=models.PROTECT, related_name="approvals"
+    )
+    effect = models.CharField(max_length=20, default="reply")
+    record_id = models.CharField(max_length=100)
+    text = models.TextField()
+    text_sha256 = models.CharField(max_length=64)
+    why = models.TextField()  # one sentence for the person who decides
+    verdict = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now)
+    deadline_at = models.DateTimeField()
+
+    objects = ApprovalQuerySet.as_manager()
+
+    class Meta:
+        permissions = [("decide_approval", "Can decide on held answers")]
+        constraints = [
+            models.UniqueConstraint(
+                name="moderation_approval_one_pending_per_turn_and_effect",
+                fields=["turn", "effect"],
+                condition=Q(state="pending"),
+            ),
+            models.CheckConstraint(
+                name="moderation_approval_has_sha256",
+                condition=Q(text_sha256__regex="^[0-9a-f]{64}$"),
+            ),
+        ]
+        indexes = [
+            # The queue lists pending approvals, nearest deadline first.
+            models.Index(
+                name="moderation_approval_pending",
+                fields=["team", "deadline_at"],
+                condition=Q(state="pending"),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} approval {self.pk}"
+
+
+class Decision(models.Model):
+    """The verdict that closed an approval. Append-only; the constraint admits one."""
+
+    class Verdict(models.TextChoices):
+        APPROVE = "approve"
+        EDIT = "edit"
+        REJECT = "reject"
+
+    approval = models.OneToOneField(Approval, on_delete=models.PROTECT)
+    verdict = models.CharField(max_length=8, choices=Verdict)
+    text = models.TextField(blank=True)  # what the user gets
+    text_sha256 = models.CharField(max_length=64)
+    reason = models.TextField(blank=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    decided_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="moderation_decision_rejection_has_reason",
+                condition=~Q(verdict="reject") | ~Q(reason=""),
+            ),
+            models.CheckConstraint(
+                name="moderation_decision_sends_no_empty_text",
+                condition=Q(verdict="reject") | ~Q(text=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} on {self.approval_id}"
