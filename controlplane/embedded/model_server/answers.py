@@ -5,7 +5,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from controlplane.embedded.model_server.knowledge import Knowledge, Sentence, read_knowledge
+from controlplane.embedded.model_server.knowledge import (
+    Knowledge,
+    Sentence,
+    read_knowledge,
+)
 from controlplane.embedded.model_server.words import fold, names, terms
 
 UNKNOWN = "I am sorry, I do not know that. Shall I ask a colleague to get back to you?"
@@ -30,8 +34,12 @@ _FOLLOW_UP = re.compile(
     r"^\W*(?:and|but|or|also|what about|how about)\b"
     r"|\b(?:it|its|it's|that|this|they|them|their|these|those|one|there)\b"
 )
-_PARTS = re.compile(r"[?;]|,? and (?=(?:when|what|where|how|who|which|do|does|is|are|can)\b)")
-_GREETING = re.compile(r"^\W*(?:hello|hi|hey|good (?:morning|day|afternoon|evening))\b\W*$")
+_PARTS = re.compile(
+    r"[?;]|,? and (?=(?:when|what|where|how|who|which|do|does|is|are|can)\b)"
+)
+_GREETING = re.compile(
+    r"^\W*(?:hello|hi|hey|good (?:morning|day|afternoon|evening))\b\W*$"
+)
 _GRATITUDE = re.compile(r"^\W*(?:many )?(?:thanks|thank you)\b[^?]*$")
 
 
@@ -76,7 +84,9 @@ def _small_talk(question: str) -> str:
     return THANKS if _GRATITUDE.match(folded) else ""
 
 
-def _by_parts(question: str, knowledge: Knowledge, earlier: Sequence[Turn]) -> Answer | None:
+def _by_parts(
+    question: str, knowledge: Knowledge, earlier: Sequence[Turn]
+) -> Answer | None:
     """Answer a question that asks several things, if each of them is known."""
     answers: list[Answer] = []
     turns = list(earlier)
@@ -148,7 +158,9 @@ def _named(text: str, knowledge: Knowledge) -> frozenset[str]:
     return names(text) | (terms(text) & knowledge.names)
 
 
-def _inherit(own_names: frozenset[str], knowledge: Knowledge, before: Turn) -> frozenset[str]:
+def _inherit(
+    own_names: frozenset[str], knowledge: Knowledge, before: Turn
+) -> frozenset[str]:
     """Give what a follow-up leaves unsaid: the subject, or what was asked about it."""
     if own_names:
         return terms(before.question) - _named(before.question, knowledge)

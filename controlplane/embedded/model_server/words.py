@@ -4,19 +4,17 @@ import re
 import unicodedata
 from functools import lru_cache
 
-STOP_WORDS = frozenset(
-    """
-    a about also am an and any are as at available be been but by can come could did do does
-    either every for from give go had has have hello help hey hi how i if in into is it its just
-    know like many may me benz might mine more most much my need of off offer ok okay on
-    one or our ours please say sell shall she should show so some something such sure take tell
-    than thank thanks that the their them then there these they thing this those time to today
-    tomorrow too up us want was we were what when which who whom why will wish with would yes you
-    your yours buy get let s t re m ll ve d
-    long fast quickly soon think look interested consider wonder hear see love really actually
-    kind type here maybe question ask hope plan come pick now currently possible tell bit
-    """.split()
-)
+FILLERS = """
+a about also am an and any are as at available be been but by can come could did do does
+either every for from give go had has have hello help hey hi how i if in into is it its just
+know like many may me benz might mine more most much my need of off offer ok okay on
+one or our ours please say sell shall she should show so some something such sure take tell
+than thank thanks that the their them then there these they thing this those time to today
+tomorrow too up us want was we were what when which who whom why will wish with would yes you
+your yours buy get let s t re m ll ve d
+long fast quickly soon think look interested consider wonder hear see love really actually
+kind type here maybe question ask hope plan come pick now currently possible tell bit
+"""
 # Each line is one meaning; its first word stands for the others.
 MEANINGS = """
 price cost eur euro expensive rate
@@ -54,7 +52,9 @@ _CLASS = re.compile(r"\b([a-z]{1,2})[\s-]?(?:class|klasse)\b", re.IGNORECASE)
 _HOW_MUCH = re.compile(
     r"\bhow much (?=(?:is|are|does|do|for|would|will|to|a|an|the)\b)|\bhow much\W*$"
 )
-_WHERE = re.compile(r"\bwhere (?=(?:are you|is (?:it|(?:the|your) (?:showroom|dealer\w*)|autohaus))\b)")
+_WHERE = re.compile(
+    r"\bwhere (?=(?:are you|is (?:it|(?:the|your) (?:showroom|dealer\w*)|autohaus))\b)"
+)
 _TRADE_IN = re.compile(r"\btrad(?:e|ing)[ -]in\b")
 _THOUSANDS = re.compile(r"(?<=\d)[,. ](?=\d{3}\b)")
 _WORD = re.compile(r"[^\W_]+(?:[-:][^\W_]+)*")
@@ -67,7 +67,11 @@ def stem(word: str) -> str:
         if word.endswith(ending) and not word.endswith("ss"):
             shorter = word.removesuffix(ending) + replacement
             if len(shorter) >= SHORTEST_STEM:
-                return shorter.removesuffix("e") if len(shorter) > SHORTEST_STEM else shorter
+                return (
+                    shorter.removesuffix("e")
+                    if len(shorter) > SHORTEST_STEM
+                    else shorter
+                )
     return word
 
 
@@ -76,13 +80,14 @@ MEANING_OF = {
     for line in MEANINGS.strip().splitlines()
     for word in line.split()
 }
+STOP_WORDS = frozenset(FILLERS.split())
 MEANT = frozenset(MEANING_OF.values())
 STOP_STEMS = STOP_WORDS | {stem(word) for word in STOP_WORDS}
 
 
 def fold(text: str) -> str:
     """Lower case, with one spelling for model classes, big numbers and what hangs together."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'")
     folded = _THOUSANDS.sub("", folded)
     folded = _CLASS.sub(r"\1class", folded)
     folded = _HOW_MUCH.sub("price ", folded)
