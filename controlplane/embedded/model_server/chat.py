@@ -10,11 +10,8 @@ from controlplane.embedded.model_server import answers, shapes, wire
 from controlplane.embedded.model_server.chat_request import ChatRequest, given_values
 from controlplane.embedded.model_server.journal import Entry
 from controlplane.embedded.model_server.peer import Peer
-from controlplane.embedded.model_server.schemas import (
-    Facts,
-    UnsupportedSchemaError,
-    fill,
-)
+from controlplane.embedded.model_server.schema_leaves import UnsupportedSchemaError
+from controlplane.embedded.model_server.schemas import Facts, fill
 from controlplane.embedded.model_server.scripts import Script
 from controlplane.embedded.model_server.shapes import Completion
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.embedded.model_server.answers import Turn
-from controlplane.embedded.model_server.schemas import Schema, plain_name
+from controlplane.embedded.model_server.schema_leaves import Schema
+from controlplane.embedded.model_server.schemas import plain_name
 from controlplane.embedded.model_server.wire import HttpError
 
 ROLES = {"system", "developer", "user", "assistant", "tool", "function"}

@@ -51,7 +51,7 @@ def fill(schema: Schema, facts: Facts) -> Any:
     """Give a value that validates, or raise UnsupportedSchemaError."""
     try:
         return _Filler(schema, facts).value(schema, "", 0)
-    except (TypeError, KeyError, AttributeError, ArithmeticError, re.error) as error:
+    except (TypeError, LookupError, AttributeError, ArithmeticError, re.error) as error:
         raise UnsupportedSchemaError("this is not a valid schema") from error
 
 
@@ -86,12 +86,13 @@ class _Filler:
             return self._resolve(
                 _merge(self._target(schema["$ref"]), siblings), depth + 1
             )
+        merged: Schema = schema
         for part in schema.get("allOf", []):
-            schema = _merge(schema, self._resolve(part, depth + 1))
-        return schema
+            merged = _merge(merged, self._resolve(part, depth + 1))
+        return merged
 
     def _target(self, reference: str) -> Schema:
-        found = self.root
+        found: Schema = self.root
         for step in reference.removeprefix("#").split("/")[1:]:
             inner = found.get(step.replace("~1", "/").replace("~0", "~"))
             if not isinstance(inner, dict):
