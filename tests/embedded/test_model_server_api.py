@@ -176,6 +176,12 @@ def test_it_says_that_it_is_a_demo_model(
             400,
         ),
         ("POST", "/v1/chat/completions", b'{"messages": [{"role": "user"}]}', 400),
+        (
+            "POST",
+            "/v1/chat/completions",
+            b'{"model": "m", "stream_options": 1, "messages": [{"role": "user"}]}',
+            400,
+        ),
         ("POST", "/v1/chat/completions", b" " * (MAX_BODY + 1), 413),
         ("GET", "/v1/chat/completions", b"", 405),
         ("POST", "/v1/completions", b"{}", 404),

@@ -3,6 +3,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import httpx2 as httpx
 import openai
@@ -148,7 +149,7 @@ def test_a_stream_breaks_off_after_so_many_words(
         next(words)
     [entry] = model.finished(mark)
     assert (entry["text"], entry["was_cut"], entry["disconnected"]) == (
-        "one two ",
+        "one two",
         True,
         False,
     )
@@ -224,6 +225,25 @@ def test_requests_are_recorded_without_secrets(
     assert len(model.requests(f"first {mark}")) == 1
     assert model.call("DELETE", f"/control/requests?match={mark}") == {"cleared": 2}
     assert model.requests(mark) == []
+
+
+def test_a_long_listing_gives_the_latest(
+    model: DemoModel, openai_client: OpenAI, mark: str
+) -> None:
+    for number in range(3):
+        ask(openai_client, f"{mark} {number}")
+    model.finished(mark, 3)
+
+    listed = model.requests(mark, limit=2)
+
+    assert [each["question"] for each in listed] == [f"{mark} 1", f"{mark} 2"]
+
+
+def test_every_request_can_be_listed_however_odd(model: DemoModel) -> None:
+    with pytest.raises(HTTPError):
+        model.call("POST", "/v1/odd", "[" * 100)
+
+    assert model.requests("")[-1]["status"] == 404
 
 
 def test_waiting_for_requests_ends_when_the_time_is_up(

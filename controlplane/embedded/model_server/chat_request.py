@@ -38,6 +38,8 @@ def parse_chat(body: bytes) -> ChatRequest:
     _require(given.get("n") in (None, 1), "This demo model gives one choice only.")
     wanted = given.get("response_format") or {}
     _require(isinstance(wanted, dict), "response_format must be an object.")
+    options = given.get("stream_options") or {}
+    _require(isinstance(options, dict), "stream_options must be an object.")
     return ChatRequest(
         model=model,
         question=last_user_text(messages),
@@ -45,7 +47,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         earlier=_turns(messages),
         prompt_words=sum(len(text.split()) for _, text in messages),
         streams=bool(given.get("stream")),
-        includes_usage=bool((given.get("stream_options") or {}).get("include_usage")),
+        includes_usage=bool(options.get("include_usage")),
         max_words=_limit(given),
         schema=_schema(wanted),
         wants_json=wanted.get("type") == "json_object",
@@ -64,7 +66,7 @@ def given_values(question: str) -> dict[str, Any]:
     """What a message says by name: the top of a JSON object, or "name: value" lines."""
     try:
         said = json.loads(question)
-    except ValueError:
+    except (ValueError, RecursionError):
         lines = (line.partition(":") for line in question.splitlines())
         said = {name: value.strip() for name, _, value in lines if value.strip()}
     if not isinstance(said, dict):

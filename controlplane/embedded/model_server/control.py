@@ -1,5 +1,6 @@
 """The controls of the demo model: its health, its scripts and its memory of requests."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from controlplane.embedded.model_server.scripts import (
 from controlplane.embedded.model_server.wire import HttpError, Request, Response
 
 LONGEST_WAIT_MS = 60_000
+MOST_LISTED = 1_000
 
 
 def allow(request: Request, *methods: str) -> None:
@@ -28,7 +30,7 @@ class Controls:
     async def handle(self, request: Request) -> Response:
         match request.path:
             case "/healthz":
-                allow(request, "GET", "HEAD")
+                allow(request, "GET")
                 return wire.json_response({"status": "ok", "is_demo_model": True})
             case "/control/script":
                 return self._scripts(request)
@@ -63,7 +65,9 @@ class Controls:
                 match, wanted, finished=finished, timeout=wait_ms / 1000
             )
         found = self.journal.find(match, finished=finished)
-        return wire.json_response({"requests": [each.as_json() for each in found]})
+        latest = deque(found, number(request.query, "limit", MOST_LISTED))
+        listed = [each.as_json() for each in latest]
+        return wire.json_response({"total": len(found), "requests": listed})
 
 
 def number(query: Mapping[str, str], name: str, fallback: int) -> int:

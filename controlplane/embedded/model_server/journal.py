@@ -11,6 +11,8 @@ from typing import Any
 
 MAX_ENTRIES = 100_000
 MAX_BYTES = 256 * 1024 * 1024
+BETWEEN_LOOKS = 0.01
+"""Looking through a full journal is slow, so a busy server does it less often."""
 SECRET_HEADERS = {
     "authorization",
     "proxy-authorization",
@@ -43,7 +45,7 @@ class Entry:
 def _readable(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body.decode(errors="replace")
 
 
@@ -104,6 +106,7 @@ class Journal:
                 await asyncio.wait_for(self._changed.wait(), end - loop.time())
             except TimeoutError:
                 return
+            await asyncio.sleep(BETWEEN_LOOKS)
 
     def clear(self, match: str = "") -> int:
         before = len(self._entries)

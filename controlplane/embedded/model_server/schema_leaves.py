@@ -1,4 +1,4 @@
-"""Fits single texts and numbers to what a JSON schema allows."""
+"""The small pieces of a JSON schema: joining two, fitting a text, fitting a number."""
 
 import math
 import re
@@ -19,6 +19,16 @@ FORMATS = {
 
 class UnsupportedSchemaError(ValueError):
     """The schema asks for something that cannot be filled here."""
+
+
+def merge(one: Schema, other: Schema) -> Schema:
+    """Join two schemas; where both speak, the second wins."""
+    merged = one | other
+    if "properties" in one and "properties" in other:
+        merged["properties"] = one["properties"] | other["properties"]
+    if "required" in one and "required" in other:
+        merged["required"] = [*one["required"], *other["required"]]
+    return merged
 
 
 def text_for(schema: Schema, wanted: str) -> str:

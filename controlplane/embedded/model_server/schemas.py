@@ -9,6 +9,7 @@ from typing import Any
 from controlplane.embedded.model_server.schema_leaves import (
     Schema,
     UnsupportedSchemaError,
+    merge,
     number_for,
     text_for,
 )
@@ -84,11 +85,11 @@ class _Filler:
         if "$ref" in schema:
             siblings = {key: each for key, each in schema.items() if key != "$ref"}
             return self._resolve(
-                _merge(self._target(schema["$ref"]), siblings), depth + 1
+                merge(self._target(schema["$ref"]), siblings), depth + 1
             )
         merged: Schema = schema
         for part in schema.get("allOf", []):
-            merged = _merge(merged, self._resolve(part, depth + 1))
+            merged = merge(merged, self._resolve(part, depth + 1))
         return merged
 
     def _target(self, reference: str) -> Schema:
@@ -111,7 +112,7 @@ class _Filler:
         for branch in branches:
             try:
                 return self.value(
-                    _merge(base, self._resolve(branch, depth)), name, depth + 1
+                    merge(base, self._resolve(branch, depth)), name, depth + 1
                 )
             except UnsupportedSchemaError:
                 continue
@@ -194,13 +195,3 @@ class _Filler:
         if plain_name(name) in KNOWN_NAMES:
             return self.facts.is_known
         return self._given(name) is True
-
-
-def _merge(one: Schema, other: Schema) -> Schema:
-    """Join two schemas; where both speak, the second wins."""
-    merged = one | other
-    if "properties" in one and "properties" in other:
-        merged["properties"] = one["properties"] | other["properties"]
-    if "required" in one and "required" in other:
-        merged["required"] = [*one["required"], *other["required"]]
-    return merged

@@ -42,9 +42,11 @@ class ModelServer:
     async def serve(self, peer: Peer) -> None:
         """Answer one client's requests until either side hangs up."""
         with contextlib.suppress(ClientGoneError, CutError, ConnectionError):
-            while await self._serve_one(peer):
-                pass
-        peer.close()
+            try:
+                while await self._serve_one(peer):
+                    pass
+            finally:
+                peer.close()
 
     async def _serve_one(self, peer: Peer) -> bool:
         try:
