@@ -113,7 +113,7 @@ def test_a_slow_reply_runs_into_the_callers_timeout(
 ) -> None:
     model.script(match=mark, delay_ms=60_000)
 
-    with model.client(timeout=0.2) as client, pytest.raises(openai.APITimeoutError):
+    with model.client(timeout=1) as client, pytest.raises(openai.APITimeoutError):
         ask(client, mark)
 
     [entry] = model.finished(mark)
@@ -124,7 +124,7 @@ def test_a_slow_reply_runs_into_the_callers_timeout(
 def test_hanging_up_in_a_slow_stream_is_noticed(
     model: DemoModel, openai_client: OpenAI, mark: str
 ) -> None:
-    model.script(match=mark, reply="one two three four", chunk_delay_ms=100)
+    model.script(match=mark, reply="one two", chunk_delay_ms=60_000)
 
     with openai_client.chat.completions.create(
         model=MODEL, messages=[{"role": "user", "content": mark}], stream=True
@@ -135,7 +135,7 @@ def test_hanging_up_in_a_slow_stream_is_noticed(
 
     [entry] = model.finished(mark)
     assert entry["disconnected"] is True
-    assert entry["chunks_sent"] < 4
+    assert entry["chunks_sent"] == 0
 
 
 def test_a_stream_breaks_off_after_so_many_words(
