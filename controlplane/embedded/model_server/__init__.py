@@ -1,0 +1,1 @@
+"""A small demo model behind the OpenAI API, which can be told to misbehave."""
