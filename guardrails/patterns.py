@@ -14,7 +14,9 @@ Span = tuple[int, int]
 BUDGET_SECONDS = 0.05
 
 # Scripts that write words without spaces, or glue endings to them: there a term may stand anywhere.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_UNSPACED = (
+    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+)
 _LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]"
 _IS_LETTER = regex.compile(_LETTER, regex.V1)
 
@@ -26,7 +28,11 @@ def compile_pattern(pattern: str) -> Pattern:
 
 def compile_terms(terms: Iterable[str]) -> Pattern:
     """One expression for all terms, each a whole word or words, the longest first."""
-    forms = {normalise(term.strip(), look_alikes=alike).text for term in terms for alike in (True, False)}
+    forms = {
+        normalise(term.strip(), look_alikes=alike).text
+        for term in terms
+        for alike in (True, False)
+    }
     longest_first = sorted(forms, key=lambda form: (-len(form), form))
     return regex.compile("|".join(map(_bounded, longest_first)), regex.V1)
 
@@ -53,7 +59,11 @@ class Budget:
 
 
 def search(
-    pattern: Pattern, view: Normalised, budget: Budget, *, is_excused: Callable[[Span], bool]
+    pattern: Pattern,
+    view: Normalised,
+    budget: Budget,
+    *,
+    is_excused: Callable[[Span], bool],
 ) -> Iterator[Span]:
     """Places in the original. After an excused one it goes on one character later, so that nothing hides behind it."""
     at = 0

@@ -21,7 +21,13 @@ Mode = Literal["draft", "enforce", "off"]
 TEAMS = ("discount", "finance", "legal", "general")
 
 
-class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Rule(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+):
     """One rule. A default never changes: what is omitted is part of what was hashed."""
 
     id: str
@@ -40,7 +46,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     limit: float | None = None
     team: str = ""  # who decides, for escalate
     reply: str = ""  # the refusal for block, the fallback text for replace
-    exceptions: tuple[str, ...] = ()  # terms that excuse a span of this rule where they cover it
+    exceptions: tuple[
+        str, ...
+    ] = ()  # terms that excuse a span of this rule where they cover it
     must_hit: tuple[str, ...] = ()
     must_pass: tuple[str, ...] = ()
 
@@ -81,9 +89,15 @@ def check_rule(rule: Rule) -> list[str]:
 
 def check_rule_set(rule_set: RuleSet) -> list[str]:
     counts = Counter(rule.id for rule in rule_set.rules)
-    problems = [f"The id {key} is used by {count} rules." for key, count in counts.items() if count > 1]
+    problems = [
+        f"The id {key} is used by {count} rules."
+        for key, count in counts.items()
+        if count > 1
+    ]
     for rule in rule_set.rules:
-        problems += [f"{rule.name or rule.id}: {problem}" for problem in check_rule(rule)]
+        problems += [
+            f"{rule.name or rule.id}: {problem}" for problem in check_rule(rule)
+        ]
     return problems
 
 

@@ -14,15 +14,17 @@ _INVISIBLE_OR_MARK = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{M}]")
 _CLUSTER = regex.compile(r"\X")
 _LONGEST_CLUSTER = 32
 
-# Letters only: digits that stand for letters are ambiguous. Upper case has pairs of its own (Н is H, ν is v).
+# Letters only: digits that stand for letters are ambiguous. Upper case has pairs of its own.
 _PAIRS = (
-    ("АВЕКМНОРСТХІЈЅԚԜҮ", "ABEKMHOPCTXIJSQWY"),  # noqa: RUF001 - Cyrillic
-    ("аеорсухіјѕԛԝһԁӏкү", "aeopcyxijsqwhdlky"),  # noqa: RUF001 - Cyrillic
-    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # noqa: RUF001 - Greek
-    ("αινορκυχ", "aivopkux"),  # noqa: RUF001 - Greek
+    ("АВЕКМНОРСТХІЈЅԚԜҮ", "ABEKMHOPCTXIJSQWY"),  # Cyrillic
+    ("аеорсухіјѕԛԝһԁӏкү", "aeopcyxijsqwhdlky"),  # Cyrillic
+    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # Greek
+    ("αινορκυχ", "aivopkux"),  # Greek
     ("ıɡɩʏ‘’ʼ‐‒–—−", "igiy'''-----"),  # noqa: RUF001 - other letters, and what keyboards lack
 )
-_LOOK_ALIKES = str.maketrans({a: b for left, right in _PAIRS for a, b in zip(left, right, strict=True)})
+_LOOK_ALIKES = str.maketrans(
+    {a: b for left, right in _PAIRS for a, b in zip(left, right, strict=True)}
+)
 
 
 class Normalised(msgspec.Struct, frozen=True):
@@ -36,13 +38,21 @@ class Normalised(msgspec.Struct, frozen=True):
         """Where text[start:end] stands in the original; an empty span stays empty."""
         if start < end:
             return self.starts[start], self.ends[end - 1]
-        at = self.starts[start] if start < len(self.starts) else (self.ends[-1] if self.ends else 0)
+        at = (
+            self.starts[start]
+            if start < len(self.starts)
+            else (self.ends[-1] if self.ends else 0)
+        )
         return at, at
 
 
 def normalise(text: str, *, look_alikes: bool = True) -> Normalised:
     """NFKC, case folded, nothing invisible, look-alike letters as Latin ones."""
-    folded = _fold(text, look_alikes=look_alikes) if text.isascii() or _is_simple(text) else ""
+    folded = (
+        _fold(text, look_alikes=look_alikes)
+        if text.isascii() or _is_simple(text)
+        else ""
+    )
     if len(folded) == len(text):
         return Normalised(folded, range(len(text)), range(1, len(text) + 1))
     return _normalise_clusters(text, look_alikes=look_alikes)
