@@ -1,0 +1,1 @@
+"""Rules on what people and agents may say, and the pure engine that checks them."""
