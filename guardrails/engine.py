@@ -4,21 +4,17 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import islice
 
-import msgspec
-
 from guardrails.kinds import KINDS, Hit, Subject, compile_exceptions
 from guardrails.patterns import Budget
 from guardrails.rules import (
-    Action,
     Direction,
-    Kind,
     Rule,
     RuleSet,
-    Severity,
     check_rule,
     ruleset_hash,
 )
 from guardrails.text import views
+from guardrails.verdicts import Action, Finding, Severity, Verdict
 
 MAX_HITS = 50  # a rule; what is explained must fit into a record
 
@@ -30,34 +26,6 @@ _STRENGTH: dict[Action, int] = {
     "allow": 0,
 }
 _SEVERITY: dict[Severity, int] = {"high": 2, "medium": 1, "low": 0}
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One place where a rule hit; start and end count code points of the text that was checked."""
-
-    rule: str
-    name: str
-    version: int
-    kind: Kind
-    action: Action
-    severity: Severity
-    start: int
-    end: int
-    said: str
-    number: float | None = None
-    limit: float | None = None
-    team: str = ""
-
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of the text, and every reason. With an error the check is incomplete: never less than escalate."""
-
-    action: Action
-    findings: tuple[Finding, ...]
-    ruleset_hash: str
-    reply: str = ""
-    team: str = ""
-    error: str = ""
 
 
 class CompiledRule:

@@ -11,11 +11,10 @@ import regex  # type: ignore[import-untyped]
 
 from guardrails.patterns import compile_pattern
 from guardrails.text import normalise
+from guardrails.verdicts import Action, Severity
 
 Direction = Literal["input", "output"]
 Kind = Literal["terms", "pattern", "threshold"]
-Action = Literal["allow", "tag", "block", "replace", "escalate"]
-Severity = Literal["low", "medium", "high"]
 Mode = Literal["draft", "enforce", "off"]
 
 TEAMS = ("discount", "finance", "legal", "general")

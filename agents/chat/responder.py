@@ -9,8 +9,12 @@ from agents.events import ModelRequest, RawResponse
 INSTRUCTIONS = (
     "You answer customers of a car dealer, in the customer's language and in a few "
     "sentences. Use only the knowledge below. If it does not hold the answer, say so "
-    "and offer a colleague.\n\n"
+    "and offer a colleague."
 )
+
+
+def instructions(knowledge: str) -> str:
+    return f"{INSTRUCTIONS}\n\n<knowledge>\n{knowledge}\n</knowledge>"
 
 
 async def handle(event: Event[ModelRequest], ctx: Context) -> AsyncIterator[Send]:
@@ -22,7 +26,7 @@ async def handle(event: Event[ModelRequest], ctx: Context) -> AsyncIterator[Send
         event.id,
         tier=request.tier,
         messages=[
-            Said("system", INSTRUCTIONS + ctx.knowledge),
+            Said("system", instructions(ctx.knowledge)),
             *history,
             Said("user", request.text),
         ],

@@ -1,0 +1,64 @@
+"""The roles, as groups of Django permissions."""
+
+from typing import Any
+
+from django.apps import AppConfig, apps
+
+VIEWER = [
+    "moderation.view_approval",
+    "traces.view_tracerecord",
+    "runtime.view_heartbeat",
+    "stops.view_stop",
+]
+MODERATOR = [*VIEWER, "moderation.decide_approval"]
+LEAD = [*MODERATOR, "moderation.view_decision", "guardrails.view_rule"]
+RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
+ADMIN = [
+    *LEAD,
+    *RULES,
+    "guardrails.view_ruleset",
+    "guardrails.view_publication",
+    "guardrails.add_publication",
+    "stops.add_stop",
+    "stops.change_stop",
+    "routing.view_tier",
+    "routing.change_tier",
+    "routing.view_backend",
+    "routing.change_backend",
+    "audit.view_entry",
+]
+AUDITOR = [
+    *VIEWER,
+    "moderation.view_decision",
+    "guardrails.view_rule",
+    "guardrails.view_ruleset",
+    "guardrails.view_publication",
+    "routing.view_tier",
+    "routing.view_backend",
+    "audit.view_entry",
+    "traces.view_tracepayload",
+]
+ROLES = {
+    "viewer": VIEWER,
+    "moderator": MODERATOR,
+    "lead": LEAD,
+    "admin": ADMIN,
+    "auditor": AUDITOR,
+}
+
+
+def ensure_roles(sender: AppConfig, using: str, **_: Any) -> None:
+    """Bring the groups in line with the table above, after each migration."""
+    from django.contrib.auth.management import create_permissions  # noqa: PLC0415
+    from django.contrib.auth.models import Group, Permission  # noqa: PLC0415
+
+
+    for config in apps.get_app_configs():
+        create_permissions(config, using=using, verbosity=0)
+    codes = {
+        f"{permission.content_type.app_label}.{permission.codename}": permission
+        for permission in Permission.objects.using(using).select_related("content_type")
+    }
+    for role, wanted in ROLES.items():
+        group, _created = Group.objects.using(using).get_or_create(name=role)
+        group.permissions.set([codes[code] for code in wanted])
