@@ -3,8 +3,6 @@
 import base64
 import os
 import shutil
-import socket
-import struct
 import subprocess
 import uuid
 from collections.abc import Callable, Sequence
@@ -13,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from controlplane.embedded import jars, wheels
+from controlplane.embedded.kafka_probe import lists_itself
 from controlplane.embedded.ports import HOST
 from controlplane.embedded.processes import Child, ServiceError, describe_log
 
@@ -106,7 +105,7 @@ class Kafka:
             command=[],  # known once the jars are there
             data_dir=data_dir,
             cwd=self.home / f"node-{number}",
-            ready=lambda: _lists_itself(port, number),
+            ready=lambda: lists_itself(port, number),
             stop_seconds=30,
         )
 
@@ -175,28 +174,3 @@ class Kafka:
             copies=len(self.ports),
             in_sync=2 if len(self.ports) > 1 else 1,
         )
-
-
-def _lists_itself(port: int, number: int) -> bool:
-    """Whether the broker answers a metadata request, and counts itself among the living."""
-    try:
-        with socket.create_connection((HOST, port), timeout=2) as connection:
-            # Metadata version 1, correlation 0, no client name, no topics
-            connection.sendall(struct.pack(">ihhihi", 14, 3, 1, 0, -1, 0))
-            with connection.makefile("rb") as stream:
-                (size,) = struct.unpack(">i", stream.read(4))
-                return number in _brokers(stream.read(size))
-    except (OSError, struct.error):
-        return False
-
-
-def _brokers(answer: bytes) -> list[int]:
-    _, count = struct.unpack_from(">ii", answer)
-    numbers, at = [], 8
-    for _ in range(count):
-        number, host_size = struct.unpack_from(">ih", answer, at)
-        at += 6 + host_size + 4  # past the host and its port
-        (rack_size,) = struct.unpack_from(">h", answer, at)
-        at += 2 + max(rack_size, 0)
-        numbers.append(number)
-    return numbers

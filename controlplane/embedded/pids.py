@@ -1,8 +1,13 @@
-"""Facts about processes: which one a pid is now, and what descends from it."""
+"""Processes by pid: which one it is now, what descends from it, and how it is made to end."""
 
+import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from signal import SIGCONT, SIGKILL, Signals
 from typing import NamedTuple
 
 ON_LINUX = sys.platform.startswith("linux")
@@ -43,6 +48,46 @@ def command_line(pid: int) -> str:
             return ""
         return raw.replace(b"\0", b" ").decode(errors="replace")
     return _ps("-o", "command=", "-p", str(pid))
+
+
+def wait_until(fact: Callable[[], bool], *, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def end(pid: int, signal: int, seconds: float) -> None:
+    fact = look(pid)
+    if fact is None:
+        return
+    signal_tree(pid, SIGCONT)  # a frozen process cannot end
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal)
+    if not wait_until(lambda: not is_same(fact), seconds=seconds):
+        kill_tree(pid)
+
+
+def kill_tree(pid: int) -> None:
+    members = [look(member) for member in (pid, *descendants(pid))]
+    living = [fact for fact in members if fact is not None]
+    for fact in living:
+        with suppress(ProcessLookupError):
+            os.kill(fact.pid, SIGKILL)
+    wait_until(lambda: not any(is_same(fact) for fact in living), seconds=10)
+
+
+def signal_tree(pid: int, signal: Signals) -> None:
+    for member in (pid, *descendants(pid)):
+        with suppress(ProcessLookupError):
+            os.kill(member, signal)
+
+
+def is_same(fact: Fact) -> bool:
+    now = look(fact.pid)
+    return now is not None and now.started == fact.started
 
 
 def _read_linux(pid: int) -> list[Fact]:

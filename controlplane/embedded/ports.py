@@ -42,13 +42,11 @@ class Ports:
         self._file = data_dir / "ports.json"
         self._lock_dir = lock_dir
         self._locks: list[IO[str]] = []
-        self._known: dict[str, int] = {}
-        if self._file.exists():
-            self._known |= json.loads(self._file.read_text())
+        self._known: dict[str, int] = json.loads(_text(self._file))
 
     def choose(self, name: str, preferred: int) -> int:
         remembered = self._known.get(name, preferred)
-        for port in [remembered, *range(preferred, preferred + SPAN)]:
+        for port in (remembered, *range(preferred, preferred + SPAN)):
             if self._lock(port):
                 self._known[name] = port
                 self._file.write_text(json.dumps(self._known))
@@ -72,3 +70,7 @@ class Ports:
             return False
         self._locks.append(lock)
         return True
+
+
+def _text(file: Path) -> str:
+    return file.read_text() if file.exists() else "{}"

@@ -3,15 +3,13 @@
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
+from signal import SIGCONT, SIGSTOP, SIGTERM, Signals
 from typing import TypedDict
 
-from controlplane.embedded import pids
+from controlplane.embedded.pids import end, kill_tree, look, signal_tree, wait_until
 
 LOG_LIMIT = 10_000_000  # bytes; a longer log is put aside at the next start
 TAIL_LINES = 15
@@ -19,15 +17,6 @@ TAIL_LINES = 15
 
 class ServiceError(Exception):
     """A service could not do what was asked; the text is for the person at the terminal."""
-
-
-def wait_until(fact: Callable[[], bool], *, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not fact():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @dataclass
@@ -80,20 +69,20 @@ class Child:
     def stop(self) -> None:
         """Ask it to end and wait; what does not end in time is killed with all below it."""
         if self._process is not None:
-            _end(self._process.pid, self.stop_signal, self.stop_seconds)
+            end(self._process.pid, self.stop_signal, self.stop_seconds)
             self._process.wait()
         self.pid_file.unlink(missing_ok=True)
 
     def kill(self) -> None:
         if self._process is not None:
-            _kill_tree(self._process.pid)
+            kill_tree(self._process.pid)
             self._process.wait()
 
     def freeze(self) -> None:
-        _signal_tree(self.pid, SIGSTOP)
+        signal_tree(self.pid, SIGSTOP)
 
     def thaw(self) -> None:
-        _signal_tree(self.pid, SIGCONT)
+        signal_tree(self.pid, SIGCONT)
 
     def obituary(self) -> str:
         code = self._process.poll() if self._process else None
@@ -121,7 +110,7 @@ class Child:
         self._write_pid_file(self._process.pid)
 
     def _write_pid_file(self, pid: int) -> None:
-        fact = pids.look(pid)
+        fact = look(pid)
         if fact is None:
             return  # it is dead already, and start() says so
         self.pid_file.parent.mkdir(parents=True, exist_ok=True)
@@ -169,40 +158,9 @@ def stop_leftovers(data_dir: Path) -> list[str]:
     )
     for file in reversed(files):
         record = json.loads(file.read_text())
-        fact = pids.look(record["pid"])
+        fact = look(record["pid"])
         if fact is not None and fact.started == record["started"]:
-            _end(fact.pid, record["signal"], record["seconds"])
+            end(fact.pid, record["signal"], record["seconds"])
             stopped.append(file.stem)
         file.unlink()
     return stopped
-
-
-def _end(pid: int, signal: int, seconds: float) -> None:
-    fact = pids.look(pid)
-    if fact is None:
-        return
-    _signal_tree(pid, SIGCONT)  # a frozen process cannot end
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal)
-    if not wait_until(lambda: not _is_same(fact), seconds=seconds):
-        _kill_tree(pid)
-
-
-def _kill_tree(pid: int) -> None:
-    members = [pids.look(member) for member in (pid, *pids.descendants(pid))]
-    living = [fact for fact in members if fact is not None]
-    for fact in living:
-        with suppress(ProcessLookupError):
-            os.kill(fact.pid, SIGKILL)
-    wait_until(lambda: not any(_is_same(fact) for fact in living), seconds=10)
-
-
-def _signal_tree(pid: int, signal: Signals) -> None:
-    for member in (pid, *pids.descendants(pid)):
-        with suppress(ProcessLookupError):
-            os.kill(member, signal)
-
-
-def _is_same(fact: pids.Fact) -> bool:
-    now = pids.look(fact.pid)
-    return now is not None and now.started == fact.started
