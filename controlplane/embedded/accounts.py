@@ -20,9 +20,7 @@ def unprivileged() -> int | None:
 def can_reach(path: Path, account: int | None) -> bool:
     if account is None:
         return True
-    return all(
-        folder.stat().st_mode & stat.S_IXOTH for folder in path.resolve().parents
-    )
+    return all(folder.stat().st_mode & stat.S_IXOTH for folder in path.parents)
 
 
 def private_folder(data_dir: Path, name: str, account: int | None) -> Path:
@@ -31,7 +29,7 @@ def private_folder(data_dir: Path, name: str, account: int | None) -> Path:
     if account is None:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
-    if not can_reach(folder, account):
+    if not can_reach(data_dir.resolve() / name, account):
         folder = _linked_folder(folder)
     folder.mkdir(mode=0o700, exist_ok=True)
     _claim(folder, account)
@@ -40,7 +38,7 @@ def private_folder(data_dir: Path, name: str, account: int | None) -> Path:
 
 def readable_copy(folder: Path, account: int | None) -> Path:
     """The folder itself, or a copy of it that this account can read."""
-    if can_reach(folder / "bin", account):
+    if can_reach(folder.resolve() / "bin", account):
         return folder
     key = hashlib.sha256(
         str(folder).encode() + str(folder.stat().st_mtime).encode()
@@ -54,11 +52,18 @@ def readable_copy(folder: Path, account: int | None) -> Path:
     return copy
 
 
-def _linked_folder(link: Path) -> Path:
+def linked_target(link: Path) -> Path:
+    """Where the account's folder is when it cannot reach the data directory."""
     key = hashlib.sha256(str(link.parent.resolve()).encode()).hexdigest()[:12]
-    target = SHARED / f"interlock-{link.name}-{key}"
-    if not link.is_symlink():
-        link.symlink_to(target)
+    return SHARED / f"interlock-{link.name}-{key}"
+
+
+def _linked_folder(link: Path) -> Path:
+    target = linked_target(link)
+    link.unlink(
+        missing_ok=True
+    )  # in a copied data directory it leads to the other's data
+    link.symlink_to(target)
     return target
 
 

@@ -46,7 +46,8 @@ class Ports:
 
     def choose(self, name: str, preferred: int) -> int:
         remembered = self._known.get(name, preferred)
-        for port in (remembered, *range(preferred, preferred + SPAN)):
+        candidates: list[int] = [remembered, *range(preferred, preferred + SPAN)]
+        for port in candidates:
             if self._lock(port):
                 self._known[name] = port
                 self._file.write_text(json.dumps(self._known))

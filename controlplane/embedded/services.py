@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from controlplane.embedded import jars, model, postgres, valkey
+from controlplane.embedded import accounts, jars, model, postgres, valkey
 from controlplane.embedded.kafka import Kafka
 from controlplane.embedded.ports import Ports
 from controlplane.embedded.postgres import Postgres
@@ -71,7 +71,7 @@ def remove(data_dir: Path) -> None:
         stop_leftovers(data_dir)
         for link in data_dir.iterdir():
             if link.is_symlink():
-                shutil.rmtree(link.resolve(), ignore_errors=True)
+                shutil.rmtree(accounts.linked_target(link), ignore_errors=True)
         shutil.rmtree(data_dir)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controlplane.embedded import services
+from controlplane.embedded import services as backing
 from controlplane.embedded.model import ROOT, answers
 from controlplane.embedded.ports import HOST
 from controlplane.embedded.processes import Child, ServiceError, describe_log
@@ -21,7 +21,7 @@ class Stack:
     data_dir: Path
     port: int
     report: Callable[[str], None]
-    services: services.Services = field(default_factory=services.Services)
+    services: backing.Services = field(default_factory=backing.Services)
     children: list[Child] = field(default_factory=list)
 
     @property
@@ -30,7 +30,7 @@ class Stack:
 
     def start_services(self, *, kafka_nodes: int) -> None:
         began = time.monotonic()
-        self.services = services.start(
+        self.services = backing.start(
             self.data_dir, kafka_nodes=kafka_nodes, report=self.report
         )
         self._done("services", began)

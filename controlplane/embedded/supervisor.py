@@ -12,6 +12,7 @@ from controlplane.embedded.processes import Child, ServiceError
 
 WINDOW = 60.0  # seconds
 MOST_DEATHS = 5  # in one window
+FIRST_PAUSE = 0.5  # seconds; twice as long after each further death
 SIGNALS = (SIGINT, SIGTERM, SIGHUP)
 
 
@@ -57,9 +58,7 @@ class Supervisor:
             raise ServiceError(
                 f"{words}\n{watch.child.name} died too often: everything stops."
             )
-        pause = 2.0 ** (
-            len(watch.deaths) - 2
-        )  # half a second, then twice as long each time
+        pause = FIRST_PAUSE * 2 ** (len(watch.deaths) - 1)
         watch.due = now + pause
         self._report(f"{words}\n{watch.child.name} starts again in {pause:g} s.")
 
