@@ -1,0 +1,109 @@
+"""Fixtures of the whole suite: real services, a database of its own, people and rows."""
+
+import importlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import TransactionTestCase
+
+import controlplane.settings
+from controlplane.embedded import services as embedded
+from controlplane.embedded.services import Services
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_DATABASE = "test_interlock"
+# What migrations put there stays between tests.
+KEPT_TABLES = (
+    "auth_group",
+    "auth_group_permissions",
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+    "runtime_controlversion",
+)
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """Kafka, PostgreSQL, Valkey and the demo model, with data and ports of their own."""
+    data_dir = ROOT / ".run" / "test"
+    embedded.remove(data_dir)
+    given = {name: os.environ.pop(name, None) for name in _URLS}
+    running = embedded.start(data_dir)
+    os.environ.update(running.environment)
+    _apply_environment()
+    yield running
+    running.stop()
+    for name, value in given.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+
+
+_URLS = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "REDIS_URL",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+)
+
+
+def _apply_environment() -> None:
+    """Let Django see the services that were started after it was set up."""
+    fresh = importlib.reload(controlplane.settings)
+    for name in dir(fresh):
+        if name.isupper() and name != "DATABASES":
+            setattr(settings, name, getattr(fresh, name))
+    for alias, database in fresh.DATABASES.items():
+        settings.DATABASES[alias].update(database)
+        connections[alias].settings_dict.update(database)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(services: Services, django_db_blocker: Any) -> Iterator[None]:
+    """Make a database as the owner; the tests use it as the application's role does."""
+    owner = services.environment["DATABASE_OWNER_URL"]
+    with psycopg.connect(owner, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {TEST_DATABASE} WITH (FORCE)")
+        connection.execute(f"CREATE DATABASE {TEST_DATABASE}")
+    for alias in ("default", "owner"):
+        connections[alias].settings_dict["NAME"] = TEST_DATABASE
+    with django_db_blocker.unblock():
+        call_command("migrate", database="owner", verbosity=0)
+        connections["owner"].close()
+    TransactionTestCase._fixture_teardown = _truncate  # type: ignore[method-assign]
+    yield
+    with django_db_blocker.unblock():
+        connections.close_all()
+        connections["default"].close_pool()  # type: ignore[attr-defined]
+
+
+def _truncate(_: TransactionTestCase) -> None:
+    """Empty the tables after a test that commits. The application's role may not."""
+    connections["default"].close()
+    owner = connections["owner"].settings_dict
+    with psycopg.connect(
+        dbname=owner["NAME"],
+        user=owner["USER"],
+        password=owner["PASSWORD"],
+        host=owner["HOST"],
+        port=owner["PORT"],
+        autocommit=True,
+    ) as connection:
+        rows = connection.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+            "WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
+            "AND c.relname <> ALL(%s)",
+            [list(KEPT_TABLES)],
+        ).fetchall()
+        names = ", ".join(f'"{row[0]}"' for row in rows)
+        connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")

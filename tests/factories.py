@@ -1,0 +1,97 @@
+"""Plain functions that make valid rows. Say only what the test is about."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from controlplane.chat.models import Conversation, Message, Outcome, Turn
+from moderation.models import Approval
+
+
+def make_user(username: str, role: str = "", **fields: Any) -> User:
+    user = User.objects.create_user(username, password="correct horse battery", **fields)
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def make_moderator(username: str = "mira") -> User:
+    return make_user(username, "moderator")
+
+
+def make_admin(username: str = "ada") -> User:
+    return make_user(username, "admin", is_staff=True)
+
+
+def make_conversation(**fields: Any) -> Conversation:
+    defaults = {"id": f"c_{uuid4().hex[:12]}", "tier": "free", "user": "u_1"}
+    return Conversation.objects.create(**(defaults | fields))
+
+
+def make_turn(conversation: Conversation | None = None, **fields: Any) -> Turn:
+    """An accepted turn with its question in the transcript."""
+    conversation = conversation or make_conversation()
+    conversation.latest_turn += 1
+    conversation.latest_seq += 1
+    conversation.save(update_fields=["latest_turn", "latest_seq"])
+    defaults = {
+        "id": str(uuid4()),
+        "number": conversation.latest_turn,
+        "client_id": str(uuid4()),
+        "text": "What does the E-Class cost?",
+        "trace_id": uuid4().hex,
+        "accepted_at": timezone.now(),
+        "deadline_at": timezone.now() + timedelta(minutes=2),
+    }
+    turn = Turn.objects.create(conversation=conversation, **(defaults | fields))
+    Message.objects.create(
+        conversation=conversation,
+        seq=conversation.latest_seq,
+        turn=turn,
+        role="user",
+        text=turn.text,
+    )
+    return turn
+
+
+def make_approval(turn: Turn | None = None, **fields: Any) -> Approval:
+    """A held reply, its turn's outcome with it."""
+    turn = turn or make_turn()
+    record_id = str(uuid4())
+    Outcome.objects.create(turn=turn, state="held", record_id=record_id)
+    text = fields.pop("text", "I can give you 25 % off today.")
+    defaults = {
+        "turn": turn,
+        "team": "discount",
+        "record_id": record_id,
+        "text": text,
+        "text_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "why": "Discount above the limit: 25 over 5, “25 % off”",
+        "verdict": {
+            "action": "escalate",
+            "team": "discount",
+            "ruleset_hash": "0" * 64,
+            "findings": [
+                {
+                    "rule": "discount-free",
+                    "name": "Discount above the limit",
+                    "version": 1,
+                    "kind": "threshold",
+                    "action": "escalate",
+                    "severity": "high",
+                    "start": 15,
+                    "end": 23,
+                    "said": "25 % off",
+                    "number": 25.0,
+                    "limit": 5.0,
+                    "team": "discount",
+                }
+            ],
+        },
+        "deadline_at": timezone.now() + timedelta(minutes=15),
+    }
+    return Approval.objects.create(**(defaults | fields))
