@@ -17,7 +17,7 @@
     checking: ["plain busy", "Checking your message"],
     thinking: ["plain busy", "Thinking"],
     waiting_for_person: ["hold", "A colleague is checking this answer"],
-    paused: ["soft", "Answers are paused. Yours will come when they go on"],
+    paused: ["soft", "Answers are paused. Yours will follow"],
     failed: ["stop", "This answer failed"],
   };
   const REFUSED = { too_long: "Too long to send", id_reused: "Could not be sent", bad_request: "Could not be sent" };
@@ -80,7 +80,7 @@ h2 { font-size: 16px; line-height: 1.3; font-weight: 620; letter-spacing: -.01em
 form { position: relative; background: var(--surface); border-top: 1px solid var(--line); padding: 12px; padding-bottom: max(12px, env(safe-area-inset-bottom)); display: grid; grid-template-columns: 1fr auto; gap: 8px; align-items: end; }
 textarea { font: inherit; font-size: 16px; line-height: 1.4; color: inherit; background: var(--surface); border: 1px solid var(--edge); border-radius: 7px; padding: 6px 10px; width: 100%; height: 58px; max-height: 140px; resize: none; field-sizing: content; }
 @supports (field-sizing: content) { textarea { height: auto; min-height: 36px; } }
-textarea:focus-visible { outline-offset: 0; }
+textarea:focus-visible { outline-offset: -1px; }
 ::placeholder { color: var(--ink-3); opacity: 1; }
 .count { grid-column: 1 / -1; font-variant-numeric: tabular-nums; }
 .count.over { color: var(--stop); font-weight: 560; }
@@ -160,7 +160,7 @@ textarea:focus-visible { outline-offset: 0; }
   // ---- the panel ---------------------------------------------------------------------------------------------------
   const badge = el("b", { hidden: true });
   const launcher = el("button", { className: "launcher first", type: "button", "aria-haspopup": "dialog", onclick: () => open() }, icon("M3 5.5A2.5 2.5 0 0 1 5.5 3h9A2.5 2.5 0 0 1 17 5.5v6a2.5 2.5 0 0 1-2.5 2.5H9l-4 3v-3A2.5 2.5 0 0 1 3 11.5z"), el("span", {}, "Chat"), badge);
-  const log = el("div", { className: "log", role: "log", tabIndex: 0, "aria-live": "polite", "aria-label": "Conversation", onscroll: () => atEnd() && (below.hidden = true) });
+  const log = el("div", { className: "log", role: "log", tabIndex: 0, "aria-live": "polite", "aria-label": "Conversation", onscroll: scrolled });
   const hello = el("div", { className: "hello" }, el("strong", {}, "What can we do for you?"), el("p", {}, "An AI assistant answers. Some answers are checked by a colleague first."));
   const strip = el("div", { className: "strip", hidden: true });
   const below = el("button", { className: "below", type: "button", hidden: true, onclick: () => { toEnd(); input.focus(); } }, "New below", icon("M10 4v12m-5-5 5 5 5-5"));
@@ -168,11 +168,11 @@ textarea:focus-visible { outline-offset: 0; }
   const counter = el("p", { className: "meta count", id: "count", hidden: true });
   const send = el("button", { className: "first", type: "submit" }, "Send");
   const form = el("form", { onsubmit: submitted }, below, input, send, counter);
-  const heading = el("h2", { id: "title" }, title);
+  const state = el("p", { className: "meta" }, "AI assistant");
   const heard = [el("p", { className: "sr", role: "status" }), el("p", { className: "sr", role: "status" })]; // open, closed
   const shut = el("button", { className: "bare", type: "button", "aria-label": "Close chat", onclick: () => close() }, icon("M5 5l10 10M15 5 5 15"));
   const panel = el("dialog", { "aria-labelledby": "title", onkeydown: escape, oncancel: (event) => { event.preventDefault(); close(); } },
-    el("header", {}, el("div", {}, heading, el("p", { className: "meta" }, "AI assistant")), shut), log, hello, strip, form, heard[0]);
+    el("header", {}, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, strip, form, heard[0]);
   const host = document.createElement("interlock-chat");
   const shadow = host.attachShadow({ mode: "open" });
 
@@ -182,6 +182,7 @@ textarea:focus-visible { outline-offset: 0; }
     shadow.adoptedStyleSheets = [sheet];
     shadow.append(el("div", { className: "root" }, launcher, panel, heard[1]));
     document.body.append(host);
+    new ResizeObserver(resized).observe(log); // the box below grows with what is written in it
     unread();
     if (data.token) recall(data.token);
     if (data.open === "true") open({ quietly: true });
@@ -218,12 +219,23 @@ textarea:focus-visible { outline-offset: 0; }
     heard[panel.open ? 0 : 1].textContent = text;
   }
 
+  let pinned = true, height = 0;
   const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 48;
   const toEnd = () => { log.scrollTop = log.scrollHeight; };
 
+  function scrolled() {
+    if (log.clientHeight === height) pinned = atEnd(); // else nobody scrolled, the log has another height
+    if (pinned) below.hidden = true;
+  }
+
+  function resized() {
+    height = log.clientHeight;
+    if (pinned) toEnd();
+  }
+
   /* Follows the conversation only for somebody who is at its end; nothing moves for a reader further up. */
   function following(change) {
-    const follow = atEnd();
+    const follow = atEnd() || (pinned && log.clientHeight !== height);
     change();
     if (follow) toEnd();
     return follow;
@@ -244,7 +256,7 @@ textarea:focus-visible { outline-offset: 0; }
   function forget() {
     for (const known of [bySeq, byId, byTrace, progress, answered]) known.clear();
     log.replaceChildren();
-    [last, unseen] = [0, 0];
+    [last, unseen, conversation] = [0, 0, null];
     kept = { draft: "", pending: [], read: {} };
   }
 
@@ -279,7 +291,7 @@ textarea:focus-visible { outline-offset: 0; }
     turn.note.className = `note ${tone}`;
     turn.note.hidden = !text;
     turn.time = el("time");
-    turn.note.replaceChildren(el("span", {}, text), turn.time, ...(action ? [el("button", { type: "button", onclick: action.run }, action.label)] : []));
+    turn.note.replaceChildren(el("span", {}, text), ...(since || until ? [turn.time] : []), ...(action ? [el("button", { type: "button", onclick: action.run }, action.label)] : []));
     turn.box.classList.toggle("unsent", turn.role === "user" && Boolean(turn.pending) && !turn.pending.trace);
     if (focused) input.focus();
     if (spoken && text) announce(text);
@@ -429,8 +441,7 @@ textarea:focus-visible { outline-offset: 0; }
   function later(turn, text, wait) {
     turn.sent = false;
     const again = () => {
-      clearTimeout(turn.timer);
-      note(turn, "", "Not sent yet");
+      unsent(turn);
       pump();
     };
     clearTimeout(turn.timer);
@@ -461,6 +472,7 @@ textarea:focus-visible { outline-offset: 0; }
     clearTimeout(timer);
     if (!token && data.tokenUrl && !(await renew())) return lost();
     if (token) recall(token);
+    state.textContent = "AI assistant · connecting…";
     const mine = (socket = new WebSocket(socketUrl));
     watching();
     mine.onopen = () => mine === socket && transmit({ type: "hello", token, after: last });
@@ -494,15 +506,22 @@ textarea:focus-visible { outline-offset: 0; }
     const old = socket;
     [socket, ready] = [null, false];
     clearTimeout(watch);
-    for (const turn of byId.values()) turn.sent = false;
+    for (const turn of byId.values()) unsent(turn);
+    state.textContent = "AI assistant · not connected";
     if (old) old.close();
+  }
+
+  function unsent(turn) {
+    if (!turn.pending || turn.pending.trace || turn.pending.refused) return;
+    clearTimeout(turn.timer);
+    turn.sent = false;
+    note(turn, "", "Not sent yet");
   }
 
   function lost(wait = jittered(tries)) {
     hangUp();
     tries += 1;
-    for (const turn of byId.values()) if (turn.pending && !turn.pending.trace && !turn.pending.refused && !turn.until) note(turn, "", "Not sent yet");
-    warn(navigator.onLine ? "Reconnecting… What you write is kept and sent then." : "You are offline. What you write is kept and sent later.");
+    warn(navigator.onLine ? "Reconnecting… What you write is kept and sent afterwards." : "You are offline. What you write is kept and sent afterwards.");
     clearTimeout(timer);
     timer = setTimeout(connect, wait);
   }
@@ -524,6 +543,7 @@ textarea:focus-visible { outline-offset: 0; }
     skew = frame.now ? Date.parse(frame.now) - Date.now() : 0;
     [ready, tries, renewed, backlog] = [true, 0, false, frame.seq];
     if (last < backlog) log.setAttribute("aria-busy", "true"); // the past is not read aloud as news
+    state.textContent = "AI assistant";
     warn("");
     for (const pending of kept.pending) if (!pending.conversation) pending.conversation = conversation;
     keep();
@@ -537,7 +557,6 @@ textarea:focus-visible { outline-offset: 0; }
     const { draft, pending } = kept;
     forget();
     Object.assign(kept, { draft, pending });
-    conversation = null;
     lost(0);
   }
 

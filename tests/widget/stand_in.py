@@ -28,6 +28,7 @@ class Socket:
         self.loop = loop
         self.writer = writer
         self.received: queue.Queue[Frame] = queue.Queue()
+        self.hello: Frame = {}
 
     def expect(self, kind: str) -> Frame:
         """The next frame from the widget, which must be of this type."""
@@ -68,7 +69,7 @@ class StandIn:
         self.thread.start()
         server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.server = server
-        self.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     def stop(self) -> None:
         self._run(self._shut())

@@ -382,9 +382,7 @@ def test_two_tabs_show_the_same_transcript(
     own = ask(page, here, "Hello")
     for socket in (here, there):
         socket.send("status", trace_id=TRACE, state="checking")
-        socket.send(
-            "message", seq=1, trace_id=TRACE, role="user", text="Hello", id=own
-        )
+        socket.send("message", seq=1, trace_id=TRACE, role="user", text="Hello", id=own)
 
     for tab in (page, other):
         expect(turns(tab)).to_have_text("Hello")
@@ -492,4 +490,6 @@ def test_an_expired_token_is_fetched_again_from_its_address(
 def test_the_script_is_one_file_without_anything_that_a_strict_policy_refuses() -> None:
     script = (Path(__file__).parents[2] / "static/widget/widget.js").read_text()
 
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|import\(", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|eval\(|import\(", script
+    )

@@ -1,7 +1,9 @@
 """The launcher and the panel: keyboard, focus, narrow screens, accessibility."""
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import (  # type: ignore[import-untyped]
+    Axe,
+)
 from playwright.sync_api import Browser, Page, expect
 
 from tests.widget.conftest import Connect, host_page, make_token
@@ -21,9 +23,7 @@ def fill_with_everything(page: Page, socket: Socket) -> None:
             text=f"Question {seq}",
             id=state,
         )
-        socket.send(
-            "status", trace_id=state, state=state, since="2026-11-21T14:02:43Z"
-        )
+        socket.send("status", trace_id=state, state=state, since="2026-11-21T14:02:43Z")
     socket.send(
         "message",
         seq=6,
@@ -135,9 +135,7 @@ def test_a_reader_further_up_is_not_moved_and_told_of_what_came(
     page: Page, connect: Connect
 ) -> None:
     socket = connect(page, seq=1)
-    socket.send(
-        "message", seq=1, trace_id="t1", role="assistant", text="line\n" * 80
-    )
+    socket.send("message", seq=1, trace_id="t1", role="assistant", text="line\n" * 80)
     log = page.get_by_role("log")
     expect(log).not_to_have_attribute("aria-busy", "true")
     log.evaluate("log => { log.scrollTop = 0 }")
@@ -147,6 +145,26 @@ def test_a_reader_further_up_is_not_moved_and_told_of_what_came(
     page.get_by_role("button", name="New below").click()
     expect(page.get_by_text("the end", exact=True)).to_be_in_viewport()
     expect(page.get_by_role("button", name="New below")).to_be_hidden()
+
+
+def test_the_end_stays_in_sight_while_the_box_below_grows(
+    page: Page, connect: Connect
+) -> None:
+    socket = connect(page)
+    socket.send(
+        "message", seq=1, trace_id="t1", role="assistant", text="line\n" * 80 + "end"
+    )
+    expect(page.locator(".text")).to_have_count(1)
+
+    page.get_by_label("Your message").fill("long\n" * 5 + "ü" * 4100)
+
+    expect(page.locator(".count")).to_be_visible()
+    page.wait_for_function(
+        """() => {
+          const log = document.querySelector("interlock-chat").shadowRoot.querySelector(".log");
+          return log.scrollHeight - log.scrollTop - log.clientHeight < 2;
+        }"""
+    )
 
 
 def test_the_past_is_not_read_aloud_as_news(page: Page, connect: Connect) -> None:
