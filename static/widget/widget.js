@@ -3,7 +3,8 @@
    data-socket          where to connect; /ws/chat/ on the script's own host unless given
    data-token-url       instead of data-token: answers {"token": …}, asked again when the token has expired
    data-token-credentials  what fetch sends there: "omit" unless given
-   data-open="true"     open at the start */
+   data-open="true"     open at the start
+   A page with a Content-Security-Policy allows HOST in script-src and wss://HOST in connect-src, nothing else. */
 (() => {
   "use strict";
   const script = document.currentScript;
@@ -25,7 +26,7 @@
   // ---- style -------------------------------------------------------------------------------------------------------
   const CSS = `
 :host { display: contents !important; }
-.root { all: initial; color-scheme: light dark; font: 400 14px/1.5 Inter, system-ui, sans-serif; color: var(--ink); overflow-wrap: anywhere;
+.root { all: initial; direction: ltr; color-scheme: light dark; font: 400 14px/1.5 Inter, system-ui, sans-serif; color: var(--ink); overflow-wrap: anywhere;
   --paper: #f6f6f3; --surface: #fff; --sunk: #efeeea; --line: #e3e2dc; --line-strong: #c9c7be; --edge: #85827a; --ink: #1a1a17; --ink-2: #55534c; --ink-3: #6a685f; --on-ink: #fff;
   --hold: #5a45b5; --hold-bg: #eeebfb; --soft: #8a5200; --soft-bg: #fdf0d5; --stop: #b3261e; --stop-bg: #fce9e7; --lift: 0 12px 40px #1a1a1726; }
 @media (prefers-color-scheme: dark) { .root { --paper: #121310; --surface: #1a1b18; --sunk: #282923; --line: #2d2e29; --line-strong: #45463f; --edge: #7d7b72; --ink: #edece6; --ink-2: #b7b5ab; --ink-3: #9c9a90; --on-ink: #151613;
@@ -143,8 +144,8 @@ textarea:focus-visible { outline-offset: -1px; }
     if (keptAs) forget(); // another person: nothing of the first may be sent or shown
     keptAs = name;
     try {
-      const old = JSON.parse(sessionStorage.getItem(name)) || kept;
-      kept = { draft: kept.draft || old.draft, pending: [...old.pending, ...kept.pending], read: old.read };
+      const old = JSON.parse(sessionStorage.getItem(name));
+      if (old) kept = { draft: kept.draft || old.draft, pending: [...old.pending, ...kept.pending], read: old.read };
     } catch { /* storage is blocked: memory will do */ }
     input.value = kept.draft;
     count();
@@ -171,7 +172,7 @@ textarea:focus-visible { outline-offset: -1px; }
   const state = el("p", { className: "meta" }, "AI assistant");
   const heard = [el("p", { className: "sr", role: "status" }), el("p", { className: "sr", role: "status" })]; // open, closed
   const shut = el("button", { className: "bare", type: "button", "aria-label": "Close chat", onclick: () => close() }, icon("M5 5l10 10M15 5 5 15"));
-  const panel = el("dialog", { "aria-labelledby": "title", onkeydown: escape, oncancel: (event) => { event.preventDefault(); close(); } },
+  const panel = el("dialog", { "aria-labelledby": "title", onkeydown: escape, oncancel: (event) => { event.preventDefault(); close(); }, onclose: () => { launcher.hidden = false; } },
     el("header", {}, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, strip, form, heard[0]);
   const host = document.createElement("interlock-chat");
   const shadow = host.attachShadow({ mode: "open" });
@@ -180,7 +181,7 @@ textarea:focus-visible { outline-offset: -1px; }
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(CSS);
     shadow.adoptedStyleSheets = [sheet];
-    shadow.append(el("div", { className: "root" }, launcher, panel, heard[1]));
+    shadow.append(el("div", { className: "root", lang: "en" }, launcher, panel, heard[1]));
     document.body.append(host);
     new ResizeObserver(resized).observe(log); // the box below grows with what is written in it
     unread();
@@ -260,17 +261,18 @@ textarea:focus-visible { outline-offset: -1px; }
     kept = { draft: "", pending: [], read: {} };
   }
 
-  function turnOf(role, text, extras = {}) {
-    const turn = { role, text, rank: Infinity, ...extras };
-    turn.body = el("p", { className: "text", dir: "auto" }, inert(text));
+  function turnOf(role, text, { id, pending = null, question, reviewed }) {
+    const turn = { role, text, id, pending, rank: Infinity };
     turn.note = el("div", { className: "note", hidden: true, "aria-live": "off" });
     turn.box = el("div", { className: `turn ${role}` }, el("span", { className: "sr" }, role === "user" ? "You:" : "Answer:"));
-    if (extras.question) turn.box.append(el("p", { className: "quote", dir: "auto" }, el("span", { className: "sr" }, "To your question: "), inert(extras.question)));
-    turn.box.append(turn.body);
-    if (extras.reviewed) turn.box.append(el("span", { className: "reviewed" }, icon("M4 10.5l4 4 8-9"), "Reviewed by a colleague"));
-    if (role === "user") turn.box.append(turn.note);
+    if (question) turn.box.append(el("p", { className: "quote", dir: "auto" }, el("span", { className: "sr" }, "To your question: "), inert(question)));
+    turn.box.append(el("p", { className: "text", dir: "auto", lang: "" }, inert(text)));
+    if (reviewed) turn.box.append(el("span", { className: "reviewed" }, icon("M4 10.5l4 4 8-9"), "Reviewed by a colleague"));
     turn.box.turn = turn;
-    if (turn.id) byId.set(turn.id, turn);
+    if (role === "user") {
+      turn.box.append(turn.note);
+      if (id) byId.set(id, turn);
+    }
     return turn;
   }
 
@@ -292,9 +294,9 @@ textarea:focus-visible { outline-offset: -1px; }
     turn.note.hidden = !text;
     turn.time = el("time");
     turn.note.replaceChildren(el("span", {}, text), ...(since || until ? [turn.time] : []), ...(action ? [el("button", { type: "button", onclick: action.run }, action.label)] : []));
-    turn.box.classList.toggle("unsent", turn.role === "user" && Boolean(turn.pending) && !turn.pending.trace);
+    turn.box.classList.toggle("unsent", Boolean(turn.pending) && !turn.pending.trace);
     if (focused) input.focus();
-    if (spoken && text) announce(text);
+    if (spoken && text && text !== "Sending…") announce(text);
     tick();
   }
 
@@ -320,6 +322,7 @@ textarea:focus-visible { outline-offset: -1px; }
   }
 
   function shown(frame) {
+    if (!Number.isInteger(frame.seq)) return;
     last = Math.max(last, frame.seq);
     if (bySeq.has(frame.seq)) return;
     const turn = (frame.role === "user" && byId.get(frame.id)) || turnOf(frame.role, frame.text, frame);
@@ -394,7 +397,7 @@ textarea:focus-visible { outline-offset: -1px; }
   }
 
   function enter(event) {
-    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) submitted(event);
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229) submitted(event);
   }
 
   function submitted(event) {

@@ -133,7 +133,7 @@ class StandIn:
             await writer.drain()
 
     def _file(self, path: str, headers: dict[str, str]) -> tuple[str, str, bytes]:
-        if path == "/token/":
+        if path == "/token/" and not self.is_refusing:
             self.tokens_asked += 1
             token = f"token-{self.tokens_asked}"
             return "200 OK", "application/json", json.dumps({"token": token}).encode()

@@ -487,6 +487,39 @@ def test_an_expired_token_is_fetched_again_from_its_address(
     assert server.next_socket().expect("hello")["token"] == "token-3"
 
 
+def test_what_is_written_before_there_is_a_token_is_sent_once(
+    page: Page, server: StandIn
+) -> None:
+    server.is_refusing = True
+    page.goto(f"http://{server.address}/fetched")
+    page.get_by_role("button", name="Chat with Autohaus Stern").click()
+    expect(page.locator(".strip")).to_contain_text("Reconnecting…")
+    write(page, "Hello")
+
+    server.is_refusing = False
+    socket = greet(server)
+
+    sent = socket.expect("message")
+    socket.send("accepted", id=sent["id"], trace_id=TRACE)
+    expect(note(page)).to_have_text("Sent")
+    expect(turns(page)).to_have_text("Hello")
+    assert socket.is_silent()
+
+
+def test_messages_of_a_person_that_came_another_way_are_each_shown(
+    page: Page, connect: Connect
+) -> None:
+    socket = connect(page)
+
+    for seq in (1, 2):
+        socket.send(
+            "message", seq=seq, trace_id=f"t{seq}", role="user", text=f"by mail {seq}"
+        )
+    socket.send("message", trace_id="t3", role="assistant", text="without a number")
+
+    expect(turns(page)).to_have_text(["by mail 1", "by mail 2"])
+
+
 def test_the_script_is_one_file_without_anything_that_a_strict_policy_refuses() -> None:
     script = (Path(__file__).parents[2] / "static/widget/widget.js").read_text()
 
