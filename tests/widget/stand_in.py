@@ -1,0 +1,179 @@
+"""A stand-in for the chat's server: serves the static files and host pages, and speaks whatever frames a test tells it to."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import mimetypes
+import queue
+import struct
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+STATIC = Path(__file__).parents[2] / "static"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; require-trusted-types-for 'script'"
+WAIT = 8.0
+Frame = dict[str, Any]
+T = TypeVar("T")
+
+
+class Socket:
+    """The server's end of one widget's websocket."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, writer: asyncio.StreamWriter
+    ) -> None:
+        self.loop = loop
+        self.writer = writer
+        self.received: queue.Queue[Frame] = queue.Queue()
+        self.hello: Frame = {}
+
+    def expect(self, kind: str) -> Frame:
+        """The next frame from the widget, which must be of this type."""
+        frame = self.received.get(timeout=WAIT)
+        assert frame["type"] == kind, frame
+        return frame
+
+    def is_silent(self) -> bool:
+        return self.received.empty()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        data = json.dumps({"type": kind} | fields).encode()
+        size = (
+            bytes([len(data)])
+            if len(data) < 126
+            else b"\x7e" + struct.pack(">H", len(data))
+        )
+        self.loop.call_soon_threadsafe(self.writer.write, b"\x81" + size + data)
+
+    def close(self) -> None:
+        """Gone without a word, as when a process dies."""
+        self.loop.call_soon_threadsafe(self.writer.transport.abort)
+
+
+class StandIn:
+    """One port for pages, files and sockets, on a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.sockets: queue.Queue[Socket] = queue.Queue()
+        self.pages: dict[str, str] = {}
+        self.tokens_asked = 0
+        self.is_refusing = False
+        self.writers: set[asyncio.StreamWriter] = set()
+        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+
+    def start(self) -> None:
+        self.thread.start()
+        server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.server = server
+        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+    def stop(self) -> None:
+        self._run(self._shut())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(WAIT)
+        self.loop.close()
+
+    def next_socket(self) -> Socket:
+        return self.sockets.get(timeout=WAIT)
+
+    def reset(self) -> None:
+        """Nothing of one test is left for the next."""
+        self.is_refusing = False
+        self.tokens_asked = 0
+        self.sockets = queue.Queue()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT)
+
+    async def _shut(self) -> None:
+        self.server.close()
+        for writer in self.writers:
+            writer.transport.abort()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.writers.add(writer)
+        try:
+            await self._answer(reader, writer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.transport.abort()
+            self.writers.discard(writer)
+
+    async def _answer(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        path = head.split(" ", 2)[1].partition("?")[0]
+        headers = dict(
+            line.lower().split(": ", 1)
+            for line in head.split("\r\n")[1:]
+            if ": " in line
+        )
+        if path == "/ws/chat/":
+            key = head.lower().index("sec-websocket-key: ") + 19
+            await self._converse(head[key : head.index("\r\n", key)], reader, writer)
+        else:
+            status, kind, body = self._file(path, headers)
+            writer.write(
+                f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+                f"Content-Security-Policy: {POLICY}\r\nConnection: close\r\n\r\n".encode()
+                + body
+            )
+            await writer.drain()
+
+    def _file(self, path: str, headers: dict[str, str]) -> tuple[str, str, bytes]:
+        if path == "/token/" and not self.is_refusing:
+            self.tokens_asked += 1
+            token = f"token-{self.tokens_asked}"
+            return "200 OK", "application/json", json.dumps({"token": token}).encode()
+        if path in self.pages:
+            return "200 OK", "text/html; charset=utf-8", self.pages[path].encode()
+        file = STATIC / path.removeprefix("/static/")
+        if path.startswith("/static/") and file.is_file():
+            return (
+                "200 OK",
+                mimetypes.guess_type(path)[0] or "text/plain",
+                file.read_bytes(),
+            )
+        return "404 Not Found", "text/plain", b""
+
+    async def _converse(
+        self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        if self.is_refusing:
+            return
+        seal = hashlib.sha1(
+            f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False
+        ).digest()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + base64.b64encode(seal) + b"\r\n\r\n"
+        )
+        socket = Socket(self.loop, writer)
+        self.sockets.put(socket)
+        while (text := await read_frame(reader)) is not None:
+            socket.received.put(json.loads(text))
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """One text frame of a browser (masked, never in parts here); None when it says good-bye."""
+    first, second = await reader.readexactly(2)
+    size = second & 0x7F
+    if size == 126:
+        (size,) = struct.unpack(">H", await reader.readexactly(2))
+    mask = await reader.readexactly(4)
+    data = await reader.readexactly(size)
+    if first & 0x0F != 1:
+        return None
+    return bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
