@@ -1,0 +1,8 @@
+"""The moderation pages."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+
+def queue(request: HttpRequest, **_: str) -> HttpResponse:
+    return render(request, "base.html")
