@@ -1,6 +1,7 @@
 """Every write to moderation tables. Pages and the API call these."""
 
 import re
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -86,7 +87,7 @@ class GuardrailError(InvalidDecisionError):
 
 
 def decide(  # noqa: PLR0913 - what a person sends, field by field
-    approval_id: object,
+    approval_id: UUID | str,
     *,
     verdict: Decision.Verdict,
     text: str,
@@ -204,7 +205,9 @@ def _clean_text(approval: Approval, verdict: Decision.Verdict, text: str) -> str
 
 def _approved_text(approval: Approval, text: str) -> str:
     if text not in {"", approval.text}:
-        raise TextError("Approving sends the draft as it is. Edit it to send another text.")
+        raise TextError(
+            "Approving sends the draft as it is. Edit it to send another text."
+        )
     if sha256(approval.text) != approval.text_sha256:
         raise TextError("The draft is not the text that was held: its hash differs.")
     return approval.text

@@ -3,6 +3,7 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
@@ -10,13 +11,16 @@ from django.utils.safestring import SafeString, mark_safe
 
 Span = tuple[int, int, str]  # start, end, what it is
 
+Step = tuple[str, int, int, int, int]  # as difflib has them
+
 EXCERPT = 180
+COMPARED = 250_000  # pairs of words
 # Bidi marks, zero-width and control characters, and other separators of lines. Not what emoji are made of.
 _HIDDEN = regex.compile(
     r"(?!(?<=\p{Extended_Pictographic})\uFE0F)"
     r"(?![\n\t])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]"
 )
-_WORDS = regex.compile(r"\w+|\s+|[^\w\s]")
+_WORDS = regex.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 
 
 def visible(text: str) -> SafeString:
@@ -56,9 +60,8 @@ def excerpt(text: str, spans: Iterable[Span]) -> SafeString:
 def changes(before: str, after: str) -> SafeString:
     """Return one text with what was taken out and put in, word by word."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     parts: list[SafeString] = []
-    for kind, i, j, k, m in matcher.get_opcodes():
+    for kind, i, j, k, m in _steps(old, new):
         if kind == "equal":
             parts.append(visible("".join(old[i:j])))
             continue
@@ -67,6 +70,18 @@ def changes(before: str, after: str) -> SafeString:
         if k < m:
             parts.append(format_html("<ins>{}</ins>", visible("".join(new[k:m]))))
     return _joined(parts)
+
+
+def _steps(old: list[str], new: list[str]) -> Iterable[Step]:
+    """Return how one list becomes the other; roughly, where finding out would take seconds."""
+    if len(old) * len(new) <= COMPARED:
+        return difflib.SequenceMatcher(None, old, new).get_opcodes()
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
+    same = sum(1 for _ in pairs)
+    return [
+        ("equal", 0, same, 0, same),
+        ("replace", same, len(old), same, len(new)),
+    ]
 
 
 def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
