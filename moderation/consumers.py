@@ -80,6 +80,9 @@ class QueueConsumer(AsyncWebsocketConsumer):
     def _may_read(self) -> bool:
         """Ask anew each time: a role may be taken from somebody whose page is open."""
         user = self.scope["user"]
+        assert (
+            user is not None
+        )  # the middleware puts one there, if only an anonymous one
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()
         return fresh is not None and fresh.has_perm("moderation.view_approval")
 

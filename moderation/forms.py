@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 
 from moderation.actions import safe_text_for
 from moderation.models import Approval, Decision
@@ -62,7 +63,7 @@ class DecisionForm(forms.Form):
 
     def __init__(
         self,
-        data: Any = None,
+        data: QueryDict | None = None,
         *,
         approval: Approval,
         team: str = "",
@@ -110,7 +111,9 @@ class DecisionForm(forms.Form):
 
     def renew(self, fingerprint: str) -> None:
         """Let the same answer be given again, now that what is new has been shown."""
-        self.data = self.data | {"fingerprint": fingerprint}
+        assert isinstance(self.data, QueryDict)
+        self.data = self.data.copy()
+        self.data["fingerprint"] = fingerprint
 
     def typed(self) -> list[tuple[str, str]]:
         """Return what the person wrote, by the names of the fields, so that none of it is lost."""

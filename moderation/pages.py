@@ -139,7 +139,7 @@ def item_context(approval: Approval) -> dict[str, Any]:
 def live_item_context(approval: Approval) -> dict[str, Any]:
     """Return what may change while the item is open."""
     decision = decision_of(approval)
-    context = {
+    context: dict[str, Any] = {
         "approval": approval,
         "decision": decision,
         "newer": [] if decision else newer_lines(_turns_after(approval)),
@@ -237,7 +237,7 @@ def spoken(duration: timedelta) -> str:
     """Say a duration with its two largest units: 1 m 19 s."""
     seconds = max(0, int(duration.total_seconds()))
     units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    parts = []
+    parts: list[str] = []
     for name, size in units:
         amount, seconds = divmod(seconds, size)
         if amount or (name == "s" and not parts):
