@@ -152,7 +152,7 @@ INSTEAD = _words(
 
 SUM_OFF = re.compile(
     r"\s(?:[a-z]{1,12}\s){0,2}"
-    r"(?:off\b|discount|rebate|reduction|rabatt|\w{0,8}nachlass|günstiger|billiger"
+    r"(?:off\b|discount|rebate|reduction|rabatt|\w{0,8}nachlass|günstiger|billiger|weniger\b(?! als)"
     r"|(?:less|cheaper)\b(?! than\b(?! (?:the )?(?:(?:list|original|regular|normal|usual) )?price)))"
 )
 OFF_SUM = re.compile(
@@ -165,7 +165,7 @@ BARE_OFF = re.compile(
 )
 
 SHARE_OFF = re.compile(
-    r"\s(?:right\s|straight\s|of\s)?(?:off\b|discount|rebate|reduction|cheaper|less\b|günstiger|billiger|weniger|rabatt"
+    r"[\s-](?:right\s|straight\s|of\s)?(?:off\b|discount|rebate|reduction|cheaper|less\b|günstiger|billiger|weniger|rabatt"
     r"|nachlass)"
 )
 HALF_PRICE = re.compile(
@@ -178,4 +178,16 @@ OFF_SHARE = re.compile(
 PAY_SHARE = re.compile(r"\b(?:pay|pays|yours for|get it for|have it for|zahlen)\b")
 OF_PRICE = re.compile(
     r"\s?(?:of|des|vom) (?:the |its |our )?(?:\w{1,10} )?(?:price|msrp|\w{0,8}preis)"
+)
+
+FROM_TO = re.compile(r"\b(?:from|to|auf|von)\s$")
+FURTHER = _words(
+    r"another\b",
+    "additional",
+    r"extra\b",
+    r"further\b",
+    r"on top\b",
+    r"plus\b",
+    "zusätzlich",
+    "weitere",
 )

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from guardrails.discount import read_discounts
+from guardrails.discount import read_normalised
 from guardrails.patterns import (
     Budget,
     Pattern,
@@ -87,7 +87,7 @@ def _threshold(rule: Rule) -> Find:
     limit = rule.limit
 
     def find(subject: Subject, _: Budget, is_excused: IsExcused) -> Iterator[Hit]:
-        for discount in read_discounts(subject.text):
+        for discount in read_normalised(subject.text, subject.views[0]):
             is_above = discount.percent is None or discount.percent > limit
             if is_above and not is_excused((discount.start, discount.end)):
                 yield Hit(discount.start, discount.end, discount.percent)

@@ -46,15 +46,15 @@ def _bounded(term: str) -> str:
 
 
 class Budget:
-    """Time that several searches share; TimeoutError when it is used up."""
+    """Computing time that several searches share; waiting for other threads does not use it up."""
 
     def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
-        self._end = time.monotonic() + seconds
+        self._end = time.thread_time() + seconds
 
     def left(self) -> float:
-        seconds = self._end - time.monotonic()
+        seconds = self._end - time.thread_time()
         if seconds <= 0:
-            raise TimeoutError
+            raise TimeoutError("the time for one rule is used up")
         return seconds
 
 
