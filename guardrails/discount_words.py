@@ -10,7 +10,7 @@ def _words(*words: str) -> re.Pattern[str]:
 # Each says by itself that a price goes down: without a number it is a discount that cannot be read.
 # Not from a word's start: Barzahlungsrabatt, Preisnachlass.
 NOUN = re.compile(
-    r"discount(?!enance)|\brebate|rabatt|nachlass|nachlässe|\bskonto|\brabais\b|\bdescuento|\bsconto\b|\bkorting"
+    r"discount(?!enance)|\brebate|rabatt|nachlass|nachlässe|\bskonto|\brabais\b|\bréductions?\b|\bdescuento|\bsconto\b|\bkorting"
     r"|\bprice[\s-](?:cut|drop|reduction)|\breductions? (?:in|of|on|off) (?:the |your |our |its )?(?:\w+ )?price"
     r"|\bpreis(?:senkung|reduzierung)"
     r"|\boff (?:the |your |our |its |that |this )?(?:\w+ ){0,2}(?:price|total|msrp|rrp|invoice|bill)\b"
@@ -18,7 +18,7 @@ NOUN = re.compile(
 )
 
 # "off" takes hold of a number of its own clause, unless it is about roads and switches.
-OFF = re.compile(r"\boff\b(?![\s-]?road)(?!-)")
+OFF = re.compile(r"\boff\b(?![\s-]?road)(?!-)|(?<!\S)-\d{1,2}(?:[.,]\d{1,2})?\s?%")
 OFF_OTHERWISE = re.compile(
     r"\b(?:switch|turn|shut|power|log|set|lift|drive|cuts?)(?:es|s|ed|ing)?[\s-](?:it |them |itself )?off\b"
 )
@@ -26,6 +26,8 @@ OFF_OTHERWISE = re.compile(
 # These say that something goes down: a price, unless the clause is about something else.
 LESS = _words(
     r"less\b(?! than)",
+    r"minus\b",
+    r"below (?:the )?(?:list|msrp|price|regular)",
     r"(?:cheap|low)er\b",
     r"reduc(?:e|ed|es|ing|tions?)\b",
     r"sav(?:e|es|ed|ing|ings)\b",

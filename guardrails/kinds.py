@@ -13,6 +13,7 @@ from guardrails.patterns import (
     compile_pattern,
     compile_terms,
     search,
+    search_overlapping,
 )
 from guardrails.rules import Kind, Rule
 from guardrails.text import Normalised
@@ -45,11 +46,9 @@ def compile_exceptions(rule: Rule) -> Callable[[Subject, Budget], IsExcused]:
         if pattern is None:
             return lambda _: False
         spans = sorted(
-            view.span(*found.span())
+            span
             for view in subject.views
-            for found in pattern.finditer(
-                view.text, overlapped=True, timeout=budget.left()
-            )
+            for span in search_overlapping(pattern, view, budget)
         )
         starts = [start for start, _ in spans]
         reach = list(

@@ -96,6 +96,10 @@ WORDS = [
         ("2\u200b5 % off", 25),
         ("0 % financing with a 3 % discount", 3),
         ("12.5 % off", 12.5),
+        ("-20 % on all models", 20),
+        ("minus 20 % on the price", 20),
+        ("The final price is 20 % below list.", 20),
+        ("20 % de réduction", 20),
         ("a discount of approx. 25 %", 25),
         ("I cannot offer you a 25 % discount", 25),
         ("3 % off, or even 10 %", 10),
@@ -225,6 +229,6 @@ def test_takes_linear_time(unit: str) -> None:
 
 
 def seconds(text: str) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     read_discounts(text)
-    return time.perf_counter() - start
+    return time.thread_time() - start
