@@ -154,4 +154,4 @@ def _check_lists(rule: Rule) -> Iterator[str]:
     }
     for word, entries in lists.items():
         if not all(normalise(entry).text.strip() for entry in entries):
-            yield f"A {word} is blank."
+            yield f"One {word} is blank."
