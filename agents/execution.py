@@ -312,4 +312,7 @@ async def patiently(
         before_sleep=lambda state: away(str(state.outcome and state.outcome.exception())),
         reraise=True,
     )
-    return await retrying(call)
+    async def attempt() -> T:
+        return await call()
+
+    return await retrying(attempt)

@@ -136,7 +136,7 @@ KNOWLEDGE_PATH = environment.text(
     "INTERLOCK_KNOWLEDGE",
     str(BASE_DIR / "controlplane/embedded/knowledge/dealer.md"),
 )
-MESSAGE_MAX_BYTES = 8_000
+MESSAGE_MAX_BYTES = 8_192
 MESSAGES_PER_MINUTE = int(environment.number("INTERLOCK_MESSAGES_PER_MINUTE", 60))
 CONFIRM_TIMEOUT_S = environment.number("INTERLOCK_CONFIRM_TIMEOUT_S", 5)
 TURN_DEADLINE_S = environment.number("INTERLOCK_TURN_DEADLINE_S", 120)

@@ -94,15 +94,15 @@ _DISPARAGING = (
 )
 
 
-def _discount_rule(tier: str, limit: float, *, above: str) -> Rule:
+def _discount_rule(*tiers: str, limit: float, above: str) -> Rule:
     return Rule(
-        id=f"discount-{tier}",
-        name=f"Discount above {limit:g} % for {tier}",
+        id=f"discount-{tiers[0]}",
+        name=f"Discount above {limit:g} % for {' and '.join(tiers)}",
         direction="output",
         kind="threshold",
         action="escalate",
         severity="high",
-        tiers=(tier,),
+        tiers=tiers,
         field="discount_percent",
         limit=limit,
         team="discount",
@@ -194,9 +194,9 @@ DEALER = RuleSet(
                 "Mercedes cars are built in Sindelfingen.",
             ),
         ),
-        _discount_rule("free", 5, above="6"),
-        _discount_rule("pro", 10, above="10.5"),
-        _discount_rule("enterprise", 15, above="25"),
+        _discount_rule("free", "background", limit=5, above="6"),
+        _discount_rule("pro", limit=10, above="10.5"),
+        _discount_rule("enterprise", limit=15, above="25"),
         Rule(
             id="finance-advice",
             name="Finance advice goes to the finance team",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,7 +10,7 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
-from controlplane.chat import ingress, live, tokens
+from controlplane.chat import ingress, live, tokens, transcript
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn
 
@@ -88,14 +89,16 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.cursor = max(0, hello.after)
         self.has_open_turns = True  # until the first look says otherwise
         self._group = live.conversation_group(visitor.conversation_id)
+        await self.channel_layer.group_add(self._group, self.channel_name)
+        kept = await resources()
         await self._send(
             type="ready",
             conversation=visitor.conversation_id,
             tier=visitor.tier,
-            seq=self.cursor,
+            seq=await transcript.latest_seq(kept.database, visitor.conversation_id),
+            now=datetime.now(UTC).isoformat(),
         )
-        await self.channel_layer.group_add(self._group, self.channel_name)
-        (await resources()).hub.join(self)
+        kept.hub.join(self)
 
     # Messages of the user
 

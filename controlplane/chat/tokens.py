@@ -8,7 +8,10 @@ import jwt
 import msgspec
 from django.conf import settings
 
+from agents.topics import TIERS
+
 ALGORITHM = "HS256"
+LOWEST_TIER = "free"
 
 
 class TokenError(Exception):
@@ -52,7 +55,7 @@ def read(token: str) -> Visitor:
     name = str(claims.get("conversation") or "only")
     return Visitor(
         user=pseudonym,
-        tier=str(claims["tier"]),
+        tier=str(claims["tier"]) if claims["tier"] in TIERS else LOWEST_TIER,
         conversation_id=f"c_{_digest(f'{pseudonym} {name}')}",
     )
 

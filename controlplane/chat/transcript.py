@@ -19,6 +19,7 @@ JOIN chat_turn t ON t.id = m.turn_id
 LEFT JOIN chat_message p ON p.conversation_id = m.conversation_id AND p.seq = m.seq - 1
 ORDER BY m.conversation_id, m.seq
 """
+_LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"
 # The latest hop tells checking from thinking; an approval tells since when a person is asked.
 _TURNS = """
 SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
@@ -89,6 +90,14 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def since(self) -> datetime:
         return self.held_at or self.accepted_at
+
+
+async def latest_seq(database: Database, conversation_id: str) -> int:
+    """Return the number of the newest row; 0 for a conversation that has none."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(_LATEST_SEQ, [conversation_id])
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 async def read(

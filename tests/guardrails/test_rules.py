@@ -137,3 +137,11 @@ def test_a_rule_set_names_the_rule_and_the_id_used_twice() -> None:
 
 def test_a_limit_is_a_number_with_a_point() -> None:
     assert isinstance(replace(make_threshold(), limit=7).limit, float)
+
+
+def test_the_hash_survives_storage_and_equal_strings_that_are_other_objects() -> None:
+    mode = "".join(["en", "force"])
+    rule_set = RuleSet((replace(make_terms(), mode=mode),))
+
+    assert ruleset_hash(decode_rule_set(encode_rule_set(rule_set))) == ruleset_hash(rule_set)
+    assert ruleset_hash(rule_set) == ruleset_hash(RuleSet((make_terms(),)))
