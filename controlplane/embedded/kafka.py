@@ -124,11 +124,12 @@ class Kafka:
             marker.touch()
 
     def _format(self, node: Child, java: list[str]) -> None:
-        tool = ["kafka.tools.StorageTool", "format", "-c", "server.properties"]
+        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        tool += ["-c", "server.properties", "-t", self._cluster_id()]
         node.log.parent.mkdir(parents=True, exist_ok=True)
         with node.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603
-                [*java, *tool, "-t", self._cluster_id()],
+                [*java, *tool],
                 cwd=node.cwd,
                 stdout=log,
                 stderr=log,
