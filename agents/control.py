@@ -186,8 +186,9 @@ class Control:
         state = msgspec.json.decode(str(row[0]), type=ControlState)
         if state.ruleset_hash and state.ruleset_hash != self.state.ruleset_hash:
             self.engine = _fetch_engine(connection, state.ruleset_hash)
+        if self.state.version:  # a process that starts has not been late
+            self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
         self.state = state
-        self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
         log.info("control_applied", version=state.version, ruleset=state.ruleset_hash)
 
 

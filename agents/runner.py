@@ -28,6 +28,7 @@ log = structlog.get_logger()
 
 POLL_S = 0.1
 COMMIT_EVERY_S = 0.1
+MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
 DRAIN_S = 10.0
 MAX_WAITING = 2_000
@@ -57,6 +58,8 @@ class Runner:
         self._ledgers: dict[Partition, Ledger] = {}
         self._committed: dict[Partition, int] = {}
         self._committed_at_s = 0.0
+        self._measured_at_s = 0.0
+        self._lag: dict[str, int] = {}
         self._failures_in_row = 0
         self._is_flow_paused = False
         self._counts: dict[tuple[str, str], int] = {}
@@ -81,6 +84,7 @@ class Runner:
             self._executor.add(self._admit(records))
         self._executor.advance()
         self._commit_finished()
+        self._measure_lag()
         return bool(records or told)
 
     def _admit(self, records: list[Record]) -> list[Work]:
@@ -260,13 +264,23 @@ class Runner:
 
     # What the heartbeat says
 
+    def _measure_lag(self) -> None:
+        """In the poll thread: a consumer's handle is not for two threads at once."""
+        now_s = time.monotonic()
+        if now_s - self._measured_at_s < MEASURE_EVERY_S:
+            return
+        self._measured_at_s = now_s
+        self._lag = self._consumer.lag(
+            {
+                partition: offset
+                for partition, ledger in self._ledgers.items()
+                if (offset := ledger.position()) is not None
+            }
+        )
+
     def status(self) -> dict[str, Any]:
+        """Return the figures of this moment. Safe from any thread."""
         ledgers = dict(self._ledgers)
-        positions = {
-            partition: offset
-            for partition, ledger in ledgers.items()
-            if (offset := ledger.position()) is not None
-        }
         held = self.broken or self.paused or self._executor.held
         return {
             "agent": self.agent.name,
@@ -276,7 +290,7 @@ class Runner:
             "done": self.done,
             "errors": self.errors,
             "partitions": len(ledgers),
-            "lag": self._consumer.lag(positions),
+            "lag": self._lag,
         }
 
 
