@@ -8,11 +8,12 @@ from typing import Any
 import structlog
 
 from agents.agent import Agent, Context, Send
-from agents.broker import BrokerError, Consumer, Partition, Producer, Record
+from agents.broker import BrokerError, Consumer, Producer
 from agents.control import Control
 from agents.execution import BatchExecutor, Executor, InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.metrics import RECORDS
+from agents.records import Partition, Record
 from agents.work import (
     ContractError,
     Outgoing,
@@ -50,7 +51,9 @@ class Runner:
         self.agent = agent
         self.context = context
         self.paused = ""  # why people or the runner itself paused it
-        self.broken = ""  # why it ended for good: a dead letter that could not be written
+        self.broken = (
+            ""  # why it ended for good: a dead letter that could not be written
+        )
         self.errors = 0
         self.done = 0
         self._control = control
@@ -170,7 +173,9 @@ class Runner:
             if error is None:
                 work.acknowledged()
             else:
-                self._undelivered(work, record, error, is_letter=is_letter, attempt=attempt)
+                self._undelivered(
+                    work, record, error, is_letter=is_letter, attempt=attempt
+                )
 
         try:
             self._producer.publish(

@@ -1,5 +1,6 @@
 """Every write to rules and rule-sets."""
 
+import msgspec
 from django.contrib.auth.models import User
 from django.db import transaction
 
@@ -26,26 +27,12 @@ def draft() -> rules.RuleSet:
 
 
 def _to_struct(rule: Rule) -> rules.Rule:
-    fields = {name: getattr(rule, name) for name in _PLAIN}
-    lists = {name: tuple(getattr(rule, name)) for name in _LISTS}
-    return rules.Rule(id=rule.slug, **fields, **lists)
+    fields = {name: getattr(rule, name) for name in _FIELDS}
+    return msgspec.convert({"id": rule.slug} | fields, rules.Rule)
 
 
-_PLAIN = (
-    "name",
-    "direction",
-    "kind",
-    "action",
-    "severity",
-    "mode",
-    "version",
-    "pattern",
-    "field",
-    "limit",
-    "team",
-    "reply",
-)
-_LISTS = ("tiers", "workflows", "terms", "exceptions", "must_hit", "must_pass")
+# All fields of a rule but its id, which is the row's slug.
+_FIELDS = [field for field in rules.Rule.__struct_fields__ if field != "id"]
 
 
 @transaction.atomic
@@ -110,9 +97,8 @@ def delete_rules(keys: list[int], *, editor: User) -> None:
 def save_rules(rule_set: rules.RuleSet) -> None:
     """Put rules into the draft, over those with the same id."""
     for rule in rule_set.rules:
-        fields = {name: getattr(rule, name) for name in _PLAIN}
-        lists = {name: list(getattr(rule, name)) for name in _LISTS}
-        Rule.objects.update_or_create(slug=rule.id, defaults=fields | lists)
+        fields = msgspec.to_builtins(rule)
+        Rule.objects.update_or_create(slug=fields.pop("id"), defaults=fields)
 
 
 def _sentence(failure: CaseFailure) -> str:

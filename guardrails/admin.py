@@ -41,9 +41,7 @@ class RuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         keys = list(queryset.values_list("pk", flat=True))
         actions.delete_rules(keys, editor=_publisher(request))
 
-    @admin.action(
-        description="Publish the whole draft", permissions=["publish"]
-    )
+    @admin.action(description="Publish the whole draft", permissions=["publish"])
     def publish_draft(self, request: HttpRequest, queryset: QuerySet[Rule]) -> None:
         try:
             publication = actions.publish(
@@ -59,23 +57,8 @@ class RuleAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return request.user.has_perm("guardrails.add_publication")
 
 
-@admin.register(RuleSet)
-class RuleSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    list_display = ("__str__", "created_at")
-    actions = ("put_in_force",)
-
-    @admin.action(description="Put in force", permissions=["publish"])
-    def put_in_force(self, request: HttpRequest, queryset: QuerySet[RuleSet]) -> None:
-        if queryset.count() != 1:
-            messages.error(request, "Choose one rule-set.")
-            return
-        actions.put_in_force(
-            queryset.get(), reason="rolled back in the admin", publisher=_publisher(request)
-        )
-        messages.success(request, "It is in force.")
-
-    def has_publish_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("guardrails.add_publication")
+class HistoryAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """History is looked at, never edited."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -87,7 +70,27 @@ class RuleSetAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
 
+@admin.register(RuleSet)
+class RuleSetAdmin(HistoryAdmin):
+    list_display = ("__str__", "created_at")
+    actions = ("put_in_force",)
+
+    @admin.action(description="Put in force", permissions=["publish"])
+    def put_in_force(self, request: HttpRequest, queryset: QuerySet[RuleSet]) -> None:
+        if queryset.count() != 1:
+            messages.error(request, "Choose one rule-set.")
+            return
+        actions.put_in_force(
+            queryset.get(),
+            reason="rolled back in the admin",
+            publisher=_publisher(request),
+        )
+        messages.success(request, "It is in force.")
+
+    def has_publish_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("guardrails.add_publication")
+
+
 @admin.register(Publication)
-class PublicationAdmin(RuleSetAdmin):
+class PublicationAdmin(HistoryAdmin):
     list_display = ("rule_set", "published_by", "published_at", "reason")
-    actions = ()

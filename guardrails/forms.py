@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from django import forms
 
 from guardrails import rules
@@ -36,15 +37,34 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Rule
-        exclude = ("version",)
+        fields = (
+            "slug",
+            "name",
+            "direction",
+            "kind",
+            "action",
+            "severity",
+            "mode",
+            "tiers",
+            "workflows",
+            "terms",
+            "pattern",
+            "field",
+            "limit",
+            "team",
+            "reply",
+            "exceptions",
+            "must_hit",
+            "must_pass",
+        )
 
     def clean(self) -> dict[str, Any]:
         data = dict(super().clean() or {})
         if self.errors:
             return data
-        lists = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        fields = {name: value for name, value in data.items() if name not in lists}
-        rule = rules.Rule(id=fields.pop("slug"), **fields, **lists)
+        fields = data | {"id": data["slug"]}
+        del fields["slug"]
+        rule = msgspec.convert(fields, rules.Rule)
         for problem in rules.check_rule(rule):
             self.add_error(None, problem)
         return data

@@ -146,7 +146,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._show_statuses(list(turns), is_paused=is_paused)
 
     async def _show_statuses(self, turns: list[OpenTurn], *, is_paused: bool) -> None:
-        statuses = {}
+        statuses: dict[str, str] = {}
         for turn in turns:
             status = turn.status(is_paused=is_paused)
             statuses[turn.trace_id] = status

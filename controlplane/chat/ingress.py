@@ -17,6 +17,7 @@ from agents.work import Outgoing
 from controlplane.chat.facts import clean
 from controlplane.chat.resources import resources
 
+ID_MAX_CHARS = 100
 MINUTE = timedelta(minutes=1)
 
 _NEW_CONVERSATION = """
@@ -80,7 +81,7 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
         return cloudevents.ingress_id(self.conversation_id, self.client_id)
 
 
-async def submit(  # noqa: PLR0913  # the fields of a message
+async def submit(  # the fields of a message
     *,
     conversation_id: str,
     client_id: str,
@@ -115,8 +116,8 @@ async def submit(  # noqa: PLR0913  # the fields of a message
 def _check(message: Incoming) -> None:
     if not message.text.strip():
         raise BadMessageError("the message has no text")
-    if not 0 < len(message.client_id) <= 100:
-        raise BadMessageError("the id must have 1 to 100 characters")
+    if not 0 < len(message.client_id) <= ID_MAX_CHARS:
+        raise BadMessageError(f"the id must have 1 to {ID_MAX_CHARS} characters")
     size = len(message.text.encode())
     if size > settings.MESSAGE_MAX_BYTES:
         raise TooLongError(f"{size} bytes; {settings.MESSAGE_MAX_BYTES} are allowed")
@@ -143,9 +144,7 @@ async def _register(message: Incoming, trace_id: str) -> bool:
 
 async def _limit_rate(connection: Connection, message: Incoming) -> None:
     per_minute = settings.MESSAGES_PER_MINUTE
-    row = await _one(
-        connection, _NTH_LATEST, [message.conversation_id, per_minute - 1]
-    )
+    row = await _one(connection, _NTH_LATEST, [message.conversation_id, per_minute - 1])
     if row is None:
         return
     wait = row[0] + MINUTE - datetime.now(UTC)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ ORDER BY t.conversation_id, t.number
 """
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class Line(msgspec.Struct, frozen=True):
     """A delivered message, as the widget's `message` frame carries it."""
 
     conversation_id: str
@@ -46,7 +46,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     at: datetime
     client_id: str
-    question: str
+    question: str = ""
 
     def frame(self) -> dict[str, object]:
         frame: dict[str, object] = {
@@ -108,7 +108,7 @@ async def read(
     async with database.connection() as connection, connection.pipeline():
         messages = await connection.execute(_MESSAGES, [names, list(cursors.values())])
         turns = await connection.execute(_TURNS, [names])
-        lines = [_line(*row) for row in await messages.fetchall()]
+        lines = [_line(row) for row in await messages.fetchall()]
         open_turns = [
             OpenTurn(
                 conversation_id=row[0],
@@ -124,29 +124,10 @@ async def read(
     return lines, open_turns
 
 
-def _line(  # noqa: PLR0913  # the columns of _MESSAGES
-    conversation: str,
-    seq: int,
-    role: str,
-    text: str,
-    reviewed: bool,  # noqa: FBT001
-    kind: str,
-    at: datetime,
-    trace_id: str,
-    client_id: str,
-    question: str,
-    follows_question: bool,  # noqa: FBT001
-) -> Line:
-    names_question = role == "assistant" and (reviewed or not follows_question)
-    return Line(
-        conversation_id=conversation,
-        seq=seq,
-        trace_id=trace_id,
-        role=role,
-        text=text,
-        reviewed=reviewed,
-        kind=kind,
-        at=at,
-        client_id=client_id,
-        question=question if names_question else "",
+def _line(row: tuple[Any, ...]) -> Line:
+    *fields, question, follows_question = row
+    line = Line(*fields)
+    names_question = line.role == "assistant" and (
+        line.reviewed or not follows_question
     )
+    return msgspec.structs.replace(line, question=question) if names_question else line

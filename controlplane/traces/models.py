@@ -6,7 +6,9 @@ from django.db import models
 
 class TraceRecordQuerySet(models.QuerySet["TraceRecord"]):
     def of_trace(self, trace_id: str) -> "TraceRecordQuerySet":
-        return self.filter(trace_id=trace_id).order_by("at", "topic", "partition", "offset")
+        return self.filter(trace_id=trace_id).order_by(
+            "at", "topic", "partition", "offset"
+        )
 
 
 class TraceRecord(models.Model):

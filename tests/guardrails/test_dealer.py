@@ -2,8 +2,9 @@ import pytest
 
 from guardrails.cases import run_cases
 from guardrails.dealer import DEALER, FALLBACK, REFUSAL
-from guardrails.engine import Verdict, compile_rules
+from guardrails.engine import compile_rules
 from guardrails.rules import Direction
+from guardrails.verdicts import Verdict
 
 ENGINE = compile_rules(DEALER)
 

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from guardrails import patterns
 from guardrails.dealer import DEALER
-from guardrails.engine import MAX_HITS, Engine, Verdict, compile_rules
+from guardrails.engine import MAX_HITS, Engine, compile_rules
 from guardrails.rules import Direction, Rule, ruleset_hash
+from guardrails.verdicts import Verdict
 from tests.guardrails.factories import (
     make_pattern,
     make_set,

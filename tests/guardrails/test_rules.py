@@ -143,5 +143,7 @@ def test_the_hash_survives_storage_and_equal_strings_that_are_other_objects() ->
     mode = "".join(["en", "force"])
     rule_set = RuleSet((replace(make_terms(), mode=mode),))
 
-    assert ruleset_hash(decode_rule_set(encode_rule_set(rule_set))) == ruleset_hash(rule_set)
+    assert ruleset_hash(decode_rule_set(encode_rule_set(rule_set))) == ruleset_hash(
+        rule_set
+    )
     assert ruleset_hash(rule_set) == ruleset_hash(RuleSet((make_terms(),)))

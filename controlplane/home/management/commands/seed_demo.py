@@ -16,9 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--password-file", type=Path)
 
-    def handle(
-        self, *args: Any, password_file: Path | None, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, password_file: Path | None, **options: Any) -> None:
         path = password_file or settings.BASE_DIR / ".run" / "demo-password"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
