@@ -5,5 +5,5 @@ from django.urls import path
 from controlplane.chat.consumers import WidgetConsumer
 
 websocket_urlpatterns = [
-    path("ws/chat/", WidgetConsumer.as_asgi()),
+    path("ws/chat/", WidgetConsumer.as_asgi()),  # type: ignore[arg-type]
 ]

@@ -86,7 +86,9 @@ DATABASES = {
     "default": environment.database("DATABASE_URL", _DATABASE_URL),
     "owner": environment.database("DATABASE_OWNER_URL", _DATABASE_URL),
 }
-DATABASES["default"]["OPTIONS"] |= {"pool": {"min_size": 1, "max_size": 8, "timeout": 5}}
+DATABASES["default"]["OPTIONS"] |= {
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 5}
+}
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -140,7 +142,7 @@ KNOWLEDGE_PATH = environment.text(
     "INTERLOCK_KNOWLEDGE",
     str(BASE_DIR / "controlplane/embedded/knowledge/dealer.md"),
 )
-MESSAGE_MAX_BYTES = 8_000
+MESSAGE_MAX_BYTES = 8_192
 MESSAGES_PER_MINUTE = int(environment.number("INTERLOCK_MESSAGES_PER_MINUTE", 60))
 CONFIRM_TIMEOUT_S = environment.number("INTERLOCK_CONFIRM_TIMEOUT_S", 5)
 TURN_DEADLINE_S = environment.number("INTERLOCK_TURN_DEADLINE_S", 120)
@@ -164,7 +166,9 @@ CELERY_BEAT_SCHEDULE = {
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {
+        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
 }

@@ -1,6 +1,7 @@
 """The page of a trace, its live part, and the raw bytes of one record."""
 
 import hashlib
+import re
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -72,6 +73,6 @@ def _sha256(data: bytes) -> bytes:
 
 
 def _unknown(request: HttpRequest, trace_id: str) -> HttpResponse:
-    is_id = len(trace_id) == 32 and set(trace_id) <= set("0123456789abcdef")
+    is_id = re.fullmatch("[0-9a-f]{32}", trace_id) is not None
     context = {"trace_id": trace_id[:64], "is_id": is_id}
     return render(request, "traces/unknown.html", context, status=404)

@@ -18,6 +18,10 @@
     if (note()) note().hidden = true;
   };
 
+  // What a person opened stays open when the part around it changes.
+  document.addEventListener("htmx:before:morph:attr", (event) => {
+    if (event.detail.attrName === "open" && event.target.matches("details")) event.preventDefault();
+  });
   document.addEventListener("htmx:response:error", failed);
   document.addEventListener("htmx:error", failed);
   document.addEventListener("htmx:after:swap", updated);

@@ -7,6 +7,11 @@ from django.utils import timezone
 
 register = template.Library()
 
+FINE_MS = 10
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+
 
 @register.filter
 def exact(at: datetime, form: str = "time") -> str:
@@ -19,12 +24,14 @@ def exact(at: datetime, form: str = "time") -> str:
 @register.filter
 def duration(ms: float) -> str:
     """Return a length of time as a person reads it: 2.1 ms, 1.41 s, 1 m 50 s, 2 h 5 m."""
-    if ms < 1_000:
-        return f"{ms:.0f} ms" if ms >= 10 or ms == 0 else f"{ms:.1f} ms"
-    if ms < 60_000:
-        return f"{ms / 1000:.2f} s"
-    minutes, seconds = divmod(round(ms / 1000), 60)
-    if minutes < 60:
+    if 0 < ms < FINE_MS:
+        return f"{ms:.1f} ms"
+    if ms < SECOND_MS:
+        return f"{ms:.0f} ms"
+    if ms < MINUTE_MS:
+        return f"{ms / SECOND_MS:.2f} s"
+    minutes, seconds = divmod(round(ms / SECOND_MS), 60)
+    if ms < HOUR_MS:
         return f"{minutes} m {seconds} s"
     return f"{minutes // 60} h {minutes % 60} m"
 
