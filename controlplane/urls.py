@@ -13,5 +13,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("demo/", include("controlplane.chat.urls")),
     path("accounts/login/", SignInView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("api/", include("controlplane.api.urls")),
     path("admin/", admin.site.urls),
 ]
