@@ -4,7 +4,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils import timezone
 
 
@@ -21,6 +21,22 @@ class Team(models.Model):
 class ApprovalQuerySet(models.QuerySet["Approval"]):
     def pending(self) -> "ApprovalQuerySet":
         return self.filter(state=Approval.State.PENDING)
+
+    def of_team(self, team: str) -> "ApprovalQuerySet":
+        return self.filter(team=team) if team else self
+
+    def with_conversation(self) -> "ApprovalQuerySet":
+        return self.select_related("turn__conversation")
+
+    def with_decision(self) -> "ApprovalQuerySet":
+        return self.with_conversation().select_related("decision__decided_by")
+
+    def most_urgent_first(self) -> "ApprovalQuerySet":
+        return self.order_by("deadline_at", "pk")
+
+    def count_by_team(self) -> dict[str, int]:
+        rows = self.order_by().values("team").annotate(waiting=Count("pk"))
+        return {row["team"]: row["waiting"] for row in rows}
 
 
 class Approval(models.Model):
@@ -50,7 +66,10 @@ class Approval(models.Model):
     objects = ApprovalQuerySet.as_manager()
 
     class Meta:
-        permissions = [("decide_approval", "Can decide on held answers")]
+        permissions = [
+            ("decide_approval", "Can decide on held answers"),
+            ("override_guardrail", "Can send what a rule would hold"),
+        ]
         constraints = [
             models.UniqueConstraint(
                 name="moderation_approval_one_pending_per_turn_and_effect",
@@ -74,6 +93,20 @@ class Approval(models.Model):
     def __str__(self) -> str:
         return f"{self.state} approval {self.pk}"
 
+    @property
+    def fingerprint(self) -> str:
+        """What a person saw who read the draft now: its hash, and how far the conversation went."""
+        return f"{self.text_sha256}:{self.turn.conversation.latest_turn}"
+
+    @property
+    def is_pending(self) -> bool:
+        return self.state == self.State.PENDING
+
+
+class DecisionQuerySet(models.QuerySet["Decision"]):
+    def latest_first(self) -> "DecisionQuerySet":
+        return self.order_by("-decided_at", "-pk")
+
 
 class Decision(models.Model):
     """The verdict that closed an approval. Append-only; the constraint admits one."""
@@ -91,6 +124,8 @@ class Decision(models.Model):
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     decided_at = models.DateTimeField(default=timezone.now)
 
+    objects = DecisionQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -100,6 +135,12 @@ class Decision(models.Model):
             models.CheckConstraint(
                 name="moderation_decision_sends_no_empty_text",
                 condition=Q(verdict="reject") | ~Q(text=""),
+            ),
+        ]
+        indexes = [
+            # The queue lists the latest decisions.
+            models.Index(
+                name="moderation_decision_latest", fields=["-decided_at", "-id"]
             ),
         ]
 

@@ -10,6 +10,11 @@ class TraceRecordQuerySet(models.QuerySet["TraceRecord"]):
             "at", "topic", "partition", "offset"
         )
 
+    def at_coordinates(
+        self, topic: str, partition: int, offset: int
+    ) -> "TraceRecordQuerySet":
+        return self.filter(topic=topic, partition=partition, offset=offset)
+
 
 class TraceRecord(models.Model):
     """One Kafka record. The table is partitioned by time, so its migration is plain SQL."""

@@ -1,0 +1,293 @@
+"""Every write to moderation tables. Pages and the API call these."""
+
+import re
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from agents import topics
+from agents.cloudevents import Envelope, derive_id
+from agents.events import DecidedResponse
+from controlplane.audit import actions as audit
+from controlplane.chat.models import Conversation, Turn
+from controlplane.chat.turns import sha256
+from controlplane.routing.models import Tier
+from controlplane.runtime.actions import enqueue
+from guardrails.verdicts import Verdict
+from moderation import guard, live
+from moderation.models import Approval, Decision
+
+MAX_TEXT = 8_000
+MAX_REASON = 2_000
+OVERRIDE = "moderation.override_guardrail"
+SAFE_TEXT = "I'm sorry, I can't help with that. Please contact us directly."
+
+_CHARACTERS_NO_TEXT_HAS = re.compile("[\x00\ud800-\udfff]")
+_STATES = {
+    Decision.Verdict.APPROVE: Approval.State.APPROVED,
+    Decision.Verdict.EDIT: Approval.State.APPROVED,
+    Decision.Verdict.REJECT: Approval.State.REJECTED,
+}
+_TOPICS = {
+    Approval.State.APPROVED: topics.RESPONSES_APPROVED,
+    Approval.State.REJECTED: topics.RESPONSES_REJECTED,
+}
+_LOGGED = {
+    Decision.Verdict.APPROVE: "reply_approved",
+    Decision.Verdict.EDIT: "reply_edited",
+    Decision.Verdict.REJECT: "reply_rejected",
+}
+
+
+class AlreadyDecidedError(Exception):
+    """Somebody else decided first; decision is theirs, or None where the deadline did."""
+
+    def __init__(self, decision: Decision | None) -> None:
+        super().__init__(f"already decided: {decision or 'expired'}")
+        self.decision = decision
+
+
+class StaleFingerprintError(Exception):
+    """The person did not see all of it; here is the new fingerprint, and what the user wrote since."""
+
+    def __init__(self, fingerprint: str, turns: list[Turn]) -> None:
+        super().__init__("the conversation has gone on")
+        self.fingerprint = fingerprint
+        self.turns = turns
+
+
+class InvalidDecisionError(Exception):
+    """The decision cannot be taken in this form; field names what is to be put right."""
+
+    field = ""
+
+
+class TextError(InvalidDecisionError):
+    """The text cannot be sent."""
+
+    field = "text"
+
+
+class ReasonError(InvalidDecisionError):
+    """The reason is missing, or too long."""
+
+    field = "reason"
+
+
+class GuardrailError(InvalidDecisionError):
+    """A rule in force would hold the text; verdict says which."""
+
+    field = "text"
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(_refusal(verdict))
+        self.verdict = verdict
+
+
+def decide(  # noqa: PLR0913 - what a person sends, field by field
+    approval_id: object,
+    *,
+    verdict: Decision.Verdict,
+    text: str,
+    reason: str,
+    fingerprint: str,
+    moderator: User,
+    override: bool = False,
+) -> Decision:
+    """Close the approval with the verdict, and send what the user is to get to the gate.
+
+    text: what the user gets instead, for edit and reject; nothing for approve. The rules run
+    before any lock is taken. Of two people who decide at once, one gets AlreadyDecidedError.
+    """
+    approval = Approval.objects.with_conversation().get(pk=approval_id)
+    _check_open(approval, fingerprint)
+    reason = _clean_reason(reason, is_required=override or verdict == "reject")
+    text = _clean_text(approval, verdict, text)
+    overridden = _check_rules(approval, verdict, text, moderator if override else None)
+    decision = Decision(
+        approval=approval,
+        verdict=verdict,
+        text=text,
+        text_sha256=sha256(text),
+        reason=reason,
+        decided_by=moderator,
+    )
+    _close(decision, fingerprint, overridden)
+    return decision
+
+
+@transaction.atomic
+def _close(decision: Decision, fingerprint: str, overridden: list[str]) -> None:
+    """Write the decision and all that follows from it.
+
+    Locks the conversation first: the gate does so too, and the outbox rows of one key are
+    written under that lock.
+    """
+    turn = decision.approval.turn
+    Conversation.objects.select_for_update().get(pk=turn.conversation_id)
+    approval = Approval.objects.with_conversation().get(pk=decision.approval_id)
+    _check_open(approval, fingerprint)
+    state = _STATES[Decision.Verdict(decision.verdict)]
+    if not Approval.objects.pending().filter(pk=approval.pk).update(state=state):
+        raise AlreadyDecidedError(_decision_of(approval))
+    decision.approval = approval
+    decision.decided_at = timezone.now()
+    decision.save(force_insert=True)
+    approval.state = state
+    _send(decision)
+    _log(decision, overridden)
+    transaction.on_commit(live.queue_changed, robust=True)
+
+
+def safe_text_for(approval: Approval) -> str:
+    """Return what the user of a rejected answer gets, unless the moderator writes another."""
+    tier = approval.turn.conversation.tier
+    texts = Tier.objects.filter(name=tier).values_list("fallback_text", flat=True)
+    return texts.first() or SAFE_TEXT
+
+
+# Checks
+
+
+def _check_open(approval: Approval, fingerprint: str) -> None:
+    if not approval.is_pending:
+        raise AlreadyDecidedError(_decision_of(approval))
+    if fingerprint != approval.fingerprint:
+        raise StaleFingerprintError(
+            approval.fingerprint, _turns_since(approval, fingerprint)
+        )
+
+
+def _decision_of(approval: Approval) -> Decision | None:
+    return (
+        Decision.objects.select_related("decided_by").filter(approval=approval).first()
+    )
+
+
+def _turns_since(approval: Approval, fingerprint: str) -> list[Turn]:
+    """Return what the user wrote after what was seen; after the draft, if that cannot be told."""
+    seen = re.fullmatch(r"[0-9a-f]{64}:([0-9]{1,9})", fingerprint)
+    number = int(seen[1]) if seen else approval.turn.number
+    return list(
+        Turn.objects.filter(
+            conversation=approval.turn.conversation_id, number__gt=number
+        ).order_by("number")
+    )
+
+
+def _clean_reason(reason: str, *, is_required: bool) -> str:
+    reason = _lines(reason).strip()
+    if is_required and not reason:
+        raise ReasonError("Say why.")
+    if len(reason) > MAX_REASON:
+        raise ReasonError(f"Keep it under {MAX_REASON:,} characters.")
+    if _CHARACTERS_NO_TEXT_HAS.search(reason):
+        raise ReasonError("It holds a character that no text can have.")
+    return reason
+
+
+def _clean_text(approval: Approval, verdict: Decision.Verdict, text: str) -> str:
+    if verdict == Decision.Verdict.APPROVE:
+        return _approved_text(approval, text)
+    text = normalise(text)
+    if not text:
+        raise TextError("The customer cannot get an empty text.")
+    if len(text) > MAX_TEXT:
+        raise TextError(f"{len(text):,} characters; {MAX_TEXT:,} may be sent.")
+    if _CHARACTERS_NO_TEXT_HAS.search(text):
+        raise TextError("It holds a character that no text can have.")
+    if verdict == Decision.Verdict.EDIT and text == normalise(approval.text):
+        raise TextError("Nothing was changed. Approve it to send it as it is.")
+    return text
+
+
+def _approved_text(approval: Approval, text: str) -> str:
+    if text not in {"", approval.text}:
+        raise TextError("Approving sends the draft as it is. Edit it to send another text.")
+    if sha256(approval.text) != approval.text_sha256:
+        raise TextError("The draft is not the text that was held: its hash differs.")
+    return approval.text
+
+
+def normalise(text: str) -> str:
+    """Return the text as it is kept and sent: lines end in LF, nothing white at its end."""
+    return _lines(text).rstrip()
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_rules(
+    approval: Approval, verdict: Decision.Verdict, text: str, overrider: User | None
+) -> list[str]:
+    """Return the rules that were overridden; GuardrailError if they hit and may not be."""
+    if verdict == Decision.Verdict.APPROVE:
+        return []
+    conversation = approval.turn.conversation
+    found = guard.check(text, tier=conversation.tier, workflow=conversation.workflow)
+    if guard.does_pass(found):
+        return []
+    if overrider is None or not overrider.has_perm(OVERRIDE):
+        raise GuardrailError(found)
+    hits = {hit.rule for hit in found.findings if hit.action not in guard.PASSING}
+    return sorted(hits) or ["unchecked"]
+
+
+def _refusal(verdict: Verdict) -> str:
+    if verdict.error:
+        return f"The text could not be checked: {verdict.error}."
+    hits = [hit for hit in verdict.findings if hit.action not in guard.PASSING]
+    named = dict.fromkeys(f"{hit.name} (“{hit.said}”)" for hit in hits)
+    return f"A rule holds this text: {'; '.join(named)}."
+
+
+# What follows from a decision
+
+
+def _send(decision: Decision) -> None:
+    approval = decision.approval
+    turn, conversation = approval.turn, approval.turn.conversation
+    topic = _TOPICS[Approval.State(approval.state)]
+    data = DecidedResponse(
+        turn_id=turn.pk,
+        conversation_id=conversation.pk,
+        tier=conversation.tier,
+        approval_id=str(approval.pk),
+        text=decision.text,
+        text_sha256=decision.text_sha256,
+        decided_by=decision.decided_by.get_username(),
+        reason=decision.reason,
+    )
+    envelope = Envelope(
+        id=derive_id(str(approval.pk), "moderation", topic, 0),
+        type=type(data).__name__,
+        source="moderation",
+        trace_id=turn.trace_id,
+        subject=conversation.user,
+        workflow=conversation.workflow,
+        tier=conversation.tier,
+        parents=(approval.record_id,),
+    )
+    enqueue(topic, key=conversation.pk, data=data, envelope=envelope)
+
+
+def _log(decision: Decision, overridden: list[str]) -> None:
+    approval = decision.approval
+    detail = {
+        "approval": str(approval.pk),
+        "turn": approval.turn_id,
+        "team": approval.team,
+        "draft_sha256": approval.text_sha256,
+        "sent_sha256": decision.text_sha256,
+    }
+    if overridden:
+        detail["overridden"] = ", ".join(overridden)
+    audit.record(
+        decision.decided_by,
+        _LOGGED[Decision.Verdict(decision.verdict)],
+        f"approval:{approval.pk}",
+        trace_id=approval.turn.trace_id,
+        detail=detail,
+    )

@@ -1,0 +1,39 @@
+"""Checks what a person is about to send against the rules in force."""
+
+from functools import lru_cache
+
+import msgspec
+
+from guardrails.engine import Engine, compile_rules
+from guardrails.models import Publication
+from guardrails.rules import decode_rule_set
+from guardrails.verdicts import Verdict
+
+PASSING = frozenset({"allow", "tag"})
+
+
+def check(text: str, *, tier: str, workflow: str) -> Verdict:
+    """Return the verdict on an answer. What cannot be checked does not pass."""
+    body = (
+        Publication.objects.order_by("-pk").values_list("rule_set__body", flat=True).first()
+    )
+    if body is None:
+        return _unchecked("no rule-set is published")
+    try:
+        engine = _engine(bytes(body))
+    except msgspec.MsgspecError as error:
+        return _unchecked(f"the published rule-set cannot be read ({error})")
+    return engine.check(text, direction="output", tier=tier, workflow=workflow)
+
+
+def does_pass(verdict: Verdict) -> bool:
+    return verdict.action in PASSING and not verdict.error
+
+
+@lru_cache(maxsize=4)
+def _engine(body: bytes) -> Engine:
+    return compile_rules(decode_rule_set(body))
+
+
+def _unchecked(error: str) -> Verdict:
+    return Verdict(action="escalate", team="general", error=error)

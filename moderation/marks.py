@@ -1,0 +1,102 @@
+"""Shows texts that nobody here wrote: escaped, the invisible made visible, spans and changes marked."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+import regex  # type: ignore[import-untyped]
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+Span = tuple[int, int, str]  # start, end, what it is
+
+EXCERPT = 180
+# Bidi marks, zero-width and control characters, and other separators of lines. Not what emoji are made of.
+_HIDDEN = regex.compile(
+    r"(?!(?<=\p{Extended_Pictographic})\uFE0F)"
+    r"(?![\n\t])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]"
+)
+_WORDS = regex.compile(r"\w+|\s+|[^\w\s]")
+
+
+def visible(text: str) -> SafeString:
+    """Escape a text for a page; what would not be seen there is shown by its code point."""
+    parts: list[SafeString] = []
+    at = 0
+    for hidden in _HIDDEN.finditer(text):
+        parts += [_plain(text[at : hidden.start()]), _code_point(hidden[0])]
+        at = hidden.end()
+    return _joined([*parts, _plain(text[at:])])
+
+
+def marked(text: str, spans: Iterable[Span]) -> SafeString:
+    """Mark spans, given in code points. Where they touch or overlap, they become one mark."""
+    parts: list[SafeString] = []
+    at = 0
+    for start, end, title in _united(spans, len(text)):
+        said = visible(text[start:end])
+        mark = format_html('<mark title="{}">{}</mark>', title, said)
+        parts += [visible(text[at:start]), mark]
+        at = end
+    return _joined([*parts, visible(text[at:])])
+
+
+def excerpt(text: str, spans: Iterable[Span]) -> SafeString:
+    """Return the part of the text around its first span, the spans marked."""
+    known = list(spans)
+    first = min((start for start, _, _ in known), default=0)
+    begin = max(0, min(first - EXCERPT // 3, len(text) - EXCERPT))
+    shown = text[begin : begin + EXCERPT]
+    moved = [(start - begin, end - begin, title) for start, end, title in known]
+    before = "… " if begin else ""
+    after = " …" if begin + EXCERPT < len(text) else ""
+    return format_html("{}{}{}", before, marked(shown, moved), after)
+
+
+def changes(before: str, after: str) -> SafeString:
+    """Return one text with what was taken out and put in, word by word."""
+    old, new = _WORDS.findall(before), _WORDS.findall(after)
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    parts: list[SafeString] = []
+    for kind, i, j, k, m in matcher.get_opcodes():
+        if kind == "equal":
+            parts.append(visible("".join(old[i:j])))
+            continue
+        if i < j:
+            parts.append(format_html("<del>{}</del>", visible("".join(old[i:j]))))
+        if k < m:
+            parts.append(format_html("<ins>{}</ins>", visible("".join(new[k:m]))))
+    return _joined(parts)
+
+
+def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
+    """Yield spans in order, within the text, none over another."""
+    pending: Span | None = None
+    for start, end, title in sorted(spans):
+        start, end = max(0, start), min(end, length)  # noqa: PLW2901
+        if start >= end:
+            continue
+        if pending and start <= pending[1]:
+            titles = dict.fromkeys([*pending[2].split("; "), title])
+            pending = pending[0], max(end, pending[1]), "; ".join(titles)
+            continue
+        if pending:
+            yield pending
+        pending = start, end, title
+    if pending:
+        yield pending
+
+
+def _plain(text: str) -> SafeString:
+    return format_html("{}", text)
+
+
+def _code_point(character: str) -> SafeString:
+    name = unicodedata.name(character, "control character").lower()
+    return format_html(
+        '<span class="code" title="{}">U+{}</span>', name, f"{ord(character):04X}"
+    )
+
+
+def _joined(parts: Iterable[SafeString]) -> SafeString:
+    return format_html_join("", "{}", ((part,) for part in parts)) or mark_safe("")
