@@ -1,14 +1,21 @@
 """What an agent is: a declaration and a function from one event to events."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
-from agents.broker import Partition, Record
 from agents.cloudevents import Envelope
 from agents.control import ControlState
 from agents.events import Payload
+from agents.records import Partition, Record
 from guardrails.engine import Engine
 
 P = TypeVar("P", bound=Payload)

@@ -7,20 +7,31 @@ import msgspec
 import structlog
 from confluent_kafka import (
     Consumer as KafkaConsumer,
+)
+from confluent_kafka import (
     KafkaError,
     KafkaException,
-    Message as KafkaMessage,
-    Producer as KafkaProducer,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import (
+    Message as KafkaMessage,
+)
+from confluent_kafka import (
+    Producer as KafkaProducer,
+)
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its stubs
+    AdminClient,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from agents.cloudevents import Headers
+from agents.records import Partition, Record
 from agents.topics import DEAD_LETTER_MAX_BYTES, Topic
 
 log = structlog.get_logger()
 
-Partition = tuple[str, int]
 Delivered = Callable[[Exception | None], None]
 
 
@@ -30,22 +41,6 @@ class BrokerError(Exception):
     def __init__(self, reason: str, *, retriable: bool) -> None:
         super().__init__(reason)
         self.retriable = retriable
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A record as it came from Kafka, bytes untouched. timestamp_ms is the log's append time."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-    key: bytes | None
-    value: bytes
-    headers: Headers
-
-    @property
-    def coordinates(self) -> str:
-        return f"{self.topic}/{self.partition}@{self.offset}"
 
 
 class Rebalance(Protocol):
@@ -86,7 +81,10 @@ class Consumer:
             }
         )
         self._consumer.subscribe(
-            list(topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            list(topics),
+            on_assign=self._assign,
+            on_revoke=self._revoke,
+            on_lost=self._lose,
         )
 
     def fetch(self, limit: int, timeout_s: float) -> list[Record]:
@@ -106,7 +104,10 @@ class Consumer:
             for (topic, partition), offset in offsets.items()
         ]
         try:
-            self._consumer.commit(offsets=positions, asynchronous=not wait)
+            if wait:
+                self._consumer.commit(offsets=positions, asynchronous=False)
+            else:
+                self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
             raise _broker_error(error) from error
 
@@ -185,7 +186,7 @@ class Producer:
                     topic,
                     value,
                     key,
-                    headers=headers,
+                    headers=list(headers),
                     on_delivery=lambda error, _: delivered(_delivery_error(error)),
                 )
             except BufferError:
@@ -245,7 +246,8 @@ def topic_settings(topic: Topic) -> dict[str, str]:
 
 def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
     """Return the number of brokers that answer. BrokerError if none does."""
-    admin = AdminClient(dict(client) | {"error_cb": lambda _: None})
+    options: Any = dict(client) | {"error_cb": lambda _: None}
+    admin = AdminClient(options)
     try:
         return len(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException as error:
@@ -358,4 +360,3 @@ def _broker_error(error: KafkaException) -> BrokerError:
 
 def _log_error(error: KafkaError) -> None:
     log.warning("kafka_client_error", reason=error.str(), code=error.name())
-

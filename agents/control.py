@@ -99,7 +99,10 @@ class Control:
     """Follows control state in a thread of its own. Readers take a snapshot without a lock."""
 
     def __init__(
-        self, conninfo: str, *, on_tick: Callable[[Connection, bool], None] | None = None
+        self,
+        conninfo: str,
+        *,
+        on_tick: Callable[[Connection, bool], None] | None = None,
     ) -> None:
         """on_tick(connection, changed) runs in the thread after each look."""
         self.state = ControlState()
@@ -143,7 +146,7 @@ class Control:
         retrying = Retrying(
             retry=retry_if_exception_type((psycopg.Error, RuleSetError)),
             wait=wait_exponential_jitter(initial=0.1, max=1.0),
-            sleep=self._stopping.wait,
+            sleep=self._sleep,
             before_sleep=lambda attempt: log.warning(
                 "control_connection_lost",
                 reason=str(attempt.outcome and attempt.outcome.exception()),
@@ -151,6 +154,9 @@ class Control:
         )
         while not self._stopping.is_set():
             retrying(self._follow)
+
+    def _sleep(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
 
     def _follow(self) -> None:
         if self._stopping.is_set():
@@ -172,7 +178,9 @@ class Control:
     def refresh(self, connection: Connection) -> bool:
         """Look once; return whether a new version was taken over."""
         started_s = now_s()
-        row = connection.execute("SELECT version FROM runtime_controlversion").fetchone()
+        row = connection.execute(
+            "SELECT version FROM runtime_controlversion"
+        ).fetchone()
         changed = row is not None and row[0] != self.state.version
         if changed:
             self._take_over(connection)
@@ -186,8 +194,9 @@ class Control:
         state = msgspec.json.decode(str(row[0]), type=ControlState)
         if state.ruleset_hash and state.ruleset_hash != self.state.ruleset_hash:
             self.engine = _fetch_engine(connection, state.ruleset_hash)
+        if self.state.version:  # a process that starts has not been late
+            self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
         self.state = state
-        self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
         log.info("control_applied", version=state.version, ruleset=state.ruleset_hash)
 
 

@@ -11,7 +11,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """The value of a record. Unknown fields are ignored, so that a producer may add some."""
 
 
-class UserMessage(Payload):
+class UserMessage(Payload, frozen=True, kw_only=True):
     """What an end user wrote, as it came in. The id of its record is the turn's id."""
 
     conversation_id: str
@@ -21,7 +21,7 @@ class UserMessage(Payload):
     client_id: str = ""
 
 
-class TurnEvent(Payload):
+class TurnEvent(Payload, frozen=True, kw_only=True):
     """Something that happens to one turn: one user message and what becomes of it."""
 
     turn_id: str
@@ -29,13 +29,13 @@ class TurnEvent(Payload):
     tier: str
 
 
-class CleanedMessage(TurnEvent):
+class CleanedMessage(TurnEvent, frozen=True, kw_only=True):
     text: str
     user: str = ""
     verdict: Verdict
 
 
-class BlockedMessage(TurnEvent):
+class BlockedMessage(TurnEvent, frozen=True, kw_only=True):
     """A message that no agent will answer; reply is the refusal that the user gets."""
 
     text: str
@@ -43,14 +43,14 @@ class BlockedMessage(TurnEvent):
     verdict: Verdict
 
 
-class ModelRequest(TurnEvent):
+class ModelRequest(TurnEvent, frozen=True, kw_only=True):
     """A cleaned message on its tier's lane, waiting for a model."""
 
     text: str
     user: str = ""
 
 
-class RawResponse(TurnEvent):
+class RawResponse(TurnEvent, frozen=True, kw_only=True):
     """What the model answered, unchecked."""
 
     question: str
@@ -62,7 +62,7 @@ class RawResponse(TurnEvent):
     latency_ms: float = 0.0
 
 
-class FlaggedResponse(TurnEvent):
+class FlaggedResponse(TurnEvent, frozen=True, kw_only=True):
     """An answer that was replaced: kept for people to look at, delivered to nobody."""
 
     question: str
@@ -71,7 +71,7 @@ class FlaggedResponse(TurnEvent):
     verdict: Verdict
 
 
-class FinalResponse(TurnEvent):
+class FinalResponse(TurnEvent, frozen=True, kw_only=True):
     """A text that may go to the user, once the gate agrees."""
 
     text: str
@@ -79,7 +79,7 @@ class FinalResponse(TurnEvent):
     verdict: Verdict
 
 
-class PendingResponse(TurnEvent):
+class PendingResponse(TurnEvent, frozen=True, kw_only=True):
     """An answer that waits for a person of the team."""
 
     question: str
@@ -88,7 +88,7 @@ class PendingResponse(TurnEvent):
     verdict: Verdict
 
 
-class DecidedResponse(TurnEvent):
+class DecidedResponse(TurnEvent, frozen=True, kw_only=True):
     """A person's decision on a held answer. text is what the user is to get, if anything."""
 
     approval_id: str
@@ -98,7 +98,7 @@ class DecidedResponse(TurnEvent):
     reason: str = ""
 
 
-class ControlChange(Payload):
+class ControlChange(Payload, frozen=True, kw_only=True):
     """The published history of control state. For others to read: nobody here obeys it."""
 
     version: int

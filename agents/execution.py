@@ -91,7 +91,7 @@ class InlineExecutor:
         started = time.perf_counter()
         try:
             sends = self._attempt(work)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is a dead letter
+        except Exception as error:  # whatever a handler raises is a dead letter
             self._desk.failed(work, error, self._desk.agent.attempts)
         else:
             self._desk.succeeded(work, sends)
@@ -101,7 +101,7 @@ class InlineExecutor:
         assert work.event is not None
         try:
             return list(self._handle(work.event, self._desk.context()))
-        except Exception:  # noqa: BLE001
+        except Exception:
             return self._retrying(
                 lambda: list(self._handle(work.event, self._desk.context()))  # type: ignore[arg-type]
             )
@@ -188,7 +188,7 @@ class KeyedExecutor:
         started = time.perf_counter()
         try:
             sends = await self._attempts(work)
-        except Exception as error:  # noqa: BLE001  # whatever a handler raises is a dead letter
+        except Exception as error:  # whatever a handler raises is a dead letter
             self._desk.failed(work, error, self._desk.agent.attempts)
         else:
             self._desk.succeeded(work, sends)
@@ -263,7 +263,7 @@ class BatchExecutor:
         started = time.perf_counter()
         try:
             await self._handle(batch)
-        except Exception as error:  # noqa: BLE001  # find the record that it is about
+        except Exception as error:  # find the record that it is about
             await self._one_by_one(batch, error)
         else:
             self._done(batch)
@@ -276,7 +276,7 @@ class BatchExecutor:
         for work in batch:
             try:
                 await self._handle([work])
-            except Exception as cause:  # noqa: BLE001  # whatever a sink raises is a dead letter
+            except Exception as cause:  # whatever a sink raises is a dead letter
                 self._desk.failed(work, cause, 2)
             else:
                 self._done([work])
@@ -309,7 +309,13 @@ async def patiently(
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(UnavailableError),
         wait=wait_exponential_jitter(initial=0.1, max=2.0),
-        before_sleep=lambda state: away(str(state.outcome and state.outcome.exception())),
+        before_sleep=lambda state: away(
+            str(state.outcome and state.outcome.exception())
+        ),
         reraise=True,
     )
-    return await retrying(call)
+
+    async def attempt() -> T:
+        return await call()
+
+    return await retrying(attempt)

@@ -35,7 +35,7 @@ def install(app: Celery) -> None:
     app.steps["worker"].add(AgentsStep)
 
 
-class AgentsStep(bootsteps.StartStopStep):  # type: ignore[misc]
+class AgentsStep(bootsteps.StartStopStep):
     """Starts the chosen agents with the worker and drains them with it."""
 
     def __init__(self, parent: Any, agents: str = "", **options: Any) -> None:
@@ -71,7 +71,8 @@ def conninfo() -> str:
     return " ".join(
         f"{name}='{value}'"
         for name, value in parameters.items()
-        if name in {"dbname", "user", "password", "host", "port", "sslmode", "sslrootcert"}
+        if name
+        in {"dbname", "user", "password", "host", "port", "sslmode", "sslrootcert"}
         and value
     )
 
@@ -85,19 +86,19 @@ def _seats(names: list[str] | None, act: Callable[[Any], None]) -> dict[str, lis
     return {"ok": chosen}
 
 
-@inspect_command()  # type: ignore[untyped-decorator]
+@inspect_command()
 def agents(state: Any) -> list[dict[str, Any]]:
     """What the agents of this worker do."""
     return _hosted.statuses() if _hosted is not None else []
 
 
-@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")  # type: ignore[untyped-decorator]
+@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")
 def pause_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
     """Pause agents on this worker."""
     return _seats(names, lambda seat: seat.pause("paused by remote control"))
 
 
-@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")  # type: ignore[untyped-decorator]
+@control_command(args=[("names", str)], signature="[agent ...]", variadic="names")
 def resume_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
     """Let paused agents of this worker go on."""
     return _seats(names, lambda seat: seat.pause(""))

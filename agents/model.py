@@ -131,11 +131,14 @@ async def ask(route: Route, messages: Sequence[Said]) -> Answer:
     parts: list[str] = []
     finish_reason, model = "", route.model
     async with asyncio.timeout(route.timeout_s):
-        stream = await _client(route.base_url, route.key_variable).chat.completions.create(
+        stream = await _client(
+            route.base_url, route.key_variable
+        ).chat.completions.create(
             model=route.model,
             messages=[{"role": said.role, "content": said.text} for said in messages],  # type: ignore[misc]
             stream=True,
         )
+        assert isinstance(stream, openai.AsyncStream)  # it was asked for
         async with stream:
             async for chunk in stream:
                 model = chunk.model or model

@@ -54,5 +54,3 @@ class Publisher:
     def _serve(self) -> None:
         while not self._stopping.is_set():
             self._producer.serve(0.2)
-
-

@@ -34,7 +34,9 @@ def chosen(names: str) -> list[str]:
         members = [a for a, (flow, _) in AGENTS.items() if name in {a, flow, "all"}]
         if not members:
             known = ", ".join(["all", "chat", "platform", *AGENTS])
-            raise UnknownAgentError(f"no agent or workflow {name!r}; there are: {known}")
+            raise UnknownAgentError(
+                f"no agent or workflow {name!r}; there are: {known}"
+            )
         found += [member for member in members if member not in found]
     return found
 
@@ -47,7 +49,9 @@ def declaration(name: str) -> Agent:
     """Return an agent that needs no tools to be built: one with a pure handler."""
     thing = _load(AGENTS[name][1])
     if not isinstance(thing, Agent):
-        raise UnknownAgentError(f"{name} belongs to the platform and cannot be tried alone")
+        raise UnknownAgentError(
+            f"{name} belongs to the platform and cannot be tried alone"
+        )
     return thing
 
 
@@ -62,4 +66,3 @@ def _build(path: str) -> Build:
 def _load(path: str) -> object:
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)
-

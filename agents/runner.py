@@ -8,11 +8,12 @@ from typing import Any
 import structlog
 
 from agents.agent import Agent, Context, Send
-from agents.broker import BrokerError, Consumer, Partition, Producer, Record
+from agents.broker import BrokerError, Consumer, Producer
 from agents.control import Control
 from agents.execution import BatchExecutor, Executor, InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.metrics import RECORDS
+from agents.records import Partition, Record
 from agents.work import (
     ContractError,
     Outgoing,
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 POLL_S = 0.1
 COMMIT_EVERY_S = 0.1
+MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
 DRAIN_S = 10.0
 MAX_WAITING = 2_000
@@ -49,7 +51,9 @@ class Runner:
         self.agent = agent
         self.context = context
         self.paused = ""  # why people or the runner itself paused it
-        self.broken = ""  # why it ended for good: a dead letter that could not be written
+        self.broken = (
+            ""  # why it ended for good: a dead letter that could not be written
+        )
         self.errors = 0
         self.done = 0
         self._control = control
@@ -57,6 +61,8 @@ class Runner:
         self._ledgers: dict[Partition, Ledger] = {}
         self._committed: dict[Partition, int] = {}
         self._committed_at_s = 0.0
+        self._measured_at_s = 0.0
+        self._lag: dict[str, int] = {}
         self._failures_in_row = 0
         self._is_flow_paused = False
         self._counts: dict[tuple[str, str], int] = {}
@@ -81,6 +87,7 @@ class Runner:
             self._executor.add(self._admit(records))
         self._executor.advance()
         self._commit_finished()
+        self._measure_lag()
         return bool(records or told)
 
     def _admit(self, records: list[Record]) -> list[Work]:
@@ -166,7 +173,9 @@ class Runner:
             if error is None:
                 work.acknowledged()
             else:
-                self._undelivered(work, record, error, is_letter=is_letter, attempt=attempt)
+                self._undelivered(
+                    work, record, error, is_letter=is_letter, attempt=attempt
+                )
 
         try:
             self._producer.publish(
@@ -260,13 +269,23 @@ class Runner:
 
     # What the heartbeat says
 
+    def _measure_lag(self) -> None:
+        """In the poll thread: a consumer's handle is not for two threads at once."""
+        now_s = time.monotonic()
+        if now_s - self._measured_at_s < MEASURE_EVERY_S:
+            return
+        self._measured_at_s = now_s
+        self._lag = self._consumer.lag(
+            {
+                partition: offset
+                for partition, ledger in self._ledgers.items()
+                if (offset := ledger.position()) is not None
+            }
+        )
+
     def status(self) -> dict[str, Any]:
+        """Return the figures of this moment. Safe from any thread."""
         ledgers = dict(self._ledgers)
-        positions = {
-            partition: offset
-            for partition, ledger in ledgers.items()
-            if (offset := ledger.position()) is not None
-        }
         held = self.broken or self.paused or self._executor.held
         return {
             "agent": self.agent.name,
@@ -276,7 +295,7 @@ class Runner:
             "done": self.done,
             "errors": self.errors,
             "partitions": len(ledgers),
-            "lag": self._consumer.lag(positions),
+            "lag": self._lag,
         }
 
 

@@ -86,7 +86,7 @@ class Seat:
         """Whatever ends a runner, the next one starts from what was committed."""
         retrying = Retrying(
             wait=wait_exponential_jitter(initial=0.2, max=5.0),
-            sleep=self._stopping.wait,
+            sleep=self._sleep,
             before_sleep=lambda state: log.error(
                 "runner_failed",
                 agent=self.agent.name,
@@ -94,6 +94,9 @@ class Seat:
             ),
         )
         retrying(self._run_once)
+
+    def _sleep(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
 
     def _run_once(self) -> None:
         if self._stopping.is_set():

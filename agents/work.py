@@ -8,9 +8,9 @@ import msgspec
 
 from agents import cloudevents, topics
 from agents.agent import Agent, Event, Send
-from agents.broker import Record
 from agents.cloudevents import Envelope, HeaderError
 from agents.ledger import Ledger
+from agents.records import Record
 
 
 class UnreadableError(Exception):
@@ -26,7 +26,9 @@ class Work:
 
     __slots__ = ("_lock", "_outstanding", "event", "ledger", "record")
 
-    def __init__(self, record: Record, ledger: Ledger, event: Event[Any] | None) -> None:
+    def __init__(
+        self, record: Record, ledger: Ledger, event: Event[Any] | None
+    ) -> None:
         self.record = record
         self.ledger = ledger
         self.event = event
@@ -70,7 +72,9 @@ class Outgoing(msgspec.Struct, frozen=True, gc=False):
     headers: cloudevents.Headers
 
 
-def read_event(record: Record, decoders: dict[str, "msgspec.json.Decoder[Any]"]) -> Event[Any]:
+def read_event(
+    record: Record, decoders: dict[str, "msgspec.json.Decoder[Any]"]
+) -> Event[Any]:
     """Read and validate in one step. UnreadableError says what is wrong."""
     try:
         envelope = cloudevents.decode_headers(record.headers)
@@ -101,7 +105,9 @@ def outgoing(agent: Agent, event: Event[Any], sends: Iterable[Send]) -> list[Out
 
 def _encode(agent: Agent, event: Event[Any], send: Send, number: int) -> Outgoing:
     if send.topic not in agent.writes:
-        raise ContractError(f"{agent.name} does not declare that it writes {send.topic}")
+        raise ContractError(
+            f"{agent.name} does not declare that it writes {send.topic}"
+        )
     if not isinstance(send.data, topics.contract_of(send.topic)):
         raise ContractError(f"{send.topic} does not carry {type(send.data).__name__}")
     cause = event.envelope

@@ -6,8 +6,9 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from guardrails.engine import Engine, Verdict, compile_rules
+from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
+from guardrails.verdicts import Verdict
 
 
 class CaseFailure(msgspec.Struct, frozen=True):

@@ -21,8 +21,9 @@ from typing import NamedTuple
 import msgspec
 
 from guardrails import discount_words as words
+from guardrails.discount_sums import Offer, bare_sums, lowered_prices, offered_sums
 from guardrails.quantities import Quantity, find_fractions, find_money, find_percents
-from guardrails.text import normalise
+from guardrails.text import Normalised, normalise
 
 
 class Discount(msgspec.Struct, frozen=True):
@@ -32,12 +33,6 @@ class Discount(msgspec.Struct, frozen=True):
     start: int
     end: int
     said: str
-
-
-class _Offer(NamedTuple):
-    percent: float | None
-    start: int
-    end: int
 
 
 class _Clause(NamedTuple):
@@ -61,7 +56,11 @@ _CLAUSE_END = re.compile(
 
 def read_discounts(text: str) -> list[Discount]:
     """Every discount that the text offers, as they stand in it. Takes any text, in linear time."""
-    normal = normalise(text)
+    return read_normalised(text, normalise(text))
+
+
+def read_normalised(text: str, normal: Normalised) -> list[Discount]:
+    """The same for a text whose normal form is at hand."""
     found = []
     for start, end in _spans_between(_SENTENCE_END, normal.text):
         for offer in _read_sentence(normal.text[start:end]):
@@ -75,21 +74,32 @@ def _spans_between(ends: re.Pattern[str], text: str) -> list[tuple[int, int]]:
     return list(pairwise(cuts))
 
 
-def _read_sentence(sentence: str) -> list[_Offer]:
+def _read_sentence(sentence: str) -> list[Offer]:
     percents = list(find_percents(sentence))
     money = list(find_money(sentence))
     read = [
         *_offered_percents(sentence, percents),
         *_offered_fractions(sentence),
-        *_offered_sums(sentence, money),
-        *_lowered_prices(sentence, money),
+        *offered_sums(sentence, money),
+        *lowered_prices(sentence, money),
     ]
-    read += _bare_sums(sentence, [*percents, *money])
-    return sorted(read or _unreadable(sentence), key=lambda offer: offer.start)
+    read += bare_sums(sentence, [*percents, *money])
+    offers = sorted(read or _unreadable(sentence), key=lambda offer: offer.start)
+    return _add_up(sentence, offers)
 
 
-def _offered_percents(sentence: str, percents: Sequence[Quantity]) -> Iterator[_Offer]:
-    clauses = _read_clauses(sentence, percents)
+def _add_up(sentence: str, offers: list[Offer]) -> list[Offer]:
+    """ "5 % and another 5 %" is 10 %; what cannot be read stays so."""
+    if len(offers) > 1 and words.FURTHER.search(
+        sentence, offers[0].end, offers[-1].start
+    ):
+        shares = [offer.percent for offer in offers if offer.percent is not None]
+        offers.append(Offer(round(sum(shares), 2), offers[0].start, offers[-1].end))
+    return offers
+
+
+def _offered_percents(sentence: str, percents: Sequence[Quantity]) -> Iterator[Offer]:
+    clauses = _read_clauses(sentence, percents) if percents else []
     is_offering = any(
         clause.has_off or (clause.has_less and not clause.is_elsewhere)
         for clause in clauses
@@ -104,9 +114,9 @@ def _offered_percents(sentence: str, percents: Sequence[Quantity]) -> Iterator[_
             and percent.value is not None
             and words.OF_PRICE.match(sentence, percent.end)
         ):
-            yield _Offer(100 - percent.value, percent.start, percent.end)
+            yield Offer(100 - percent.value, percent.start, percent.end)
         elif clause.has_off or (is_offering and not clause.is_elsewhere):
-            yield _Offer(percent.value, percent.start, percent.end)
+            yield Offer(percent.value, percent.start, percent.end)
 
 
 def _is_rate(sentence: str, percent: Quantity) -> bool:
@@ -141,7 +151,7 @@ def _read_clause(clause: str, start: int) -> _Clause:
     )
 
 
-def _offered_fractions(sentence: str) -> Iterator[_Offer]:
+def _offered_fractions(sentence: str) -> Iterator[Offer]:
     for share in find_fractions(sentence):
         before = sentence[max(0, share.start - 40) : share.start]
         is_half = share.value == _HALF and words.HALF_PRICE.match(sentence, share.end)
@@ -154,56 +164,13 @@ def _offered_fractions(sentence: str) -> Iterator[_Offer]:
                 sentence[max(0, share.start - 60) : share.end + 60], 0
             )
             if clause.has_off or not clause.is_elsewhere:
-                yield _Offer(share.value, share.start, share.end)
+                yield Offer(share.value, share.start, share.end)
 
 
-def _offered_sums(sentence: str, money: Sequence[Quantity]) -> Iterator[_Offer]:
-    """A sum off: of the next larger sum of the sentence, which gives the largest percentage."""
-    offered = [amount for amount in money if _is_off(sentence, amount)]
-    places = {amount.start for amount in offered}
-    bases = sorted(
-        (amount.value or 0) for amount in money if amount.start not in places
-    )
-    for amount in offered:
-        value = amount.value or 0
-        base = next(iter(bases[bisect_left(bases, value) :]), 0)
-        yield _Offer(
-            round(value / base * 100, 2) if base else None, amount.start, amount.end
-        )
-
-
-def _is_off(sentence: str, amount: Quantity) -> bool:
-    before = sentence[max(0, amount.start - 40) : amount.start]
-    return bool(
-        words.SUM_OFF.match(sentence, amount.end) or words.OFF_SUM.search(before)
-    )
-
-
-def _lowered_prices(sentence: str, money: Sequence[Quantity]) -> Iterator[_Offer]:
-    for first, second in pairwise(money):
-        was, now = first.value or 0, second.value or 0
-        between = sentence[first.end : second.start]
-        cue = sentence[max(0, first.start - 20) : first.start] + between
-        is_instead = bool(words.INSTEAD.search(cue))
-        if (now < was and (is_instead or words.NOW.search(between))) or (
-            was < now and is_instead
-        ):
-            percent = abs(was - now) / max(was, now) * 100
-            yield _Offer(round(percent, 2), first.start, second.end)
-
-
-def _bare_sums(sentence: str, quantities: Sequence[Quantity]) -> Iterator[_Offer]:
-    """ "5000 off", "five thousand off": a number that is no quantity, and off."""
-    taken = {quantity.end for quantity in quantities}
-    for found in words.BARE_OFF.finditer(sentence):
-        if not any(place in taken for place in range(found.start() + 1, found.end())):
-            yield _Offer(None, *found.span())
-
-
-def _unreadable(sentence: str) -> Iterator[_Offer]:
+def _unreadable(sentence: str) -> Iterator[Offer]:
     noun = words.NOUN.search(sentence)
     if noun and not _denies(sentence):
-        yield _Offer(None, *noun.span())
+        yield Offer(None, *noun.span())
 
 
 def _denies(sentence: str) -> bool:

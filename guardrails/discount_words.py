@@ -10,7 +10,7 @@ def _words(*words: str) -> re.Pattern[str]:
 # Each says by itself that a price goes down: without a number it is a discount that cannot be read.
 # Not from a word's start: Barzahlungsrabatt, Preisnachlass.
 NOUN = re.compile(
-    r"discount(?!enance)|\brebate|rabatt|nachlass|nachlässe|\bskonto|\brabais\b|\bdescuento|\bsconto\b|\bkorting"
+    r"discount(?!enance)|\brebate|rabatt|nachlass|nachlässe|\bskonto|\brabais\b|\bréductions?\b|\bdescuento|\bsconto\b|\bkorting"
     r"|\bprice[\s-](?:cut|drop|reduction)|\breductions? (?:in|of|on|off) (?:the |your |our |its )?(?:\w+ )?price"
     r"|\bpreis(?:senkung|reduzierung)"
     r"|\boff (?:the |your |our |its |that |this )?(?:\w+ ){0,2}(?:price|total|msrp|rrp|invoice|bill)\b"
@@ -18,7 +18,7 @@ NOUN = re.compile(
 )
 
 # "off" takes hold of a number of its own clause, unless it is about roads and switches.
-OFF = re.compile(r"\boff\b(?![\s-]?road)(?!-)")
+OFF = re.compile(r"\boff\b(?![\s-]?road)(?!-)|(?<!\S)-\d{1,2}(?:[.,]\d{1,2})?\s?%")
 OFF_OTHERWISE = re.compile(
     r"\b(?:switch|turn|shut|power|log|set|lift|drive|cuts?)(?:es|s|ed|ing)?[\s-](?:it |them |itself )?off\b"
 )
@@ -26,6 +26,8 @@ OFF_OTHERWISE = re.compile(
 # These say that something goes down: a price, unless the clause is about something else.
 LESS = _words(
     r"less\b(?! than)",
+    r"minus\b",
+    r"below (?:the )?(?:list|msrp|price|regular)",
     r"(?:cheap|low)er\b",
     r"reduc(?:e|ed|es|ing|tions?)\b",
     r"sav(?:e|es|ed|ing|ings)\b",
@@ -152,7 +154,7 @@ INSTEAD = _words(
 
 SUM_OFF = re.compile(
     r"\s(?:[a-z]{1,12}\s){0,2}"
-    r"(?:off\b|discount|rebate|reduction|rabatt|\w{0,8}nachlass|günstiger|billiger"
+    r"(?:off\b|discount|rebate|reduction|rabatt|\w{0,8}nachlass|günstiger|billiger|weniger\b(?! als)"
     r"|(?:less|cheaper)\b(?! than\b(?! (?:the )?(?:(?:list|original|regular|normal|usual) )?price)))"
 )
 OFF_SUM = re.compile(
@@ -165,7 +167,7 @@ BARE_OFF = re.compile(
 )
 
 SHARE_OFF = re.compile(
-    r"\s(?:right\s|straight\s|of\s)?(?:off\b|discount|rebate|reduction|cheaper|less\b|günstiger|billiger|weniger|rabatt"
+    r"[\s-](?:right\s|straight\s|of\s)?(?:off\b|discount|rebate|reduction|cheaper|less\b|günstiger|billiger|weniger|rabatt"
     r"|nachlass)"
 )
 HALF_PRICE = re.compile(
@@ -178,4 +180,16 @@ OFF_SHARE = re.compile(
 PAY_SHARE = re.compile(r"\b(?:pay|pays|yours for|get it for|have it for|zahlen)\b")
 OF_PRICE = re.compile(
     r"\s?(?:of|des|vom) (?:the |its |our )?(?:\w{1,10} )?(?:price|msrp|\w{0,8}preis)"
+)
+
+FROM_TO = re.compile(r"\b(?:from|to|auf|von)\s$")
+FURTHER = _words(
+    r"another\b",
+    "additional",
+    r"extra\b",
+    r"further\b",
+    r"on top\b",
+    r"plus\b",
+    "zusätzlich",
+    "weitere",
 )

@@ -98,7 +98,7 @@ class Engine:
             try:
                 findings += rule.find(subject)
             except Exception as error:  # reported in the verdict, which holds the text
-                errors.append(f"{rule.rule.id}: {error or type(error).__name__}")
+                errors.append(f"{rule.rule.id}: {error}")
         return self._decide(sorted(findings, key=_place), "; ".join(errors))
 
     def _decide(self, findings: list[Finding], error: str) -> Verdict:

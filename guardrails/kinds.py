@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import NamedTuple
 
-from guardrails.discount import read_discounts
+from guardrails.discount import read_normalised
 from guardrails.patterns import (
     Budget,
     Pattern,
@@ -13,6 +13,7 @@ from guardrails.patterns import (
     compile_pattern,
     compile_terms,
     search,
+    search_overlapping,
 )
 from guardrails.rules import Kind, Rule
 from guardrails.text import Normalised
@@ -45,11 +46,9 @@ def compile_exceptions(rule: Rule) -> Callable[[Subject, Budget], IsExcused]:
         if pattern is None:
             return lambda _: False
         spans = sorted(
-            view.span(*found.span())
+            span
             for view in subject.views
-            for found in pattern.finditer(
-                view.text, overlapped=True, timeout=budget.left()
-            )
+            for span in search_overlapping(pattern, view, budget)
         )
         starts = [start for start, _ in spans]
         reach = list(
@@ -87,7 +86,7 @@ def _threshold(rule: Rule) -> Find:
     limit = rule.limit
 
     def find(subject: Subject, _: Budget, is_excused: IsExcused) -> Iterator[Hit]:
-        for discount in read_discounts(subject.text):
+        for discount in read_normalised(subject.text, subject.views[0]):
             is_above = discount.percent is None or discount.percent > limit
             if is_above and not is_excused((discount.start, discount.end)):
                 yield Hit(discount.start, discount.end, discount.percent)

@@ -45,9 +45,7 @@ class Rule(models.Model):
     direction = models.CharField(max_length=6, choices=Direction)
     kind = models.CharField(max_length=10, choices=Kind)
     action = models.CharField(max_length=10, choices=Action)
-    severity = models.CharField(
-        max_length=6, choices=Severity, default=Severity.MEDIUM
-    )
+    severity = models.CharField(max_length=6, choices=Severity, default=Severity.MEDIUM)
     mode = models.CharField(max_length=7, choices=Mode, default=Mode.DRAFT)
     version = models.PositiveIntegerField(default=1)
     tiers = ArrayField(models.CharField(max_length=50), default=list, blank=True)

@@ -46,16 +46,18 @@ def _bounded(term: str) -> str:
 
 
 class Budget:
-    """Time that several searches share; TimeoutError when it is used up."""
+    """Computing time that the searches of one rule share; no pause outside of a search uses it up."""
 
     def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
-        self._end = time.monotonic() + seconds
+        self._left = seconds
 
-    def left(self) -> float:
-        seconds = self._end - time.monotonic()
-        if seconds <= 0:
-            raise TimeoutError
-        return seconds
+    def search(self, pattern: Pattern, text: str, at: int) -> Any:
+        if self._left <= 0:
+            raise TimeoutError("the time for one rule is used up")
+        start = time.thread_time()
+        found = pattern.search(text, at, timeout=self._left)
+        self._left -= time.thread_time() - start
+        return found
 
 
 def search(
@@ -67,10 +69,20 @@ def search(
 ) -> Iterator[Span]:
     """Places in the original. After an excused one it goes on one character later, so that nothing hides behind it."""
     at = 0
-    while found := pattern.search(view.text, at, timeout=budget.left()):
+    while found := budget.search(pattern, view.text, at):
         span = view.span(*found.span())
         if is_excused(span):
             at = found.start() + 1
         else:
             yield span
             at = max(found.end(), found.start() + 1)
+
+
+def search_overlapping(
+    pattern: Pattern, view: Normalised, budget: Budget
+) -> Iterator[Span]:
+    """Places in the original, of which one may begin inside of another."""
+    at = 0
+    while found := budget.search(pattern, view.text, at):
+        yield view.span(*found.span())
+        at = found.start() + 1

@@ -24,7 +24,6 @@ class Rule(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
-    omit_defaults=True,
     forbid_unknown_fields=True,
 ):
     """One rule. A default never changes: what is omitted is part of what was hashed."""
@@ -66,10 +65,26 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder(RuleSet)
 
 
+_DEFAULTS = {
+    field.name: msgspec.to_builtins(field.default)
+    for field in msgspec.structs.fields(Rule)
+    if field.default is not msgspec.NODEFAULT
+}
+
+
 def encode_rule_set(rule_set: RuleSet) -> bytes:
     """Canonical JSON: one rule-set, one form, whatever the order of its rules."""
-    rules = sorted(rule_set.rules, key=lambda rule: (rule.id, _ENCODER.encode(rule)))
-    return _ENCODER.encode(RuleSet(tuple(rules)))
+    rules = sorted(map(_canonical, rule_set.rules), key=_ENCODER.encode)
+    return _ENCODER.encode({"rules": sorted(rules, key=lambda rule: str(rule["id"]))})
+
+
+def _canonical(rule: Rule) -> dict[str, object]:
+    """Leave out what equals its default; the encoder itself would compare by identity."""
+    return {
+        name: value
+        for name, value in msgspec.to_builtins(rule).items()
+        if name not in _DEFAULTS or value != _DEFAULTS[name]
+    }
 
 
 def decode_rule_set(data: bytes) -> RuleSet:
@@ -154,4 +169,4 @@ def _check_lists(rule: Rule) -> Iterator[str]:
     }
     for word, entries in lists.items():
         if not all(normalise(entry).text.strip() for entry in entries):
-            yield f"A {word} is blank."
+            yield f"One {word} is blank."

@@ -10,20 +10,24 @@ import regex  # type: ignore[import-untyped]
 # Invisible by Unicode's own list: zero-width, soft hyphen, bidi marks, variation selectors, tags.
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 _INVISIBLE_OR_MARK = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{M}]")
-# A grapheme: what composes, composes inside of it. Cut, since sorting marks costs their square.
-_CLUSTER = regex.compile(r"\X")
+# A grapheme, inside of which all composing happens, or ASCII that no mark follows.
+# Cut at some length, since sorting marks costs their square.
+_CLUSTER = regex.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|\X")
 _LONGEST_CLUSTER = 32
 
 # Letters only: digits that stand for letters are ambiguous. Upper case has pairs of its own.
 _PAIRS = (
     ("АВЕКМНОРСТХІЈЅԚԜҮ", "ABEKMHOPCTXIJSQWY"),  # Cyrillic
     ("аеорсухіјѕԛԝһԁӏкү", "aeopcyxijsqwhdlky"),  # Cyrillic
-    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # Greek
+    ("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX"),  # noqa: RUF001 - Greek
     ("αινορκυχ", "aivopkux"),  # Greek
     ("ıɡɩʏ‘’ʼ‐‒–—−", "igiy'''-----"),  # noqa: RUF001 - other letters, and what keyboards lack
 )
 _LOOK_ALIKES = str.maketrans(
     {a: b for left, right in _PAIRS for a, b in zip(left, right, strict=True)}
+)
+_TRACES = frozenset(
+    "".join(map(chr, _LOOK_ALIKES)) + "".join(map(chr, _LOOK_ALIKES)).casefold()
 )
 
 
@@ -63,11 +67,10 @@ def views(text: str) -> tuple[Normalised, ...]:
 
     Rules in Greek or Cyrillic need the second, since the first loses their upper and lower case.
     """
-    folded = normalise(text)
-    if text.isascii():
-        return (folded,)
     written = normalise(text, look_alikes=False)
-    return (folded,) if written.text == folded.text else (folded, written)
+    if _TRACES.isdisjoint(written.text):
+        return (written,)
+    return normalise(text), written
 
 
 def _is_simple(text: str) -> bool:
@@ -85,20 +88,18 @@ def _normalise_clusters(text: str, *, look_alikes: bool) -> Normalised:
     pieces: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
-    for start, end in _clusters(visible):
-        piece = _fold_cluster(visible[start:end], look_alikes=look_alikes)
-        pieces.append(piece)
-        starts += [kept[start]] * len(piece)
-        ends += [kept[end - 1] + 1] * len(piece)
+    for found in _CLUSTER.finditer(visible):
+        for start in range(found.start(), found.end(), _LONGEST_CLUSTER):
+            end = min(start + _LONGEST_CLUSTER, found.end())
+            piece = _fold_cluster(visible[start:end], look_alikes=look_alikes)
+            pieces.append(piece)
+            if piece.isascii() and len(piece) == end - start:
+                starts += kept[start:end]
+                ends += [place + 1 for place in kept[start:end]]
+            else:
+                starts += [kept[start]] * len(piece)
+                ends += [kept[end - 1] + 1] * len(piece)
     return Normalised("".join(pieces), starts, ends)
-
-
-def _clusters(text: str) -> list[tuple[int, int]]:
-    return [
-        (start, min(start + _LONGEST_CLUSTER, found.end()))
-        for found in _CLUSTER.finditer(text)
-        for start in range(found.start(), found.end(), _LONGEST_CLUSTER)
-    ]
 
 
 def _fold(text: str, *, look_alikes: bool) -> str:

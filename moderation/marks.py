@@ -1,13 +1,13 @@
 """Shows texts that nobody here wrote: escaped, the invisible made visible, spans and changes marked."""
 
 import difflib
-import unicodedata
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
 
 import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from controlplane.traces.visible import pieces
 
 Span = tuple[int, int, str]  # start, end, what it is
 
@@ -15,22 +15,12 @@ Step = tuple[str, int, int, int, int]  # as difflib has them
 
 EXCERPT = 180
 COMPARED = 250_000  # pairs of words
-# Bidi marks, zero-width and control characters, and other separators of lines. Not what emoji are made of.
-_HIDDEN = regex.compile(
-    r"(?!(?<=\p{Extended_Pictographic})\uFE0F)"
-    r"(?![\n\t])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]"
-)
 _WORDS = regex.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 
 
 def visible(text: str) -> SafeString:
     """Escape a text for a page; what would not be seen there is shown by its code point."""
-    parts: list[SafeString] = []
-    at = 0
-    for hidden in _HIDDEN.finditer(text):
-        parts += [_plain(text[at : hidden.start()]), _code_point(hidden[0])]
-        at = hidden.end()
-    return _joined([*parts, _plain(text[at:])])
+    return _joined(_piece(piece, name) for piece, name in pieces(text))
 
 
 def marked(text: str, spans: Iterable[Span]) -> SafeString:
@@ -102,15 +92,10 @@ def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
         yield pending
 
 
-def _plain(text: str) -> SafeString:
-    return format_html("{}", text)
-
-
-def _code_point(character: str) -> SafeString:
-    name = unicodedata.name(character, "control character").lower()
-    return format_html(
-        '<span class="code" title="{}">U+{}</span>', name, f"{ord(character):04X}"
-    )
+def _piece(piece: str, name: str) -> SafeString:
+    if not name:
+        return format_html("{}", piece)
+    return format_html('<span class="unseen" title="{}">{}</span>', name, piece)
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:

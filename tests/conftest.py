@@ -80,7 +80,7 @@ def django_db_setup(services: Services, django_db_blocker: Any) -> Iterator[None
     with django_db_blocker.unblock():
         call_command("migrate", database="owner", verbosity=0)
         connections["owner"].close()
-    TransactionTestCase._fixture_teardown = _truncate  # type: ignore[method-assign]
+    TransactionTestCase._fixture_teardown = _truncate  # type: ignore[attr-defined]
     yield
     with django_db_blocker.unblock():
         connections.close_all()

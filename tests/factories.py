@@ -13,7 +13,9 @@ from moderation.models import Approval
 
 
 def make_user(username: str, role: str = "", **fields: Any) -> User:
-    user = User.objects.create_user(username, password="correct horse battery", **fields)
+    user = User.objects.create_user(
+        username, password="correct horse battery", **fields
+    )
     if role:
         user.groups.add(Group.objects.get(name=role))
     return user

@@ -52,7 +52,6 @@ def ensure_roles(sender: AppConfig, using: str, **_: Any) -> None:
     from django.contrib.auth.management import create_permissions  # noqa: PLC0415
     from django.contrib.auth.models import Group, Permission  # noqa: PLC0415
 
-
     for config in apps.get_app_configs():
         create_permissions(config, using=using, verbosity=0)
     codes = {

@@ -41,9 +41,13 @@ def fact_of(event: Event[Any]) -> Fact:
     }
     match data:
         case BlockedMessage():
-            return Fact(kind="reply", text=clean(data.reply), text_kind="refusal", **common)
+            return Fact(
+                kind="reply", text=clean(data.reply), text_kind="refusal", **common
+            )
         case FinalResponse():
-            return Fact(kind="reply", text=clean(data.text), text_kind=data.kind, **common)
+            return Fact(
+                kind="reply", text=clean(data.text), text_kind=data.kind, **common
+            )
         case PendingResponse():
             return Fact(
                 kind="hold",

@@ -71,7 +71,9 @@ class Outcome(models.Model):
     turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="outcomes")
     effect = models.CharField(max_length=20, default="reply")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
-    record_id = models.CharField(max_length=100, blank=True)  # the record that decided it
+    record_id = models.CharField(
+        max_length=100, blank=True
+    )  # the record that decided it
     kind = models.CharField(max_length=10, blank=True)
     text = models.TextField(blank=True)  # ready, waiting for the turns before it
     reviewed = models.BooleanField(default=False)
@@ -89,7 +91,9 @@ class Outcome(models.Model):
         indexes = [
             # The sweeper looks for turns that nothing has settled.
             models.Index(
-                name="chat_outcome_open", fields=["changed_at"], condition=Q(state="open")
+                name="chat_outcome_open",
+                fields=["changed_at"],
+                condition=Q(state="open"),
             ),
         ]
 

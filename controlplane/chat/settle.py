@@ -315,10 +315,15 @@ def _statements(
         (
             _INSERT_AUDIT,
             [
-                (now, actor, line.action, line.subject, line.trace_id, Jsonb(line.detail))
+                (
+                    now,
+                    actor,
+                    line.action,
+                    line.subject,
+                    line.trace_id,
+                    Jsonb(line.detail),
+                )
                 for line in plan.audit
             ],
         ),
     ]
-
-

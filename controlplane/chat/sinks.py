@@ -7,10 +7,10 @@ from django.conf import settings
 
 from agents import topics
 from agents.agent import Agent, Event
-from agents.broker import Record
 from agents.cloudevents import HeaderError, decode_headers, parse_traceparent
 from agents.metrics import DELIVERIES
 from agents.postgres import Database
+from agents.records import Record
 from agents.runtime import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
@@ -30,7 +30,9 @@ def limits() -> Limits:
     )
 
 
-async def settle_and_tell(database: Database, facts: Sequence[Fact], actor: str) -> None:
+async def settle_and_tell(
+    database: Database, facts: Sequence[Fact], actor: str
+) -> None:
     if facts:
         await tell(await settle(database, facts, actor=actor, limits=limits()))
 

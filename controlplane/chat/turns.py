@@ -9,8 +9,12 @@ import msgspec
 
 from guardrails.verdicts import Verdict
 
-State = Literal["open", "held", "approved", "rejected", "expired", "delivered", "failed"]
-FactKind = Literal["opened", "reply", "hold", "approved", "rejected", "expired", "failed"]
+State = Literal[
+    "open", "held", "approved", "rejected", "expired", "delivered", "failed"
+]
+FactKind = Literal[
+    "opened", "reply", "hold", "approved", "rejected", "expired", "failed"
+]
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
@@ -197,7 +201,9 @@ class Settlement:
             return
         turn.record_id = fact.record_id
         assert fact.verdict is not None
-        self._hold(turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason)
+        self._hold(
+            turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason
+        )
 
     def _apply_failed(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
@@ -274,7 +280,10 @@ class Settlement:
         return approval
 
     def _stop(
-        self, conversation: ConversationState, turn: TurnState, decided_at: datetime | None
+        self,
+        conversation: ConversationState,
+        turn: TurnState,
+        decided_at: datetime | None,
     ) -> StopInForce | None:
         """Return the hard stop that forbids a delivery not decided by a person after it."""
         for stop in self._stops:

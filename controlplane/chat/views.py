@@ -1,8 +1,20 @@
-"""The chat pages."""
+"""The demo page: a car dealer's site with the widget on it."""
+
+from uuid import uuid4
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from agents.topics import TIERS
+from controlplane.chat import tokens
 
 
-def demo(request: HttpRequest, **_: str) -> HttpResponse:
-    return render(request, "base.html")
+@require_GET
+def demo(request: HttpRequest) -> HttpResponse:
+    """A visitor keeps one identity per tier for as long as the browser session lasts."""
+    wanted = request.GET.get("tier", "free")
+    tier = wanted if wanted in TIERS else "free"
+    visitor = request.session.setdefault("demo_visitor", uuid4().hex)
+    token = tokens.issue(f"demo-{visitor}", tier=tier, conversation=tier)
+    return render(request, "chat/demo.html", {"token": token, "tier": tier})

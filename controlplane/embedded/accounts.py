@@ -40,13 +40,14 @@ def readable_copy(folder: Path, account: int | None) -> Path:
     """The folder itself, or a copy of it that this account can read."""
     if can_reach(folder.resolve() / "bin", account):
         return folder
-    key = hashlib.sha256(
-        str(folder).encode() + str(folder.stat().st_mtime).encode()
-    ).hexdigest()[:12]
+    state = f"{folder} {folder.stat().st_mtime_ns}"
+    key = hashlib.sha256(state.encode()).hexdigest()[:12]
     copy = SHARED / f"interlock-{folder.name}-{key}"
     if not copy.exists():
         half = copy.with_name(f"{copy.name}.{os.getpid()}")
-        shutil.copytree(folder, half, symlinks=True)
+        shutil.copytree(folder, half)
+        for path in (half, *half.rglob("*")):
+            path.chmod(0o755 if path.stat().st_mode & stat.S_IXUSR else 0o644)
         half.rename(copy)
     _check_owner(copy, os.geteuid())
     return copy

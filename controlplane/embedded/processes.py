@@ -50,8 +50,12 @@ class Child:
             raise ServiceError(f"{self.name} is not running.")
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        return None if self._process is None else self._process.poll()
+
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self.exit_code is None
 
     def start(self) -> None:
         """Return once the process answers; raise with its last words if it does not."""
@@ -60,9 +64,8 @@ class Child:
         self._spawn()
         if not wait_until(self._has_settled, seconds=self.start_seconds):
             self.kill()
-            raise ServiceError(
-                f"{self.name} did not answer within {self.start_seconds:.0f} s. {self.last_words()}"
-            )
+            late = f"{self.name} did not answer within {self.start_seconds:g} s."
+            raise ServiceError(f"{late} {self.last_words()}")
         if not self.is_running():
             raise ServiceError(self.obituary())
 
@@ -85,8 +88,8 @@ class Child:
         signal_tree(self.pid, SIGCONT)
 
     def obituary(self) -> str:
-        code = self._process.poll() if self._process else None
-        return f"{self.name} ended by itself (exit code {code}). {self.last_words()}"
+        words = self.last_words()
+        return f"{self.name} ended by itself (exit code {self.exit_code}). {words}"
 
     def last_words(self) -> str:
         return describe_log(self.log, since=self._log_start)
@@ -145,18 +148,14 @@ def describe_log(log: Path, *, since: int = 0) -> str:
     except OSError:
         lines = []
     tail = "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
-    return f"Its log is {log}" + (
-        f", which ends:\n{tail}" if tail else ", and is empty."
-    )
+    return f"Its log is {log}, " + (f"which ends:\n{tail}" if tail else "and is empty.")
 
 
 def stop_leftovers(data_dir: Path) -> list[str]:
     """Stop what an earlier launcher left running, the last started first; return the names."""
     stopped = []
-    files = sorted(
-        (data_dir / "pids").glob("*.json"), key=lambda path: path.stat().st_mtime
-    )
-    for file in reversed(files):
+    files = (data_dir / "pids").glob("*.json")
+    for file in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True):
         record = json.loads(file.read_text())
         fact = look(record["pid"])
         if fact is not None and fact.started == record["started"]:

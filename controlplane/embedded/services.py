@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -65,13 +66,20 @@ def start(data_dir: Path, *, kafka_nodes: int = 1, report: Report = print) -> Se
 
 
 def remove(data_dir: Path) -> None:
-    """Stop what is left and remove the folder with everything that belongs to it."""
+    """Stop what is left and remove the folder with everything that belongs to it.
+
+    That includes folders of other launchers below it, such as that of the tests.
+    """
+    if not data_dir.exists():
+        return
     data_dir = data_dir.resolve()
-    with _take(data_dir):
-        stop_leftovers(data_dir)
-        for link in data_dir.iterdir():
-            if link.is_symlink():
-                shutil.rmtree(accounts.linked_target(link), ignore_errors=True)
+    with ExitStack() as locks:
+        for folder in {data_dir, *(lock.parent for lock in data_dir.rglob("lock"))}:
+            locks.enter_context(_take(folder))
+            stop_leftovers(folder)
+            shutil.rmtree(
+                accounts.linked_target(folder / "postgres"), ignore_errors=True
+            )
         shutil.rmtree(data_dir)
 
 

@@ -13,7 +13,8 @@ from controlplane.embedded.model import ROOT, answers
 from controlplane.embedded.ports import HOST
 from controlplane.embedded.processes import Child, ServiceError, describe_log
 
-CELERY = ["celery", "-A", "controlplane"]
+WORKER = "celery -A controlplane worker -P threads --agents all --loglevel warning"
+BEAT = "celery -A controlplane beat --loglevel warning"
 
 
 @dataclass
@@ -39,50 +40,37 @@ class Stack:
         """Run one management command to its end and return what it printed."""
         began = time.monotonic()
         log = self.data_dir / "logs" / f"{arguments[0]}.log"
-        with log.open("wb") as file:
+        log.parent.mkdir(exist_ok=True)
+        with log.open("w") as file:
             done = subprocess.run(  # noqa: S603
                 [sys.executable, "manage.py", *arguments],
                 cwd=ROOT,
                 env=os.environ | self.services.environment,
                 stdin=subprocess.DEVNULL,
-                stdout=file,
+                stdout=subprocess.PIPE,
                 stderr=file,
+                text=True,
                 start_new_session=True,
                 check=False,
             )
+            file.seek(0, os.SEEK_END)
+            file.write(done.stdout)
         if done.returncode != 0:
             raise ServiceError(
                 f"`manage.py {' '.join(arguments)}` failed. {describe_log(log)}"
             )
         self._done(arguments[0], began)
-        return log.read_text(errors="replace").strip()
+        return done.stdout.strip()
 
     def start_processes(self) -> None:
         """Return once the site says that it is ready, with everything it depends on."""
         began = time.monotonic()
         schedule = str(self.data_dir / "celerybeat-schedule")
-        site = [
-            "daphne",
-            "-b",
-            HOST,
-            "-p",
-            str(self.port),
-            "controlplane.asgi:application",
-        ]
-        worker = [
-            *CELERY,
-            "worker",
-            "-P",
-            "threads",
-            "--agents",
-            "all",
-            "--loglevel",
-            "warning",
-        ]
-        beat = [*CELERY, "beat", "--schedule", schedule, "--loglevel", "warning"]
-        commands = {"worker": worker, "beat": beat, "web": site}
+        site = f"daphne -b {HOST} -p {self.port} controlplane.asgi:application".split()
         self.children = [
-            self._child(name, command) for name, command in commands.items()
+            self._child("worker", WORKER.split()),
+            self._child("beat", [*BEAT.split(), "--schedule", schedule]),
+            self._child("web", site),
         ]
         self.children[-1].ready = self._is_ready
         for child in self.children:

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, signal
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
 from types import FrameType
 from typing import Never
 
@@ -86,4 +86,5 @@ def interrupt_on_signals() -> None:
         raise Interrupted
 
     for number in SIGNALS:
-        signal(number, interrupt)
+        if number != SIGHUP or getsignal(SIGHUP) != SIG_IGN:  # as nohup has set it
+            signal(number, interrupt)

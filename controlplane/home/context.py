@@ -1,7 +1,45 @@
-"""What the shell of every page shows."""
+"""What the shell of every page shows: the lamp, and how many answers wait."""
 
+from typing import Any
+
+import msgspec
+from django.db import DatabaseError
 from django.http import HttpRequest
 
+from controlplane.stops.models import Stop
+from moderation.models import Approval
 
-def shell(request: HttpRequest) -> dict[str, object]:
-    return {}
+
+class Lamp(msgspec.Struct, frozen=True):
+    """state: running, soft, hard or unknown."""
+
+    state: str
+    label: str
+
+
+RUNNING = Lamp("running", "Running")
+UNKNOWN = Lamp("unknown", "State unknown")
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """A page never fails because of its shell: without a database the lamp says so."""
+    try:
+        user = request.user
+        if not user.is_authenticated:
+            return {}
+        is_for_queue = user.has_perm("moderation.view_approval")
+        pending = Approval.objects.pending().count() if is_for_queue else None
+        return {"lamp": read_lamp(), "pending_count": pending}
+    except DatabaseError:
+        return {"lamp": UNKNOWN}
+
+
+def read_lamp() -> Lamp:
+    """A hard stop outshines soft ones."""
+    stops = list(Stop.objects.in_force().only("mode", "scope", "value"))
+    for mode in (Stop.Mode.HARD, Stop.Mode.SOFT):
+        scopes = [stop.value or stop.scope for stop in stops if stop.mode == mode]
+        if scopes:
+            where = scopes[0] if len(scopes) == 1 else f"{len(scopes)} scopes"
+            return Lamp(mode.value, f"{mode.label} stop · {where}")
+    return RUNNING

@@ -7,4 +7,8 @@ from controlplane.home import views
 app_name = "home"
 urlpatterns = [
     path("", views.index, name="index"),
+    path("room/", views.room, name="room"),
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics_page, name="metrics"),
 ]

@@ -22,7 +22,8 @@ def enqueue(topic: str, *, key: str, data: Payload, envelope: Envelope) -> None:
         key=key.encode(),
         value=msgspec.json.encode(data),
         headers=[
-            [name, value.decode()] for name, value in cloudevents.encode_headers(envelope)
+            [name, value.decode()]
+            for name, value in cloudevents.encode_headers(envelope)
         ],
     )
     _notify(OUTBOX_CHANNEL, "")

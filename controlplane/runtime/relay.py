@@ -104,5 +104,3 @@ async def _let_go(connection: "AsyncConnection[tuple[object, ...]]") -> None:
     if not connection.closed and not connection.broken:
         await connection.execute("SELECT pg_advisory_unlock(%s)", [LEADER])
         await connection.execute(f"UNLISTEN {CHANNEL}")
-
-

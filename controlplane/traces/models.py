@@ -6,7 +6,14 @@ from django.db import models
 
 class TraceRecordQuerySet(models.QuerySet["TraceRecord"]):
     def of_trace(self, trace_id: str) -> "TraceRecordQuerySet":
-        return self.filter(trace_id=trace_id).order_by("at", "topic", "partition", "offset")
+        return self.filter(trace_id=trace_id).order_by(
+            "at", "topic", "partition", "offset"
+        )
+
+    def at_coordinates(
+        self, topic: str, partition: int, offset: int
+    ) -> "TraceRecordQuerySet":
+        return self.filter(topic=topic, partition=partition, offset=offset)
 
 
 class TraceRecord(models.Model):

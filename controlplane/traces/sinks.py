@@ -12,9 +12,9 @@ import structlog
 
 from agents import topics
 from agents.agent import Agent
-from agents.broker import Partition, Record
 from agents.cloudevents import Envelope, HeaderError, decode_headers
 from agents.postgres import Connection
+from agents.records import Partition, Record
 from agents.runtime import Tools
 
 log = structlog.get_logger()
@@ -103,7 +103,9 @@ async def _lock_offsets(
     partitions = sorted({(record.topic, record.partition) for record in records})
     names, numbers = zip(*partitions, strict=True)
     cursor = await connection.execute(_LOCK, [list(names), list(numbers)])
-    return {(topic, number): offset for topic, number, offset in await cursor.fetchall()}
+    return {
+        (topic, number): offset for topic, number, offset in await cursor.fetchall()
+    }
 
 
 async def _move_offsets(

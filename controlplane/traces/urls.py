@@ -7,4 +7,10 @@ from controlplane.traces import views
 app_name = "traces"
 urlpatterns = [
     path("<str:trace_id>/", views.trace, name="trace"),
+    path("<str:trace_id>/hops/", views.hops, name="hops"),
+    path(
+        "<str:trace_id>/<str:topic>/<int:partition>/<int:offset>/",
+        views.payload,
+        name="payload",
+    ),
 ]

@@ -14,6 +14,7 @@
   const socketUrl = data.socket || new URL("/ws/chat/", script.src).href.replace(/^http/, "ws");
   const LIMIT = 8192; // bytes of UTF-8 in one message
   const ANSWER_WITHIN = 15000; // a socket that says nothing for so long after we spoke is dead
+  const STEADY = 10000; // a connection that lasted so long was a good one
   const PROGRESS = {
     checking: ["plain busy", "Checking your message"],
     thinking: ["plain busy", "Thinking"],
@@ -468,7 +469,7 @@ textarea:focus-visible { outline-offset: -1px; }
   }
 
   // ---- the connection ----------------------------------------------------------------------------------------------
-  let socket = null, token = data.token || null, conversation = null, ready = false, tries = 0, timer = null, watch = null, halted = false, renewed = false, fetching = false;
+  let socket = null, token = data.token || null, conversation = null, ready = false, readyAt = 0, tries = 0, timer = null, watch = null, halted = false, renewed = false, fetching = false;
 
   async function connect() {
     if (socket || halted || fetching) return;
@@ -502,7 +503,7 @@ textarea:focus-visible { outline-offset: -1px; }
 
   function watching() {
     clearTimeout(watch);
-    watch = setTimeout(lost, ANSWER_WITHIN);
+    watch = setTimeout(() => lost(), ANSWER_WITHIN);
   }
 
   function hangUp() {
@@ -521,8 +522,10 @@ textarea:focus-visible { outline-offset: -1px; }
     note(turn, "", "Not sent yet");
   }
 
-  function lost(wait = jittered(tries)) {
+  function lost(wait = null) {
+    if (ready && Date.now() - readyAt > STEADY) tries = 0; // a server that greets and dies is not hammered
     hangUp();
+    wait ??= jittered(tries);
     tries += 1;
     warn(navigator.onLine ? "Reconnecting… What you write is kept and sent afterwards." : "You are offline. What you write is kept and sent afterwards.");
     clearTimeout(timer);
@@ -544,7 +547,7 @@ textarea:focus-visible { outline-offset: -1px; }
     if (conversation && conversation !== frame.conversation) return moved();
     conversation = frame.conversation;
     skew = frame.now ? Date.parse(frame.now) - Date.now() : 0;
-    [ready, tries, renewed, backlog] = [true, 0, false, frame.seq];
+    [ready, readyAt, renewed, backlog] = [true, Date.now(), false, frame.seq];
     if (last < backlog) log.setAttribute("aria-busy", "true"); // the past is not read aloud as news
     state.textContent = "AI assistant";
     warn("");

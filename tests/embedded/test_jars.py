@@ -31,7 +31,7 @@ def test_a_damaged_jar_is_fetched_again(cache: Path) -> None:
 
     assert jar.is_whole(cache)
     assert said == [
-        "Kafka: fetching 1 jars (44 MB in all, once for this user) ...",
+        "Kafka: fetching 1 of its 46 jars ...",
         "Kafka: 1 of 1 jars fetched",
     ]
 

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from controlplane.embedded import accounts, jars
+from controlplane.embedded.kafka import _archive
 from controlplane.embedded.model import ROOT
 
 SCRIPT = """
@@ -36,6 +37,8 @@ def home() -> Iterator[Path]:
     jars.class_path(lambda _line: None)
     home = Path(tempfile.mkdtemp(dir=accounts.SHARED))
     shutil.copytree(jars.cache_dir() / "jars", home / "cache" / "jars")
+    # An archive that Java cannot use: it has to start without, and need not write one.
+    (home / "cache" / _archive().name).touch()
     for path in (home, *home.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     yield home
@@ -81,3 +84,25 @@ def test_an_ordinary_user_starts_and_removes_everything(home: Path) -> None:
     assert address.startswith("postgresql://interlock:")
     assert children == "4"
     assert not (home / "run").exists()
+
+
+def test_programs_in_a_closed_folder_are_copied_to_where_they_can_be_run(
+    tmp_path: Path,
+) -> None:
+    assert NOBODY is not None
+    (tmp_path / "closed" / "bin").mkdir(parents=True)
+    program = tmp_path / "closed" / "bin" / "hello"
+    program.write_text("#!/bin/sh\necho hello\n")
+    program.chmod(0o700)
+    (tmp_path / "closed").chmod(0o700)
+
+    copy = accounts.readable_copy(tmp_path / "closed", NOBODY)
+
+    try:
+        hello = subprocess.run(
+            [copy / "bin" / "hello"], user=NOBODY, capture_output=True, check=True
+        )
+        assert hello.stdout == b"hello\n"
+        assert accounts.readable_copy(tmp_path / "closed", NOBODY) == copy
+    finally:
+        shutil.rmtree(copy)

@@ -141,6 +141,33 @@ def test_two_folders_run_side_by_side(
         assert one.environment != other.environment
 
 
+def test_removing_a_folder_removes_what_runs_below_it(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(monkeypatch, "valkey")
+    with launcher(data_dir / "below") as process:
+        process.kill()
+        process.wait()
+        record = json.loads((data_dir / "below" / "pids" / "valkey.json").read_text())
+
+    services.remove(data_dir)
+
+    assert not data_dir.exists()
+    assert pids.look(record["pid"]) is None
+
+
+def test_a_folder_in_use_is_not_removed(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(monkeypatch, "valkey")
+    with running(data_dir / "below") as used:
+        with pytest.raises(ServiceError, match="already run from"):
+            services.remove(data_dir)
+
+        assert used.valkey
+        assert used.valkey.ready()
+
+
 def test_what_has_an_address_is_not_started(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

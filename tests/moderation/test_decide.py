@@ -44,7 +44,10 @@ def test_approving_sends_the_draft_as_it_is(approval: Approval, mira: User) -> N
     record, data = sent()
     approval.refresh_from_db()
     assert approval.state == "approved"
-    assert (decision.text, decision.text_sha256) == (approval.text, approval.text_sha256)
+    assert (decision.text, decision.text_sha256) == (
+        approval.text,
+        approval.text_sha256,
+    )
     assert record.topic == "agent.responses.approved"
     assert bytes(record.key).decode() == approval.turn.conversation_id
     assert data.text == approval.text

@@ -5,27 +5,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Entry',
+            name="Entry",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('actor', models.CharField(max_length=150)),
-                ('action', models.CharField(max_length=64)),
-                ('subject', models.CharField(max_length=200)),
-                ('trace_id', models.CharField(blank=True, max_length=32)),
-                ('detail', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("actor", models.CharField(max_length=150)),
+                ("action", models.CharField(max_length=64)),
+                ("subject", models.CharField(max_length=200)),
+                ("trace_id", models.CharField(blank=True, max_length=32)),
+                ("detail", models.JSONField(default=dict)),
             ],
             options={
-                'verbose_name_plural': 'entries',
-                'indexes': [models.Index(fields=['subject', 'id'], name='audit_entry_subject'), models.Index(fields=['trace_id', 'id'], name='audit_entry_trace'), models.Index(fields=['at'], name='audit_entry_at')],
+                "verbose_name_plural": "entries",
+                "indexes": [
+                    models.Index(fields=["subject", "id"], name="audit_entry_subject"),
+                    models.Index(fields=["trace_id", "id"], name="audit_entry_trace"),
+                    models.Index(fields=["at"], name="audit_entry_at"),
+                ],
             },
         ),
     ]

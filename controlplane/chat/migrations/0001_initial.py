@@ -6,118 +6,230 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='ModelCall',
+            name="ModelCall",
             fields=[
-                ('request_id', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('backend', models.CharField(max_length=50)),
-                ('model', models.CharField(max_length=200)),
-                ('messages', models.JSONField()),
-                ('answer', models.TextField()),
-                ('finish_reason', models.CharField(blank=True, max_length=50)),
-                ('kind', models.CharField(max_length=10)),
-                ('latency_ms', models.FloatField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "request_id",
+                    models.CharField(max_length=100, primary_key=True, serialize=False),
+                ),
+                ("backend", models.CharField(max_length=50)),
+                ("model", models.CharField(max_length=200)),
+                ("messages", models.JSONField()),
+                ("answer", models.TextField()),
+                ("finish_reason", models.CharField(blank=True, max_length=50)),
+                ("kind", models.CharField(max_length=10)),
+                ("latency_ms", models.FloatField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Conversation',
+            name="Conversation",
             fields=[
-                ('id', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('user', models.CharField(blank=True, max_length=100)),
-                ('tier', models.CharField(max_length=50)),
-                ('workflow', models.CharField(default='chat', max_length=50)),
-                ('latest_turn', models.IntegerField(default=0)),
-                ('passed_turn', models.IntegerField(default=0)),
-                ('latest_seq', models.IntegerField(default=0)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.CharField(max_length=100, primary_key=True, serialize=False),
+                ),
+                ("user", models.CharField(blank=True, max_length=100)),
+                ("tier", models.CharField(max_length=50)),
+                ("workflow", models.CharField(default="chat", max_length=50)),
+                ("latest_turn", models.IntegerField(default=0)),
+                ("passed_turn", models.IntegerField(default=0)),
+                ("latest_seq", models.IntegerField(default=0)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('passed_turn__lte', models.F('latest_turn'))), name='chat_conversation_passes_only_turns_it_has')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("passed_turn__lte", models.F("latest_turn"))
+                        ),
+                        name="chat_conversation_passes_only_turns_it_has",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Turn',
+            name="Turn",
             fields=[
-                ('id', models.CharField(max_length=100, primary_key=True, serialize=False)),
-                ('number', models.IntegerField()),
-                ('client_id', models.CharField(blank=True, max_length=100)),
-                ('text', models.TextField()),
-                ('trace_id', models.CharField(db_index=True, max_length=32)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('accepted_at', models.DateTimeField(blank=True, null=True)),
-                ('deadline_at', models.DateTimeField()),
-                ('conversation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='turns', to='chat.conversation')),
+                (
+                    "id",
+                    models.CharField(max_length=100, primary_key=True, serialize=False),
+                ),
+                ("number", models.IntegerField()),
+                ("client_id", models.CharField(blank=True, max_length=100)),
+                ("text", models.TextField()),
+                ("trace_id", models.CharField(db_index=True, max_length=32)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("accepted_at", models.DateTimeField(blank=True, null=True)),
+                ("deadline_at", models.DateTimeField()),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="turns",
+                        to="chat.conversation",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Outcome',
+            name="Outcome",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('effect', models.CharField(default='reply', max_length=20)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('held', 'Held'), ('approved', 'Approved'), ('rejected', 'Rejected'), ('expired', 'Expired'), ('delivered', 'Delivered'), ('failed', 'Failed')], default='open', max_length=10)),
-                ('record_id', models.CharField(blank=True, max_length=100)),
-                ('kind', models.CharField(blank=True, max_length=10)),
-                ('text', models.TextField(blank=True)),
-                ('reviewed', models.BooleanField(default=False)),
-                ('reason', models.TextField(blank=True)),
-                ('source', models.CharField(blank=True, max_length=100)),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('turn', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='outcomes', to='chat.turn')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("effect", models.CharField(default="reply", max_length=20)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("held", "Held"),
+                            ("approved", "Approved"),
+                            ("rejected", "Rejected"),
+                            ("expired", "Expired"),
+                            ("delivered", "Delivered"),
+                            ("failed", "Failed"),
+                        ],
+                        default="open",
+                        max_length=10,
+                    ),
+                ),
+                ("record_id", models.CharField(blank=True, max_length=100)),
+                ("kind", models.CharField(blank=True, max_length=10)),
+                ("text", models.TextField(blank=True)),
+                ("reviewed", models.BooleanField(default=False)),
+                ("reason", models.TextField(blank=True)),
+                ("source", models.CharField(blank=True, max_length=100)),
+                ("changed_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "turn",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="outcomes",
+                        to="chat.turn",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('seq', models.IntegerField()),
-                ('role', models.CharField(choices=[('user', 'User'), ('assistant', 'Assistant')], max_length=10)),
-                ('text', models.TextField()),
-                ('kind', models.CharField(blank=True, max_length=10)),
-                ('reviewed', models.BooleanField(default=False)),
-                ('delivered_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('conversation', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='chat.conversation')),
-                ('turn', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='messages', to='chat.turn')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("seq", models.IntegerField()),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("user", "User"), ("assistant", "Assistant")],
+                        max_length=10,
+                    ),
+                ),
+                ("text", models.TextField()),
+                ("kind", models.CharField(blank=True, max_length=10)),
+                ("reviewed", models.BooleanField(default=False)),
+                (
+                    "delivered_at",
+                    models.DateTimeField(default=django.utils.timezone.now),
+                ),
+                (
+                    "conversation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="messages",
+                        to="chat.conversation",
+                    ),
+                ),
+                (
+                    "turn",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="messages",
+                        to="chat.turn",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Duplicate',
+            name="Duplicate",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('record_id', models.CharField(max_length=100, unique=True)),
-                ('topic', models.CharField(max_length=120)),
-                ('partition', models.IntegerField()),
-                ('offset', models.BigIntegerField()),
-                ('outcome_state', models.CharField(max_length=10)),
-                ('seen_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('turn', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='duplicates', to='chat.turn')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("record_id", models.CharField(max_length=100, unique=True)),
+                ("topic", models.CharField(max_length=120)),
+                ("partition", models.IntegerField()),
+                ("offset", models.BigIntegerField()),
+                ("outcome_state", models.CharField(max_length=10)),
+                ("seen_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "turn",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="duplicates",
+                        to="chat.turn",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='turn',
-            constraint=models.UniqueConstraint(fields=('conversation', 'number'), name='chat_turn_number_is_unique_in_conversation'),
+            model_name="turn",
+            constraint=models.UniqueConstraint(
+                fields=("conversation", "number"),
+                name="chat_turn_number_is_unique_in_conversation",
+            ),
         ),
         migrations.AddIndex(
-            model_name='outcome',
-            index=models.Index(condition=models.Q(('state', 'open')), fields=['changed_at'], name='chat_outcome_open'),
+            model_name="outcome",
+            index=models.Index(
+                condition=models.Q(("state", "open")),
+                fields=["changed_at"],
+                name="chat_outcome_open",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='outcome',
-            constraint=models.UniqueConstraint(fields=('turn', 'effect'), name='chat_outcome_is_one_per_turn_and_effect'),
+            model_name="outcome",
+            constraint=models.UniqueConstraint(
+                fields=("turn", "effect"),
+                name="chat_outcome_is_one_per_turn_and_effect",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='message',
-            constraint=models.UniqueConstraint(fields=('conversation', 'seq'), name='chat_message_seq_is_unique_in_conversation'),
+            model_name="message",
+            constraint=models.UniqueConstraint(
+                fields=("conversation", "seq"),
+                name="chat_message_seq_is_unique_in_conversation",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='message',
-            constraint=models.UniqueConstraint(fields=('turn', 'role'), name='chat_message_is_one_per_turn_and_role'),
+            model_name="message",
+            constraint=models.UniqueConstraint(
+                fields=("turn", "role"), name="chat_message_is_one_per_turn_and_role"
+            ),
         ),
     ]

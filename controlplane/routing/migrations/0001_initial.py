@@ -5,37 +5,76 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Backend',
+            name="Backend",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(unique=True)),
-                ('base_url', models.URLField(blank=True, help_text='Empty: OPENAI_BASE_URL of the environment.')),
-                ('model', models.CharField(max_length=200)),
-                ('key_variable', models.CharField(default='OPENAI_API_KEY', max_length=100)),
-                ('timeout_s', models.FloatField(default=30)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.SlugField(unique=True)),
+                (
+                    "base_url",
+                    models.URLField(
+                        blank=True,
+                        help_text="Empty: OPENAI_BASE_URL of the environment.",
+                    ),
+                ),
+                ("model", models.CharField(max_length=200)),
+                (
+                    "key_variable",
+                    models.CharField(default="OPENAI_API_KEY", max_length=100),
+                ),
+                ("timeout_s", models.FloatField(default=30)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('timeout_s__gt', 0)), name='routing_backend_timeout_is_positive')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("timeout_s__gt", 0)),
+                        name="routing_backend_timeout_is_positive",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Tier',
+            name="Tier",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(unique=True)),
-                ('fallback_text', models.TextField()),
-                ('backend', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='routing.backend')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("name", models.SlugField(unique=True)),
+                ("fallback_text", models.TextField()),
+                (
+                    "backend",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="routing.backend",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('fallback_text', ''), _negated=True), name='routing_tier_has_fallback_text')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("fallback_text", ""), _negated=True),
+                        name="routing_tier_has_fallback_text",
+                    )
+                ],
             },
         ),
     ]

@@ -5,64 +5,102 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='AgentSwitch',
+            name="AgentSwitch",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('agent', models.CharField(max_length=64, unique=True)),
-                ('paused', models.BooleanField(default=True)),
-                ('reason', models.TextField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("agent", models.CharField(max_length=64, unique=True)),
+                ("paused", models.BooleanField(default=True)),
+                ("reason", models.TextField()),
             ],
         ),
         migrations.CreateModel(
-            name='ControlVersion',
+            name="ControlVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('version', models.BigIntegerField(default=0)),
-                ('changed_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("version", models.BigIntegerField(default=0)),
+                ("changed_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1)), name='runtime_controlversion_is_one_row')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("id", 1)),
+                        name="runtime_controlversion_is_one_row",
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Heartbeat',
+            name="Heartbeat",
             fields=[
-                ('instance', models.CharField(max_length=120, primary_key=True, serialize=False)),
-                ('host', models.CharField(max_length=120)),
-                ('pid', models.IntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField()),
-                ('applied_version', models.BigIntegerField()),
-                ('applied_in_ms', models.FloatField()),
-                ('ruleset_hash', models.CharField(blank=True, max_length=64)),
-                ('agents', models.JSONField(default=list)),
-                ('metrics', models.JSONField(default=list)),
+                (
+                    "instance",
+                    models.CharField(max_length=120, primary_key=True, serialize=False),
+                ),
+                ("host", models.CharField(max_length=120)),
+                ("pid", models.IntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                ("applied_version", models.BigIntegerField()),
+                ("applied_in_ms", models.FloatField()),
+                ("ruleset_hash", models.CharField(blank=True, max_length=64)),
+                ("agents", models.JSONField(default=list)),
+                ("metrics", models.JSONField(default=list)),
             ],
             options={
-                'indexes': [models.Index(fields=['seen_at'], name='runtime_heartbeat_seen')],
+                "indexes": [
+                    models.Index(fields=["seen_at"], name="runtime_heartbeat_seen")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='OutboxRecord',
+            name="OutboxRecord",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.CharField(max_length=120)),
-                ('key', models.BinaryField()),
-                ('value', models.BinaryField()),
-                ('headers', models.JSONField()),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('published_at', models.DateTimeField(blank=True, null=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("topic", models.CharField(max_length=120)),
+                ("key", models.BinaryField()),
+                ("value", models.BinaryField()),
+                ("headers", models.JSONField()),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("published_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('published_at', None)), fields=['id'], name='runtime_outbox_unpublished')],
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("published_at", None)),
+                        fields=["id"],
+                        name="runtime_outbox_unpublished",
+                    )
+                ],
             },
         ),
     ]

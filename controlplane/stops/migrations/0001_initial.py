@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,22 +16,104 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Stop',
+            name="Stop",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('mode', models.CharField(choices=[('soft', 'Soft'), ('hard', 'Hard')], max_length=4)),
-                ('scope', models.CharField(choices=[('everything', 'Everything'), ('workflow', 'Workflow'), ('agent', 'Agent'), ('tier', 'Tier'), ('conversation', 'Conversation')], max_length=12)),
-                ('value', models.CharField(blank=True, max_length=200)),
-                ('reason', models.TextField()),
-                ('requested_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('proven_at', models.DateTimeField(blank=True, null=True)),
-                ('released_at', models.DateTimeField(blank=True, null=True)),
-                ('release_reason', models.TextField(blank=True)),
-                ('released_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='released_stops', to=settings.AUTH_USER_MODEL)),
-                ('requested_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='stops', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "mode",
+                    models.CharField(
+                        choices=[("soft", "Soft"), ("hard", "Hard")], max_length=4
+                    ),
+                ),
+                (
+                    "scope",
+                    models.CharField(
+                        choices=[
+                            ("everything", "Everything"),
+                            ("workflow", "Workflow"),
+                            ("agent", "Agent"),
+                            ("tier", "Tier"),
+                            ("conversation", "Conversation"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("value", models.CharField(blank=True, max_length=200)),
+                ("reason", models.TextField()),
+                (
+                    "requested_at",
+                    models.DateTimeField(default=django.utils.timezone.now),
+                ),
+                ("proven_at", models.DateTimeField(blank=True, null=True)),
+                ("released_at", models.DateTimeField(blank=True, null=True)),
+                ("release_reason", models.TextField(blank=True)),
+                (
+                    "released_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="released_stops",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="stops",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='stops_stop_has_reason'), models.CheckConstraint(condition=models.Q(models.Q(('scope', 'everything'), ('value', '')), models.Q(models.Q(('scope', 'everything'), _negated=True), models.Q(('value', ''), _negated=True)), _connector='OR'), name='stops_stop_names_what_it_stops'), models.CheckConstraint(condition=models.Q(('mode', 'soft'), ('scope', 'conversation'), _negated=True), name='stops_soft_stop_is_not_for_one_conversation'), models.CheckConstraint(condition=models.Q(('released_at', None), models.Q(('released_by__isnull', False), models.Q(('release_reason', ''), _negated=True)), _connector='OR'), name='stops_release_has_person_and_reason'), models.UniqueConstraint(condition=models.Q(('released_at', None)), fields=('mode', 'scope', 'value'), name='stops_one_in_force_per_mode_and_scope')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("reason", ""), _negated=True),
+                        name="stops_stop_has_reason",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("scope", "everything"), ("value", "")),
+                            models.Q(
+                                models.Q(("scope", "everything"), _negated=True),
+                                models.Q(("value", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="stops_stop_names_what_it_stops",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("mode", "soft"), ("scope", "conversation"), _negated=True
+                        ),
+                        name="stops_soft_stop_is_not_for_one_conversation",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("released_at", None),
+                            models.Q(
+                                ("released_by__isnull", False),
+                                models.Q(("release_reason", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="stops_release_has_person_and_reason",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("released_at", None)),
+                        fields=("mode", "scope", "value"),
+                        name="stops_one_in_force_per_mode_and_scope",
+                    ),
+                ],
             },
         ),
     ]

@@ -5,68 +5,108 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='TracePayload',
+            name="TracePayload",
             fields=[
-                ('pk', models.CompositePrimaryKey('topic', 'partition', 'offset', 'at', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('topic', models.TextField()),
-                ('partition', models.IntegerField()),
-                ('offset', models.BigIntegerField()),
-                ('at', models.DateTimeField()),
-                ('key', models.BinaryField(null=True)),
-                ('value', models.BinaryField()),
-                ('headers', models.BinaryField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "topic",
+                        "partition",
+                        "offset",
+                        "at",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("topic", models.TextField()),
+                ("partition", models.IntegerField()),
+                ("offset", models.BigIntegerField()),
+                ("at", models.DateTimeField()),
+                ("key", models.BinaryField(null=True)),
+                ("value", models.BinaryField()),
+                ("headers", models.BinaryField()),
             ],
             options={
-                'db_table': 'traces_payload',
-                'managed': False,
+                "db_table": "traces_payload",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='TraceRecord',
+            name="TraceRecord",
             fields=[
-                ('pk', models.CompositePrimaryKey('topic', 'partition', 'offset', 'at', blank=True, editable=False, primary_key=True, serialize=False)),
-                ('topic', models.TextField()),
-                ('partition', models.IntegerField()),
-                ('offset', models.BigIntegerField()),
-                ('at', models.DateTimeField()),
-                ('trace_id', models.CharField(max_length=32)),
-                ('event_id', models.TextField()),
-                ('parents', django.contrib.postgres.fields.ArrayField(base_field=models.TextField(), size=None)),
-                ('type', models.TextField()),
-                ('agent', models.TextField()),
-                ('conversation_id', models.TextField()),
-                ('workflow', models.TextField()),
-                ('tier', models.TextField()),
-                ('subject', models.TextField()),
-                ('text', models.TextField()),
-                ('key_sha256', models.BinaryField()),
-                ('headers_sha256', models.BinaryField()),
-                ('value_sha256', models.BinaryField()),
-                ('size_bytes', models.IntegerField()),
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "topic",
+                        "partition",
+                        "offset",
+                        "at",
+                        blank=True,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                ("topic", models.TextField()),
+                ("partition", models.IntegerField()),
+                ("offset", models.BigIntegerField()),
+                ("at", models.DateTimeField()),
+                ("trace_id", models.CharField(max_length=32)),
+                ("event_id", models.TextField()),
+                (
+                    "parents",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.TextField(), size=None
+                    ),
+                ),
+                ("type", models.TextField()),
+                ("agent", models.TextField()),
+                ("conversation_id", models.TextField()),
+                ("workflow", models.TextField()),
+                ("tier", models.TextField()),
+                ("subject", models.TextField()),
+                ("text", models.TextField()),
+                ("key_sha256", models.BinaryField()),
+                ("headers_sha256", models.BinaryField()),
+                ("value_sha256", models.BinaryField()),
+                ("size_bytes", models.IntegerField()),
             ],
             options={
-                'db_table': 'traces_record',
-                'managed': False,
+                "db_table": "traces_record",
+                "managed": False,
             },
         ),
         migrations.CreateModel(
-            name='RecorderOffset',
+            name="RecorderOffset",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('topic', models.TextField()),
-                ('partition', models.IntegerField()),
-                ('next_offset', models.BigIntegerField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("topic", models.TextField()),
+                ("partition", models.IntegerField()),
+                ("next_offset", models.BigIntegerField()),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('topic', 'partition'), name='traces_one_offset_per_partition')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("topic", "partition"),
+                        name="traces_one_offset_per_partition",
+                    )
+                ],
             },
         ),
     ]

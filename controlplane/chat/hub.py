@@ -1,0 +1,115 @@
+"""Keeps all sockets of a web process up to date with one query at a time."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from agents.agent import UnavailableError
+from agents.control import Control
+from agents.postgres import Database
+from controlplane.chat import transcript
+from controlplane.chat.transcript import Line, OpenTurn
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+
+
+class Socket(Protocol):
+    """A connected widget. It shows what is after its own cursor and nothing twice."""
+
+    conversation_id: str
+    tier: str
+    cursor: int
+    has_open_turns: bool
+
+    async def show(
+        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+    ) -> None: ...
+
+
+class Hub:
+    """Sockets ask for a refresh when woken; once a second those with open turns get one anyway."""
+
+    def __init__(self, database: Database, control: Control) -> None:
+        self._database = database
+        self._control = control
+        self._sockets: set[Socket] = set()
+        self._asked: set[Socket] = set()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [
+            asyncio.create_task(self._tick(), name="hub-tick"),
+            asyncio.create_task(self._run(), name="hub"),
+        ]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def join(self, socket: Socket) -> None:
+        self._sockets.add(socket)
+        self.ask(socket)
+
+    def leave(self, socket: Socket) -> None:
+        self._sockets.discard(socket)
+        self._asked.discard(socket)
+
+    def ask(self, socket: Socket) -> None:
+        """Have the socket refreshed by the next query."""
+        self._asked.add(socket)
+        self._wake.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            for socket in self._sockets:
+                if socket.has_open_turns:
+                    self.ask(socket)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            asked, self._asked = self._asked & self._sockets, set()
+            if asked:
+                await self._refresh(asked)
+
+    async def _refresh(self, sockets: set[Socket]) -> None:
+        cursors: dict[str, int] = {}
+        for socket in sockets:
+            name = socket.conversation_id
+            cursors[name] = min(socket.cursor, cursors.get(name, socket.cursor))
+        try:
+            lines, turns = await transcript.read(self._database, cursors)
+        except UnavailableError as error:
+            log.warning("sockets_wait", reason=str(error))
+            await asyncio.sleep(TICK_S)
+            self._asked |= sockets
+            self._wake.set()
+            return
+        await asyncio.gather(
+            *(self._show(socket, lines, turns) for socket in sockets),
+            return_exceptions=False,
+        )
+
+    async def _show(
+        self, socket: Socket, lines: list[Line], turns: list[OpenTurn]
+    ) -> None:
+        name = socket.conversation_id
+        await socket.show(
+            [line for line in lines if line.conversation_id == name],
+            [turn for turn in turns if turn.conversation_id == name],
+            is_paused=self._is_paused(socket.tier),
+        )
+
+    def _is_paused(self, tier: str) -> bool:
+        return any(
+            stop.mode == "soft" and stop.covers(workflow="chat", tier=tier)
+            for stop in self._control.state.stops
+        )

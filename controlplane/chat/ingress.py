@@ -1,0 +1,207 @@
+"""Where messages come in: a turn gets its number, then Kafka gets the record."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import psycopg
+from django.conf import settings
+
+from agents import cloudevents, topics
+from agents.agent import UnavailableError
+from agents.broker import BrokerError
+from agents.cloudevents import Envelope
+from agents.events import UserMessage
+from agents.postgres import Connection
+from agents.work import Outgoing
+from controlplane.chat.facts import clean
+from controlplane.chat.resources import resources
+
+ID_MAX_CHARS = 100
+MINUTE = timedelta(minutes=1)
+
+_NEW_CONVERSATION = """
+INSERT INTO chat_conversation
+  (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
+VALUES (%s, %s, %s, 'chat', 0, 0, 0, now()) ON CONFLICT (id) DO NOTHING
+"""
+_LOCK = "SELECT latest_turn FROM chat_conversation WHERE id = %s FOR UPDATE"
+_TURN = "SELECT text, accepted_at IS NOT NULL FROM chat_turn WHERE id = %s"
+_NTH_LATEST = """
+SELECT created_at FROM chat_turn WHERE conversation_id = %s
+ORDER BY number DESC OFFSET %s LIMIT 1
+"""
+_NEW_TURN = """
+INSERT INTO chat_turn
+  (id, conversation_id, number, client_id, text, trace_id, created_at, deadline_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_COUNT = "UPDATE chat_conversation SET latest_turn = %s WHERE id = %s"
+
+
+class BadMessageError(Exception):
+    """A message without text, or without an id that can be one."""
+
+
+class TooLongError(Exception):
+    """More bytes than a message may have."""
+
+
+class IdReusedError(Exception):
+    """The client's id came before with another text."""
+
+
+class RateLimitedError(Exception):
+    """Too many messages of one conversation in a minute."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(f"try again in {retry_after_s:.0f} s")
+        self.retry_after_s = retry_after_s
+
+
+class UnconfirmedError(Exception):
+    """Kafka has not acknowledged. The same message with the same id may be sent again."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    event_id: str
+    trace_id: str
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    conversation_id: str
+    client_id: str
+    text: str
+    user: str
+    tier: str
+    linked_trace: str = ""
+
+    @property
+    def turn_id(self) -> str:
+        return cloudevents.ingress_id(self.conversation_id, self.client_id)
+
+
+async def submit(  # the fields of a message
+    *,
+    conversation_id: str,
+    client_id: str,
+    text: str,
+    user: str,
+    tier: str,
+    linked_trace: str = "",
+) -> Accepted:
+    """Return once Kafka has the message. The same client_id again is the same message."""
+    message = Incoming(
+        conversation_id=conversation_id,
+        client_id=client_id,
+        text=clean(text),
+        user=user,
+        tier=tier,
+        linked_trace=linked_trace,
+    )
+    _check(message)
+    accepted = Accepted(message.turn_id, cloudevents.trace_id_of(message.turn_id))
+    try:
+        is_known = await _register(message, accepted.trace_id)
+        if not is_known:
+            publisher = (await resources()).publisher
+            await publisher.publish(
+                _record(message, accepted), timeout_s=settings.CONFIRM_TIMEOUT_S
+            )
+    except (UnavailableError, BrokerError, TimeoutError) as error:
+        raise UnconfirmedError(str(error) or "Kafka did not answer in time") from error
+    return accepted
+
+
+def _check(message: Incoming) -> None:
+    if not message.text.strip():
+        raise BadMessageError("the message has no text")
+    if not 0 < len(message.client_id) <= ID_MAX_CHARS:
+        raise BadMessageError(f"the id must have 1 to {ID_MAX_CHARS} characters")
+    size = len(message.text.encode())
+    if size > settings.MESSAGE_MAX_BYTES:
+        raise TooLongError(f"{size} bytes; {settings.MESSAGE_MAX_BYTES} are allowed")
+
+
+async def _register(message: Incoming, trace_id: str) -> bool:
+    """Number the turn under the conversation's lock; return whether Kafka had it before."""
+    database = (await resources()).database
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute(
+            _NEW_CONVERSATION, [message.conversation_id, message.user, message.tier]
+        )
+        latest = await _one(connection, _LOCK, [message.conversation_id])
+        known = await _one(connection, _TURN, [message.turn_id])
+        if known is not None:
+            if known[0] != message.text:
+                raise IdReusedError(message.client_id)
+            return bool(known[1])
+        await _limit_rate(connection, message)
+        assert latest is not None
+        await _insert(connection, message, trace_id, number=latest[0] + 1)
+    return False
+
+
+async def _limit_rate(connection: Connection, message: Incoming) -> None:
+    per_minute = settings.MESSAGES_PER_MINUTE
+    row = await _one(connection, _NTH_LATEST, [message.conversation_id, per_minute - 1])
+    if row is None:
+        return
+    wait = row[0] + MINUTE - datetime.now(UTC)
+    if wait > timedelta(0):
+        raise RateLimitedError(wait.total_seconds())
+
+
+async def _insert(
+    connection: Connection, message: Incoming, trace_id: str, *, number: int
+) -> None:
+    now = datetime.now(UTC)
+    await connection.execute(
+        _NEW_TURN,
+        [
+            message.turn_id,
+            message.conversation_id,
+            number,
+            message.client_id,
+            message.text,
+            trace_id,
+            now,
+            now + timedelta(seconds=settings.TURN_DEADLINE_S),
+        ],
+    )
+    await connection.execute(_COUNT, [number, message.conversation_id])
+
+
+def _record(message: Incoming, accepted: Accepted) -> Outgoing:
+    data = UserMessage(
+        conversation_id=message.conversation_id,
+        text=message.text,
+        user=message.user,
+        tier=message.tier,
+        client_id=message.client_id,
+    )
+    envelope = Envelope(
+        id=accepted.event_id,
+        type=type(data).__name__,
+        source="widget",
+        trace_id=accepted.trace_id,
+        subject=message.user,
+        workflow="chat",
+        tier=message.tier,
+        linked_trace=message.linked_trace,
+    )
+    return Outgoing(
+        topics.USER_RAW,
+        message.conversation_id.encode(),
+        msgspec.json.encode(data),
+        cloudevents.encode_headers(envelope),
+    )
+
+
+async def _one(
+    connection: Connection, statement: str, parameters: list[Any]
+) -> tuple[Any, ...] | None:
+    cursor: psycopg.AsyncCursor[tuple[Any, ...]] = await connection.execute(
+        statement, parameters
+    )
+    return await cursor.fetchone()

@@ -1,0 +1,10 @@
+"""Scheduled work of the chat."""
+
+from celery import shared_task
+
+from controlplane.chat import sweeper
+
+
+@shared_task(name="chat.sweep_overdue_turns")
+def sweep_overdue_turns() -> None:
+    sweeper.sweep()

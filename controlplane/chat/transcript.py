@@ -1,0 +1,133 @@
+"""Reads what sockets show: the rows after a cursor, and the state of turns that are open."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from agents.postgres import Database
+
+Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed"]
+
+_MESSAGES = """
+SELECT m.conversation_id, m.seq, m.role, m.text, m.reviewed, m.kind, m.delivered_at,
+  t.trace_id, t.client_id, t.text, coalesce(p.turn_id = m.turn_id, false)
+FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
+JOIN chat_message m ON m.conversation_id = w.id AND m.seq > w.cursor
+JOIN chat_turn t ON t.id = m.turn_id
+LEFT JOIN chat_message p ON p.conversation_id = m.conversation_id AND p.seq = m.seq - 1
+ORDER BY m.conversation_id, m.seq
+"""
+_LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"
+# The latest hop tells checking from thinking; an approval tells since when a person is asked.
+_TURNS = """
+SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
+  (SELECT max(a.created_at) FROM moderation_approval a
+    WHERE a.turn_id = t.id AND a.state = 'pending'),
+  (SELECT r.topic FROM traces_record r WHERE r.trace_id = t.trace_id
+    ORDER BY r.at DESC, r.topic LIMIT 1)
+FROM chat_turn t JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+WHERE t.conversation_id = ANY(%s) AND t.accepted_at IS NOT NULL
+  AND (o.state IN ('open', 'held') OR (o.state = 'failed' AND o.changed_at > now() - interval '1 day'))
+ORDER BY t.conversation_id, t.number
+"""
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A delivered message, as the widget's `message` frame carries it."""
+
+    conversation_id: str
+    seq: int
+    trace_id: str
+    role: str
+    text: str
+    reviewed: bool
+    kind: str
+    at: datetime
+    client_id: str
+    question: str = ""
+
+    def frame(self) -> dict[str, object]:
+        frame: dict[str, object] = {
+            "type": "message",
+            "seq": self.seq,
+            "trace_id": self.trace_id,
+            "in_reply_to": self.client_id if self.role == "assistant" else None,
+            "role": self.role,
+            "text": self.text,
+            "reviewed": self.reviewed,
+            "at": self.at.isoformat(),
+        }
+        if self.role == "user":
+            frame["id"] = self.client_id
+        if self.question:
+            frame["question"] = self.question
+        return frame
+
+
+class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """A turn that has no answer yet, or will have none."""
+
+    conversation_id: str
+    trace_id: str
+    client_id: str
+    state: str
+    accepted_at: datetime
+    held_at: datetime | None
+    topic: str | None
+
+    def status(self, *, is_paused: bool) -> Status:
+        if self.state == "failed":
+            return "failed"
+        if self.state == "held":
+            return "waiting_for_person"
+        if is_paused:
+            return "paused"
+        is_thinking = (self.topic or "").startswith("agent.requests.")
+        return "thinking" if is_thinking else "checking"
+
+    @property
+    def since(self) -> datetime:
+        return self.held_at or self.accepted_at
+
+
+async def latest_seq(database: Database, conversation_id: str) -> int:
+    """Return the number of the newest row; 0 for a conversation that has none."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(_LATEST_SEQ, [conversation_id])
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def read(
+    database: Database, cursors: Mapping[str, int]
+) -> tuple[list[Line], list[OpenTurn]]:
+    """Return rows after each conversation's cursor, and its open turns, in one round trip."""
+    names = list(cursors)
+    async with database.connection() as connection, connection.pipeline():
+        messages = await connection.execute(_MESSAGES, [names, list(cursors.values())])
+        turns = await connection.execute(_TURNS, [names])
+        lines = [_line(row) for row in await messages.fetchall()]
+        open_turns = [
+            OpenTurn(
+                conversation_id=row[0],
+                trace_id=row[1],
+                client_id=row[2],
+                state=row[3],
+                accepted_at=row[4],
+                held_at=row[5],
+                topic=row[6],
+            )
+            for row in await turns.fetchall()
+        ]
+    return lines, open_turns
+
+
+def _line(row: tuple[Any, ...]) -> Line:
+    *fields, question, follows_question = row
+    line = Line(*fields)
+    names_question = line.role == "assistant" and (
+        line.reviewed or not follows_question
+    )
+    return msgspec.structs.replace(line, question=question) if names_question else line

@@ -1,0 +1,61 @@
+"""Demo data: people, tiers, the dealer's rules. Running it again changes nothing."""
+
+import os
+
+from django.contrib.auth.models import Group, User
+from django.db import transaction
+
+from agents.topics import TIERS
+from controlplane.audit import actions as audit
+from controlplane.routing.actions import route_tier, save_backend
+from controlplane.routing.models import Backend, Tier
+from guardrails import actions as guardrails
+from guardrails.dealer import DEALER
+from guardrails.models import Publication
+
+PEOPLE = {
+    "ada": "admin",
+    "mira": "moderator",
+    "jonas": "moderator",
+    "lena": "lead",
+    "vera": "viewer",
+    "otto": "auditor",
+}
+FALLBACK_TEXT = "I cannot answer that right now. A colleague will get back to you."
+REASON = "demo data"
+
+
+@transaction.atomic
+def seed(password: str) -> list[User]:
+    """Create what is missing; return the people who were created."""
+    created = [
+        _person(name, role, password)
+        for name, role in PEOPLE.items()
+        if not User.objects.filter(username=name).exists()
+    ]
+    admin = User.objects.get(username="ada")
+    backend = Backend.objects.filter(name="demo").first()
+    if backend is None:
+        model = os.environ.get("OPENAI_MODEL", "interlock-demo")
+        backend = Backend(name="demo", model=model)
+        save_backend(backend, reason=REASON, actor=admin)
+    for tier in TIERS:
+        if not Tier.objects.filter(name=tier).exists():
+            route_tier(
+                tier,
+                backend=backend,
+                fallback_text=FALLBACK_TEXT,
+                reason=REASON,
+                actor=admin,
+            )
+    if not Publication.objects.exists():
+        guardrails.save_rules(DEALER)
+        guardrails.publish(reason=REASON, publisher=admin)
+    return created
+
+
+def _person(name: str, role: str, password: str) -> User:
+    user = User.objects.create_user(name, password=password, is_staff=role == "admin")
+    user.groups.add(Group.objects.get(name=role))
+    audit.record("seed_demo", "user_created", f"user:{name}", detail={"role": role})
+    return user

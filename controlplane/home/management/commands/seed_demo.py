@@ -1,0 +1,29 @@
+"""manage.py seed_demo: people, tiers and rules to try the product with."""
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from controlplane.home import demo
+
+
+class Command(BaseCommand):
+    help = "Create demo users, tiers and rules. Running it again changes nothing."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--password-file", type=Path)
+
+    def handle(self, *args: Any, password_file: Path | None, **options: Any) -> None:
+        path = password_file or settings.BASE_DIR / ".run" / "demo-password"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(9))
+        password = path.read_text().strip()
+        demo.seed(password)
+        people = ", ".join(f"{name} ({role})" for name, role in demo.PEOPLE.items())
+        self.stdout.write(f"sign in as {people}")
+        self.stdout.write(f"with the password {password}")

@@ -1,0 +1,68 @@
+"""Says in sentences what is wrong in the control room, the worst first."""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from controlplane.home.services import Service
+from controlplane.home.workers import AgentRow, Worker
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """state: stop for what is broken, soft for what is late."""
+
+    state: str
+    what: str
+    meaning: str = ""
+
+
+def problems(
+    services: Iterable[Service], workers: Iterable[Worker], agents: Iterable[AgentRow]
+) -> list[Problem]:
+    found = [
+        *_of_services(services),
+        *_of_agents(agents),
+        *_of_workers(workers),
+    ]
+    return sorted(found, key=lambda problem: problem.state != "stop")
+
+
+def _of_services(services: Iterable[Service]) -> Iterator[Problem]:
+    for service in services:
+        if not service.is_up:
+            yield Problem("stop", f"{service.title} does not answer.", service.without)
+
+
+def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
+    missing = [agent.name for agent in agents if agent.state == "missing"]
+    if missing:
+        yield Problem(
+            "stop",
+            f"No worker hosts {_and(missing)}.",
+            "Their records wait in Kafka until a worker does.",
+        )
+    for agent in agents:
+        if agent.state == "broken":
+            yield Problem("stop", f"{agent.name} has ended: {agent.why}.")
+        elif agent.state == "held":
+            yield Problem("soft", f"{agent.name} is held: {agent.why}.")
+
+
+def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
+    for worker in workers:
+        if not worker.is_live:
+            yield Problem(
+                "soft",
+                f"Worker {worker.instance} is silent since {worker.seen_at:%H:%M:%S}.",
+                "Its partitions go to the other workers; what it had begun is done again.",
+            )
+        elif worker.is_behind:
+            yield Problem(
+                "soft",
+                f"Worker {worker.instance} still obeys version {worker.version}.",
+                "It applies the newer one within 3 s, or starts nothing more.",
+            )
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

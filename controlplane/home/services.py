@@ -1,0 +1,129 @@
+"""The backing services: whether each answers, how fast, and what it means when one does not."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+import psycopg
+from django.conf import settings
+from openai import OpenAI, OpenAIError
+from redis import Redis, RedisError
+
+from agents import broker
+from agents.host import conninfo
+
+TIMEOUT_S = 1.0
+FRESH_S = 2.0
+
+
+class Service(msgspec.Struct, frozen=True, kw_only=True):
+    """latency_ms is None for a service that did not answer; without says what that means."""
+
+    name: str
+    title: str
+    without: str
+    latency_ms: float | None = None
+    error: str = ""
+
+    @property
+    def is_up(self) -> bool:
+        return self.latency_ms is not None
+
+
+POSTGRESQL = Service(
+    name="postgresql",
+    title="PostgreSQL",
+    without="Nothing is delivered and no decision can be recorded. Agents start nothing"
+    " after 3 s; what is in Kafka stays there and goes on afterwards.",
+)
+KAFKA = Service(
+    name="kafka",
+    title="Kafka",
+    without="Agents get no records and users' new messages are not accepted. Held answers"
+    " can still be decided; the decisions leave when Kafka is back.",
+)
+VALKEY = Service(
+    name="valkey",
+    title="Valkey",
+    without="Pages and widgets are not told of news and overdue work is picked up late."
+    " Agents and deliveries go on; a reload shows what came.",
+)
+MODEL = Service(
+    name="model",
+    title="Model backend",
+    without="Agents get no answers from the model: users get their tier's fallback text."
+    " Held answers can still be decided.",
+)
+
+
+class Watch:
+    """Looks at every service at once, and keeps what it saw for two seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seen: list[Service] = []
+        self._seen_at_s = float("-inf")
+
+    def services(self) -> list[Service]:
+        with self._lock:  # of several pages that ask at once, one looks
+            if time.monotonic() - self._seen_at_s > FRESH_S:
+                self._seen = look()
+                self._seen_at_s = time.monotonic()
+            return self._seen
+
+
+watch = Watch()
+
+
+def look() -> list[Service]:
+    probes = [
+        (POSTGRESQL, _ask_postgresql),
+        (KAFKA, _ask_kafka),
+        (VALKEY, _ask_valkey),
+        (MODEL, _ask_model),
+    ]
+    with ThreadPoolExecutor(len(probes)) as pool:
+        return list(pool.map(lambda probe: _measure(*probe), probes))
+
+
+def _measure(service: Service, ask: Callable[[], object]) -> Service:
+    started_s = time.perf_counter()
+    try:
+        ask()
+    except (psycopg.Error, broker.BrokerError, RedisError, OpenAIError) as error:
+        return msgspec.structs.replace(service, error=_first_line(error))
+    latency_ms = (time.perf_counter() - started_s) * 1000
+    return msgspec.structs.replace(service, latency_ms=latency_ms)
+
+
+def _ask_postgresql() -> None:
+    # psycopg waits at least two seconds for a connection.
+    with psycopg.connect(conninfo(), connect_timeout=2) as connection:
+        connection.execute("SELECT 1")
+
+
+def _ask_kafka() -> None:
+    broker.ping(settings.KAFKA | {"log_level": "0"}, TIMEOUT_S)
+
+
+def _ask_valkey() -> None:
+    with Redis.from_url(
+        settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+    ) as client:
+        client.ping()
+
+
+def _ask_model() -> None:
+    with OpenAI(
+        base_url=settings.OPENAI_BASE_URL,
+        api_key=settings.OPENAI_API_KEY,
+        timeout=TIMEOUT_S,
+        max_retries=0,
+    ) as client:
+        client.models.list()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,61 @@
+"""Every write to emergency stops."""
+
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.utils import timezone
+
+from controlplane.chat.settle import BARRIER
+from controlplane.runtime.actions import change_control
+from controlplane.stops.models import Stop
+
+
+@transaction.atomic
+def request_stop(
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+) -> Stop:
+    """Put a stop in force. One that is in force already is the same stop."""
+    stop, is_new = Stop.objects.get_or_create(
+        mode=mode,
+        scope=scope,
+        value=value,
+        released_at=None,
+        defaults={"reason": reason, "requested_by": requester},
+    )
+    if is_new:
+        _changed("stop_requested", stop, requester, reason)
+    return stop
+
+
+def prove_stop(stop: Stop) -> Stop:
+    """Wait until no delivery that began before a hard stop can commit any more.
+
+    Takes the lock that every delivery holds shared. Call it outside a transaction, after the
+    request was committed.
+    """
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+        stop.proven_at = timezone.now()
+        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=stop.proven_at)
+    return stop
+
+
+@transaction.atomic
+def release_stop(stop: Stop, *, reason: str, releaser: User) -> bool:
+    """Release a stop; return whether it was this call that did. Held answers stay held."""
+    count = Stop.objects.filter(pk=stop.pk, released_at=None).update(
+        released_at=timezone.now(), released_by=releaser, release_reason=reason
+    )
+    if count:
+        _changed("stop_released", stop, releaser, reason)
+    return bool(count)
+
+
+def _changed(kind: str, stop: Stop, actor: User, reason: str) -> None:
+    change_control(
+        kind=kind,
+        subject=f"stop:{stop.pk}",
+        actor=actor,
+        reason=reason,
+        detail={"mode": stop.mode, "scope": stop.scope, "value": stop.value},
+    )

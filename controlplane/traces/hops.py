@@ -1,0 +1,165 @@
+"""A trace as a row of hops: its records, what people decided and what the gate did, in time."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+import msgspec
+
+from agents.topics import ALL_PENDING, DEAD_LETTERS
+from controlplane.chat.models import Message, Turn
+from controlplane.traces.diff import Piece, word_diff
+from controlplane.traces.models import TraceRecord
+from moderation.models import Approval, Decision
+
+Kind = Literal["record", "decision", "delivery"]
+
+
+class Hop(msgspec.Struct, kw_only=True):
+    """latency_ms is the time since the hop before; waited: it was spent waiting for a person."""
+
+    kind: Kind
+    title: str
+    at: datetime
+    topic: str = ""
+    partition: int = 0
+    offset: int = 0
+    type: str = ""
+    agent: str = ""
+    tier: str = ""
+    text: str = ""
+    marks: list[tuple[str, str]] = []  # (state, word)
+    diff: list[Piece] = []
+    note: str = ""
+    latency_ms: float = 0.0
+    waited: bool = False
+    start: float = 0.0  # of the bar, in percent of the whole trace
+    width: float = 0.0
+
+    @property
+    def coordinates(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}" if self.topic else ""
+
+
+def hops_of(records: Sequence[TraceRecord], turns: Iterable[Turn]) -> list[Hop]:
+    turns = list(turns)
+    duplicates = {
+        (twin.topic, twin.partition, twin.offset): twin.outcome_state
+        for turn in turns
+        for twin in turn.duplicates.all()
+    }
+    hops = [
+        *_records(in_causal_order(records), duplicates),
+        *(_decision(*pair) for turn in turns for pair in _decisions(turn)),
+        *(
+            _delivery(line)
+            for turn in turns
+            for line in turn.messages.all()
+            if _is_reply(line)
+        ),
+    ]
+    hops.sort(key=lambda hop: hop.at)  # stable: records keep their order
+    return _timed(hops)
+
+
+def in_causal_order(records: Iterable[TraceRecord]) -> list[TraceRecord]:
+    """Kafka's time has milliseconds; within one, a cause goes before what it caused."""
+    records = list(records)
+    parents = {record.event_id: record.parents for record in records}
+    try:
+        order = list(TopologicalSorter(parents).static_order())
+    except CycleError:  # whoever wrote such headers gets the order of the topics' names
+        order = []
+    rank = {event_id: place for place, event_id in enumerate(order)}
+    # A dead letter carries the headers of the record that it is about.
+    return sorted(
+        records,
+        key=lambda r: (r.at, rank.get(r.event_id, 0), r.topic == DEAD_LETTERS),
+    )
+
+
+def _records(
+    records: Iterable[TraceRecord], duplicates: dict[tuple[str, int, int], str]
+) -> Iterable[Hop]:
+    seen: set[tuple[str, str]] = set()
+    for record in records:
+        marks = []
+        outcome = duplicates.get((record.topic, record.partition, record.offset))
+        if outcome:
+            marks.append(("soft", f"duplicate, the turn was {outcome}"))
+        if (record.topic, record.event_id) in seen:
+            marks.append(("plain", "the same record again"))
+        seen.add((record.topic, record.event_id))
+        if record.topic == DEAD_LETTERS:
+            marks.append(("stop", "dead letter"))
+        elif record.topic in ALL_PENDING:
+            marks.append(("hold", "held"))
+        yield Hop(
+            kind="record",
+            title=record.topic,
+            at=record.at,
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            type=record.type,
+            agent=record.agent,
+            tier=record.tier,
+            text=record.text,
+            marks=marks,
+        )
+
+
+def _decisions(turn: Turn) -> list[tuple[Approval, Decision]]:
+    approvals = turn.approvals.all()
+    return [(one, one.decision) for one in approvals if hasattr(one, "decision")]
+
+
+def _decision(approval: Approval, decision: Decision) -> Hop:
+    word = {"approve": "approved", "edit": "edited", "reject": "rejected"}[
+        decision.verdict
+    ]
+    state = "stop" if decision.verdict == Decision.Verdict.REJECT else "go"
+    is_edit = decision.verdict == Decision.Verdict.EDIT
+    return Hop(
+        kind="decision",
+        title=f"{decision.decided_by.get_username()} decided",
+        at=decision.decided_at,
+        agent=f"for {approval.team}",
+        text="" if is_edit else decision.text,
+        marks=[(state, word)],
+        diff=word_diff(approval.text, decision.text) if is_edit else [],
+        note=decision.reason,
+        waited=True,
+    )
+
+
+def _is_reply(line: Message) -> bool:
+    return line.role == Message.Role.ASSISTANT
+
+
+def _delivery(line: Message) -> Hop:
+    return Hop(
+        kind="delivery",
+        title=f"delivered as message {line.seq}",
+        at=line.delivered_at,
+        agent="gate",
+        text=line.text,
+        marks=[("go", "delivered")],
+        note="A person has read it before." if line.reviewed else "",
+    )
+
+
+def _timed(hops: list[Hop]) -> list[Hop]:
+    """Give each hop its latency, and its bar: from the hop before it to itself."""
+    if not hops:
+        return hops
+    start, span_s = hops[0].at, (hops[-1].at - hops[0].at).total_seconds() or 1.0
+    before = start
+    for hop in hops:
+        hop.latency_ms = (hop.at - before).total_seconds() * 1000
+        hop.start = (before - start).total_seconds() / span_s * 100
+        hop.width = max(0.6, hop.latency_ms / 1000 / span_s * 100)
+        hop.start = min(hop.start, 100 - hop.width)
+        before = hop.at
+    return hops

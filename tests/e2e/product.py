@@ -1,0 +1,177 @@
+"""The product as its users have it: processes, a database to look into, a model to script."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from controlplane.embedded.ports import free_port
+from tests.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Process:
+    """A child with its output in a file; ended by its own pid."""
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str], logs: Path) -> None:
+        self.name = name
+        self.log = logs / f"{name}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as output:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=env,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    def wait(self, timeout_s: float = 30) -> int:
+        return self._popen.wait(timeout_s)
+
+    @property
+    def is_running(self) -> bool:
+        return self._popen.poll() is None
+
+    def end(self) -> None:
+        if self.is_running:
+            self.signal(signal.SIGTERM)
+        try:
+            self.wait(30)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self.wait(10)
+
+
+class Product:
+    """Processes of the product on given services."""
+
+    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
+        self.env = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+        self.port = 0
+        self._processes: list[Process] = []
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/chat/"
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    def prepare(self) -> None:
+        self.manage("migrate", "--database", "owner", "-v", "0")
+        self.manage("topics")
+        self.manage("seed_demo", "--password-file", str(self.logs / "password"))
+
+    @property
+    def password(self) -> str:
+        return (self.logs / "password").read_text().strip()
+
+    def start(self, name: str, *command: str) -> Process:
+        process = Process(name, [sys.executable, *command], self.env, self.logs)
+        self._processes.append(process)
+        return process
+
+    def start_web(self) -> Process:
+        self.port = free_port(0)
+        daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port))
+        web = self.start("web", *daphne, "controlplane.asgi:application")
+        wait_for(lambda: self.get("/healthz")[0] == 200, timeout_s=30, what="the site")
+        return web
+
+    def start_worker(self, agents: str = "all") -> Process:
+        celery = ("-m", "celery", "-A", "controlplane", "worker", "-P", "threads")
+        name = f"worker-{time.monotonic_ns()}"
+        worker = self.start(
+            "worker", *celery, "-n", name, "--agents", agents, "--loglevel", "warning"
+        )
+        wait_for(lambda: self.hosts(worker.pid), timeout_s=30, what="the worker's agents")
+        return worker
+
+    def hosts(self, pid: int) -> bool:
+        """Tell whether the process said that each of its agents has its partitions."""
+        rows = self.sql("SELECT agents FROM runtime_heartbeat WHERE pid = %s", pid)
+        return bool(rows) and all(
+            agent["partitions"] > 0 or agent["agent"] == "relay" for agent in rows[0][0]
+        )
+
+    def end(self) -> None:
+        for process in reversed(self._processes):
+            process.end()
+
+    def get(self, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(self.base_url + path, timeout=10) as answer:  # noqa: S310
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def sql(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Look into the database as its owner."""
+        url = self.env["DATABASE_OWNER_URL"]
+        with psycopg.connect(url, autocommit=True) as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    # The demo model
+
+    def script(self, **script: Any) -> None:
+        self._control("POST", "/control/script", script)
+
+    def asked(self, match: str) -> list[dict[str, Any]]:
+        """Return the model calls whose question holds match."""
+        answer = self._control("GET", f"/control/requests?match={urllib.parse.quote(match)}")
+        requests: list[dict[str, Any]] = answer["requests"]
+        return [request for request in requests if request["path"].endswith("completions")]
+
+    def _control(self, method: str, path: str, body: Any = None) -> Any:
+        base = self.env["OPENAI_BASE_URL"].removesuffix("/v1")
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(base + path, data, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+            return json.load(answer)
+
+    def topics_of(self, trace_id: str) -> list[str]:
+        rows = self.sql(
+            "SELECT topic FROM traces_record WHERE trace_id = %s ORDER BY at", trace_id
+        )
+        return [row[0] for row in rows]
+
+
+@contextmanager
+def running(product: Product) -> Iterator[Product]:
+    try:
+        yield product
+    finally:
+        product.end()

@@ -1,0 +1,149 @@
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from guardrails.dealer import DEALER
+from guardrails.rules import (
+    Rule,
+    RuleSet,
+    check_rule,
+    check_rule_set,
+    decode_rule_set,
+    encode_rule_set,
+    ruleset_hash,
+)
+from tests.guardrails.factories import (
+    make_pattern,
+    make_set,
+    make_terms,
+    make_threshold,
+)
+
+CHANGES: list[dict[str, object]] = [
+    {"id": "makes"},
+    {"name": "Makes"},
+    {"direction": "input"},
+    {"kind": "pattern"},
+    {"action": "tag"},
+    {"severity": "high"},
+    {"mode": "draft"},
+    {"version": 2},
+    {"tiers": ("free",)},
+    {"workflows": ("leads",)},
+    {"terms": ("tesla", "audi")},
+    {"pattern": "x"},
+    {"field": "discount_percent"},
+    {"limit": 1.0},
+    {"team": "legal"},
+    {"reply": "No."},
+    {"exceptions": ("tesla coil",)},
+    {"must_hit": ("A Tesla",)},
+    {"must_pass": ("A car",)},
+]
+
+
+@given(st.permutations(DEALER.rules))
+def test_the_hash_is_independent_of_the_order_of_rules(rules: list[Rule]) -> None:
+    assert ruleset_hash(RuleSet(tuple(rules))) == ruleset_hash(DEALER)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    CHANGES,
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_hash_changes_with_any_content(changes: dict[str, object]) -> None:
+    assert ruleset_hash(make_set(make_terms(**changes))) != ruleset_hash(
+        make_set(make_terms())
+    )
+
+
+def test_every_field_of_a_rule_is_tried_above() -> None:
+    assert {key for changes in CHANGES for key in changes} == set(
+        Rule.__struct_fields__
+    )
+
+
+def test_one_rule_set_has_one_form() -> None:
+    rule_set = make_set(make_threshold(limit=5), make_terms())
+
+    again = decode_rule_set(encode_rule_set(rule_set))
+
+    assert again.rules == tuple(sorted(rule_set.rules, key=lambda rule: rule.id))
+    assert ruleset_hash(again) == ruleset_hash(rule_set)
+    assert ruleset_hash(rule_set) == ruleset_hash(
+        make_set(make_terms(), make_threshold(limit=5.0))
+    )
+
+
+def test_what_this_version_cannot_enforce_is_refused() -> None:
+    data = encode_rule_set(make_set(make_terms())).replace(
+        b'"name"', b'"canary":5,"name"'
+    )
+
+    with pytest.raises(msgspec.ValidationError, match="canary"):
+        decode_rule_set(data)
+
+
+@pytest.mark.parametrize(
+    "rule", [make_terms(), make_pattern("a+"), make_threshold(), *DEALER.rules]
+)
+def test_valid_rules_have_no_problems(rule: Rule) -> None:
+    assert check_rule(rule) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (make_terms(id="No slug"), "The id must be"),
+        (make_terms(name=" "), "needs a name"),
+        (make_terms(terms=()), "at least one term"),
+        (make_terms(terms=("tesla", " ")), "One term is blank."),
+        (make_terms(terms=("\u200b",)), "One term is blank."),
+        (make_terms(exceptions=("",)), "One exception is blank."),
+        (make_terms(must_pass=("",)), "One case is blank."),
+        (make_terms(workflows=()), "covers no workflow"),
+        (make_terms(reply=""), "text that the user gets"),
+        (make_terms(direction="input"), "Only an answer can be replaced"),
+        (make_terms(action="block"), "Only what comes in can be blocked"),
+        (make_terms(action="escalate", team="sales"), "the team that decides"),
+        (make_threshold(team=""), "the team that decides"),
+        (make_threshold(limit=None), "needs a limit"),
+        (make_threshold(limit=float("nan")), "needs a limit"),
+        (make_threshold(field=""), "the field it reads"),
+        (make_pattern("ab(c"), "missing ) at column 5."),
+        (make_pattern(""), "matches the empty string"),
+        (make_pattern("a*"), "matches the empty string"),
+        (make_pattern(r"\b"), "matches the empty string"),
+    ],
+)
+def test_says_what_keeps_a_rule_from_being_enforced(rule: Rule, problem: str) -> None:
+    [told] = check_rule(rule)
+
+    assert problem in told
+
+
+def test_a_rule_set_names_the_rule_and_the_id_used_twice() -> None:
+    rule_set = make_set(make_terms(), make_terms(terms=()))
+
+    assert check_rule_set(rule_set) == [
+        "The id brands is used by 2 rules.",
+        "Brands: A rule of terms needs at least one term.",
+    ]
+    assert check_rule_set(DEALER) == []
+
+
+def test_a_limit_is_a_number_with_a_point() -> None:
+    assert isinstance(replace(make_threshold(), limit=7).limit, float)
+
+
+def test_the_hash_survives_storage_and_equal_strings_that_are_other_objects() -> None:
+    mode = "".join(["en", "force"])
+    rule_set = RuleSet((replace(make_terms(), mode=mode),))
+
+    assert ruleset_hash(decode_rule_set(encode_rule_set(rule_set))) == ruleset_hash(
+        rule_set
+    )
+    assert ruleset_hash(rule_set) == ruleset_hash(RuleSet((make_terms(),)))
