@@ -2,7 +2,7 @@
 
 import asyncio
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
 import structlog
@@ -33,9 +33,9 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self._changed = asyncio.Event()
         self._sending: asyncio.Task[None] | None = None
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
-        self._team = query.get("team", [""])[0].replace("\x00", "")
+        self._team = pages.clean_team(query.get("team", [""])[0])
         self._approvals = _approvals(query.get("item", [""])[0])
-        if not await self._may_read():
+        if not (_is_own_page(self.scope) and await self._may_read()):
             await self.close(REFUSED)
             return
         await self._join(QUEUE_GROUP)
@@ -97,6 +97,13 @@ class QueueConsumer(AsyncWebsocketConsumer):
         if approval:
             context |= pages.live_item_context(approval)
         return render_to_string("moderation/_live.html", context)
+
+
+def _is_own_page(scope: Any) -> bool:
+    """Whether a page of ours asks: cookies alone would let in those of other ports of this host."""
+    headers = dict(scope["headers"])
+    origin, host = headers.get(b"origin", b""), headers.get(b"host", b"")
+    return not origin or urlsplit(origin).netloc == host
 
 
 def _approvals(item: str) -> ApprovalQuerySet:

@@ -78,7 +78,9 @@ class DecisionForm(forms.Form):
             "safe_text": self.default_safe_text,
             "then_next": then_next,
         }
-        super().__init__(data, initial=initial, auto_id=f"decide-{approval.pk}-%s")
+        super().__init__(
+            data, initial=initial, auto_id=f"decide-{approval.pk}-%s", label_suffix=""
+        )
         self.fields["text"].widget.attrs["data-draft"] = approval.text
 
     def decision(self) -> dict[str, Any]:

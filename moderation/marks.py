@@ -7,6 +7,7 @@ from itertools import takewhile
 import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+
 from controlplane.traces.visible import pieces
 
 Span = tuple[int, int, str]  # start, end, what it is
@@ -15,7 +16,7 @@ Step = tuple[str, int, int, int, int]  # as difflib has them
 
 EXCERPT = 180
 COMPARED = 250_000  # pairs of words
-_WORDS = regex.compile(r"\w+\s*|[^\w\s]\s*|\s+")
+_WORDS = regex.compile(r"\w+|\s+|[^\w\s]")
 
 
 def visible(text: str) -> SafeString:

@@ -70,6 +70,11 @@ class Line:
     note: str
 
 
+def clean_team(text: str) -> str:
+    """Return a team's name as it may be looked up, whatever stands in the address."""
+    return text.replace("\x00", "")
+
+
 def queue_context(team: str, current: object = None) -> dict[str, Any]:
     """Return the list with its counts. A fixed number of queries, however long it is."""
     now = timezone.now()

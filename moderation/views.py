@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
@@ -61,10 +61,14 @@ def _wants_fragment(request: HttpRequest) -> bool:
     return request.headers.get("HX-Request-Type") == "partial"
 
 
+def _team_of(query: QueryDict) -> str:
+    return pages.clean_team(query.get("team", ""))
+
+
 @require_GET
 @reader_required
 def queue(request: ModeratorRequest) -> HttpResponse:
-    context = pages.queue_context(request.GET.get("team", ""))
+    context = pages.queue_context(_team_of(request.GET))
     template = "_list_partials" if _wants_fragment(request) else "queue"
     return render(request, f"moderation/{template}.html", context)
 
@@ -75,16 +79,14 @@ def item(request: ModeratorRequest, approval_id: UUID) -> HttpResponse:
     approval = get_object_or_404(Approval.objects.with_conversation(), pk=approval_id)
     if request.method == "POST":
         return _decide(request, approval)
-    return _page(request, approval, team=request.GET.get("team", ""))
+    return _page(request, approval, team=_team_of(request.GET))
 
 
 def _decide(request: ModeratorRequest, approval: Approval) -> HttpResponse:
     if not request.user.has_perm(DECIDE):
         raise PermissionDenied
     form = DecisionForm(request.POST, approval=approval)
-    show = partial(
-        _page, request, approval, team=request.POST.get("team", ""), form=form
-    )
+    show = partial(_page, request, approval, team=_team_of(request.POST), form=form)
     if not form.is_valid():
         return show(status=422)
     try:

@@ -1,4 +1,4 @@
-// The queue page: clocks, keys, how much was changed, and what to say when nothing comes back.
+// The queue page: clocks, how much was changed, and what to say when nothing comes back.
 // Everything here can be done without it, by links and forms.
 (() => {
   "use strict";
@@ -63,72 +63,13 @@
     if (event.target.matches("textarea[data-draft]")) showDifference(event.target);
   });
 
-  // ---- keys
-
-  const decideForm = () => find("form.decide");
-  const mode = (form) => form.elements.verdict.value;
-  const isTyping = (element) => element.matches("textarea, select, input:not([type=radio], [type=checkbox]), [contenteditable]");
-
-  function choose(form, verdict) {
-    form.elements.verdict.value = verdict;
-    const target = { edit: form.elements.text, reject: form.elements.preset[0] }[verdict];
-    if (target) target.focus();
-    else document.activeElement.blur();
-  }
-
-  function send(form) {
-    if (!form.classList.contains("htmx-request")) form.requestSubmit(form.querySelector(".send"));
-  }
-
-  function move(step) {
-    const held = [...document.querySelectorAll("#queue-list a.held")];
-    const at = held.findIndex((link) => link.hasAttribute("aria-current"));
-    const next = at < 0 ? held[0] : held[at + step];
-    if (next) next.click();
-  }
-
-  const keys = {
-    a: (form) => mode(form) === "approve" && send(form),
-    e: (form) => choose(form, "edit"),
-    r: (form) => choose(form, "reject"),
-  };
-  for (const digit of [1, 2, 3, 4]) {
-    keys[digit] = (form) => mode(form) === "reject" && form.elements.preset[digit - 1].click();
-  }
-  const moves = { j: 1, k: -1, ArrowDown: 1, ArrowUp: -1 };
-
-  function press(event) {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const form = decideForm();
-    const isOnList = event.target === document.body || event.target.closest("#queue-list, h1");
-    if (key === "?") find("#keys").togglePopover();
-    else if (find(":popover-open")) return;
-    else if (key in moves && (key.length === 1 || isOnList)) move(moves[key]);
-    else if (key in keys && form) keys[key](form);
-    else return;
-    event.preventDefault();
-  }
-
-  document.addEventListener("keydown", (event) => {
-    const form = decideForm();
-    if (event.isComposing || event.repeat) return;
-    if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
-      if (form && !find(":popover-open")) send(form);
-    } else if (event.key === "Escape") {
-      if (form && !find(":popover-open")) choose(form, "approve");
-    } else {
-      const withModifier = (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
-      if (!withModifier && !isTyping(event.target)) press(event);
-    }
-  });
+  // ---- sending and what htmx brings
 
   document.addEventListener("submit", (event) => {
     if (!event.target.matches("form.decide") || performance.now() - shownAt > REST_MS) return;
     event.preventDefault();
     event.stopPropagation();
   }, true);
-
-  // ---- what htmx brings
 
   // Nothing moves under the pointer: what came by itself is announced, and taken in on a click.
   document.addEventListener("htmx:before:swap", ({ detail: { ctx, tasks } }) => {
@@ -169,7 +110,10 @@
   document.addEventListener("htmx:ws:close", ({ detail }) => {
     if (detail.reason !== "removed" && !document.hidden) desk.dataset.offline = "";
   });
-  document.addEventListener("htmx:ws:after:connection", () => delete desk.dataset.offline);
+  document.addEventListener("htmx:ws:after:message:incoming", () => {
+    delete desk.dataset.offline;
+    desk.dataset.live = "";
+  });
 
   document.querySelectorAll("textarea[data-draft]").forEach(showDifference);
   tick();

@@ -207,7 +207,7 @@ def test_what_a_rule_would_hold_is_not_sent(
     with pytest.raises(actions.GuardrailError, match="Discount above 5 %") as refused:
         decide(approval, verdict=verdict, text="I give 30 % off.", reason=reason)
 
-    assert refused.value.verdict.findings[0].said == "30 % off"
+    assert refused.value.verdict.findings[0].said == "30 %"
     assert not Decision.objects.exists()
 
 
