@@ -103,7 +103,7 @@ class Product:
         return process
 
     def start_web(self) -> Process:
-        self.port = free_port(0)
+        self.port = free_port(8300)
         daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port))
         web = self.start("web", *daphne, "controlplane.asgi:application")
         wait_for(lambda: self.get("/healthz")[0] == 200, timeout_s=30, what="the site")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,8 @@ class Widget:
     def __init__(self, url: str, token: str, *, after: int = 0) -> None:
         self.frames: list[Frame] = []
         self.raw: list[str] = []
-        self._socket = connect(url, open_timeout=10)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(connect(url, open_timeout=10))
         self._send({"type": "hello", "token": token, "after": after})
         self.ready = self.until(lambda frame: frame["type"] == "ready")
 
@@ -72,7 +74,7 @@ class Widget:
         ]
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> "Widget":
         return self
