@@ -40,17 +40,21 @@ class Widget:
 
     def answer(self, client_id: str, *, timeout_s: float = 15) -> Frame:
         return self.until(
-            lambda frame: frame["type"] == "message"
-            and frame["role"] == "assistant"
-            and frame["in_reply_to"] == client_id,
+            lambda frame: (
+                frame["type"] == "message"
+                and frame["role"] == "assistant"
+                and frame["in_reply_to"] == client_id
+            ),
             timeout_s=timeout_s,
         )
 
     def status(self, trace_id: str, state: str, *, timeout_s: float = 15) -> Frame:
         return self.until(
-            lambda frame: frame["type"] == "status"
-            and frame["trace_id"] == trace_id
-            and frame["state"] == state,
+            lambda frame: (
+                frame["type"] == "status"
+                and frame["trace_id"] == trace_id
+                and frame["state"] == state
+            ),
             timeout_s=timeout_s,
         )
 
@@ -97,5 +101,3 @@ class Widget:
         frame: Frame = json.loads(text)
         self.frames.append(frame)
         return frame
-
-
