@@ -99,7 +99,7 @@ class Product:
     def prepare(self) -> None:
         self.manage("migrate", "--database", "owner", "-v", "0")
         self.manage("topics")
-        self.manage("seed_demo", "--password-file", str(self.logs / "password"))
+        self.manage("seed_demo", "--no-talk", "--password-file", str(self.logs / "password"))
 
     @property
     def password(self) -> str:
