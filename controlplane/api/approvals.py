@@ -75,7 +75,9 @@ def list_approvals(
         approvals = approvals.filter(team=team)
     if cursor:
         at, key = cursors.decode(cursor)
-        approvals = approvals.filter(Q(deadline_at__gt=at) | Q(deadline_at=at, pk__gt=key))
+        approvals = approvals.filter(
+            Q(deadline_at__gt=at) | Q(deadline_at=at, pk__gt=key)
+        )
     found = list(approvals.order_by("deadline_at", "pk")[: limit + 1])
     page, has_more = found[:limit], len(found) > limit
     following = cursors.encode(page[-1].deadline_at, page[-1].pk) if has_more else None

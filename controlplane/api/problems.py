@@ -90,12 +90,16 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
         {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
         for one in error.errors
     ]
-    return Problem(422, "The request does not have the form it needs.", errors=errors).response()
+    return Problem(
+        422, "The request does not have the form it needs.", errors=errors
+    ).response()
 
 
 def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
     detail = "The database does not answer. Nothing was changed as far as we know."
-    return Problem(503, detail, code="database_away", headers={"Retry-After": "5"}).response()
+    return Problem(
+        503, detail, code="database_away", headers={"Retry-After": "5"}
+    ).response()
 
 
 def _our_mistake(request: HttpRequest, error: Exception) -> HttpResponse:

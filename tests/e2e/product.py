@@ -97,9 +97,10 @@ class Product:
         return done.stdout
 
     def prepare(self) -> None:
-        self.manage("migrate", "--database", "owner", "-v", "0")
-        self.manage("topics")
-        self.manage("seed_demo", "--no-talk", "--password-file", str(self.logs / "password"))
+        self.manage("prepare")
+        self.manage(
+            "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
+        )
 
     @property
     def password(self) -> str:

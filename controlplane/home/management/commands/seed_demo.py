@@ -40,4 +40,6 @@ class Command(BaseCommand):
         try:
             conversations.start_conversations()
         except ingress.UnconfirmedError as error:
-            self.stderr.write(f"no demo conversations: Kafka has not answered ({error})")
+            self.stderr.write(
+                f"no demo conversations: Kafka has not answered ({error})"
+            )
