@@ -144,5 +144,9 @@ def dead_letter(record: Record, *, agent: str, reason: str, attempts: int) -> Ou
         topics.DEAD_LETTERS,
         record.key,
         record.value,
-        record.headers + [(name, value.encode()) for name, value in story.items()],
+        record.headers
+        + [
+            (name, text.encode(errors="backslashreplace"))
+            for name, text in story.items()
+        ],
     )
