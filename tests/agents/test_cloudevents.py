@@ -83,6 +83,7 @@ def test_an_ingress_id_is_one_per_message_of_a_conversation() -> None:
 def test_a_header_that_is_missing_or_empty_is_named(missing: str) -> None:
     headers: dict[str, Any] = {"ce_id": b"1", "ce_type": b"t", "ce_source": b"s"}
 
+    broken: list[tuple[str, Any]]
     for broken in (
         [(name, value) for name, value in headers.items() if name != missing],
         [(name, b"" if name == missing else value) for name, value in headers.items()],
