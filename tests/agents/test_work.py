@@ -192,10 +192,12 @@ def test_acknowledgements_of_two_threads_are_all_counted() -> None:
     ledger = Ledger()
     work = make_work(ledger, 0)
     work.expect(2_000)
-    threads = [
-        threading.Thread(target=lambda: [work.acknowledged() for _ in range(1_000)])
-        for _ in range(2)
-    ]
+
+    def acknowledge() -> None:
+        for _ in range(1_000):
+            work.acknowledged()
+
+    threads = [threading.Thread(target=acknowledge) for _ in range(2)]
 
     for thread in threads:
         thread.start()
