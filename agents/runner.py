@@ -95,19 +95,16 @@ class Runner:
         for record in records:
             ledger = self._ledger(record)
             ledger.begin(record.offset)
-            work = self._read(record, ledger)
-            if work is not None:
-                works.append(work)
+            works.append(self._read(record, ledger))
         return works
 
-    def _read(self, record: Record, ledger: Ledger) -> Work | None:
+    def _read(self, record: Record, ledger: Ledger) -> Work:
         if self.agent.handle_records is not None or record.topic not in self._decoders:
             return Work(record, ledger, None)
         try:
             return Work(record, ledger, read_event(record, self._decoders))
         except UnreadableError as error:
-            self.failed(Work(record, ledger, None), error, 1)
-            return None
+            return Work(record, ledger, None, error)
 
     def _ledger(self, record: Record) -> Ledger:
         return self._ledgers.setdefault((record.topic, record.partition), Ledger())

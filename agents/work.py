@@ -22,16 +22,24 @@ class ContractError(Exception):
 
 
 class Work:
-    """A record and what is still to be acknowledged because of it."""
+    """A record and what is still to be acknowledged because of it.
 
-    __slots__ = ("_lock", "_outstanding", "event", "ledger", "record")
+    problem says why there is no event, if there should be one.
+    """
+
+    __slots__ = ("_lock", "_outstanding", "event", "ledger", "problem", "record")
 
     def __init__(
-        self, record: Record, ledger: Ledger, event: Event[Any] | None
+        self,
+        record: Record,
+        ledger: Ledger,
+        event: Event[Any] | None,
+        problem: UnreadableError | None = None,
     ) -> None:
         self.record = record
         self.ledger = ledger
         self.event = event
+        self.problem = problem
         self._outstanding = 0
         self._lock = threading.Lock()
 
@@ -44,8 +52,20 @@ class Work:
         """Return what a stop's scope is compared with."""
         return {"tier": self.event.envelope.tier} if self.event else {}
 
+    def read(self) -> Event[Any]:
+        """Return the event. UnreadableError if there is none."""
+        if self.event is None:
+            raise self.problem or UnreadableError(
+                "the topic has no contract to read it by"
+            )
+        return self.event
+
     def start(self) -> None:
         self.ledger.start(self.record.offset)
+
+    def rest(self) -> None:
+        """Nothing of it runs for now."""
+        self.ledger.rest(self.record.offset)
 
     def expect(self, acknowledgements: int) -> None:
         """Finish after so many calls of acknowledged(); none finishes now."""

@@ -343,9 +343,7 @@ def _record(message: Message) -> Record:
         timestamp_ms=message.timestamp()[1],
         key=_bytes(message.key()),
         value=_bytes(message.value()) or b"",
-        headers=[
-            (name, _bytes(value) or b"") for name, value in message.headers() or ()
-        ],
+        headers=_headers(message.headers()),
     )
 
 
@@ -413,3 +411,10 @@ def on_loop() -> Iterator[LoopThread]:
         yield thread
     finally:
         thread.close()
+
+
+async def until(fact: Callable[[], object], *, timeout_s: float = 5.0) -> None:
+    """Let the loop run until the fact is there."""
+    async with asyncio.timeout(timeout_s):
+        while not fact():  # facts of other threads have no event
+            await asyncio.sleep(0.005)
