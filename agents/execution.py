@@ -247,6 +247,7 @@ class KeyedExecutor:
             work.rest()
             await asyncio.sleep(RECHECK_S)
         if work.ledger.revoked:
+            work.rest()
             raise RevokedError
         work.start()
 

@@ -27,7 +27,15 @@ class Work:
     problem says why there is no event, if there should be one.
     """
 
-    __slots__ = ("_lock", "_outstanding", "event", "ledger", "problem", "record")
+    __slots__ = (
+        "_is_buried",
+        "_lock",
+        "_outstanding",
+        "event",
+        "ledger",
+        "problem",
+        "record",
+    )
 
     def __init__(
         self,
@@ -41,6 +49,7 @@ class Work:
         self.event = event
         self.problem = problem
         self._outstanding = 0
+        self._is_buried = False
         self._lock = threading.Lock()
 
     @property
@@ -78,6 +87,13 @@ class Work:
             self._outstanding -= 1
             if self._outstanding == 0:
                 self.finish()
+
+    def bury(self) -> bool:
+        """Tell whether this call is the first: a record has one dead letter."""
+        with self._lock:
+            is_first = not self._is_buried
+            self._is_buried = True
+        return is_first
 
     def finish(self) -> None:
         self.ledger.finish(self.record.offset)

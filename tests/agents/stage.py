@@ -193,9 +193,8 @@ class Running:
     def kill(self) -> None:
         """End as a killed process does: nothing is waited for, nothing is committed."""
         self._halt()
-        if self.runner._consumer is not None:
-            self.runner._consumer._rebalance = _Nobody()
-            self.runner._consumer.close()
+        self.runner._consumer._rebalance = Nobody()
+        self.runner._consumer.close()
 
     def _halt(self) -> None:
         self._stopping.set()
@@ -210,11 +209,16 @@ class Running:
             self.error = error
 
 
-class _Nobody:
+class Nobody:
+    """Hears of partitions and does nothing."""
+
     def assigned(self, partitions: list[Partition]) -> Mapping[Partition, int]:
         return {}
 
     def revoked(self, partitions: list[Partition]) -> None:
+        pass
+
+    def not_committed(self, partitions: list[Partition]) -> None:
         pass
 
 
@@ -268,6 +272,9 @@ class Stage:
         """Leave out of the cleaning what a test ended by itself."""
         self._running.remove(running)
 
+    def on_loop(self, act: Callable[[], object]) -> None:
+        self._loop.loop.call_soon_threadsafe(act)
+
     def close(self) -> None:
         for running in self._running:
             running.kill()
@@ -317,7 +324,11 @@ def read(topic: str) -> list[Record]:
         consumer.close()
 
 
-_NO_COMMIT = {"enable.auto.commit": False, "auto.offset.reset": "earliest"}
+_NO_COMMIT = {
+    "enable.auto.commit": False,
+    "auto.offset.reset": "earliest",
+    "fetch.wait.max.ms": 10,
+}
 
 
 def _read(consumer: KafkaConsumer, topic: str) -> Iterator[Record]:
@@ -326,7 +337,8 @@ def _read(consumer: KafkaConsumer, topic: str) -> Iterator[Record]:
         low, high = consumer.get_watermark_offsets(
             TopicPartition(topic, number), timeout=10
         )
-        consumer.assign([TopicPartition(topic, number, low)])
+        if low < high:
+            consumer.assign([TopicPartition(topic, number, low)])
         while low < high:
             message = consumer.poll(10)
             assert message is not None, f"{topic}/{number}@{low} did not come"
