@@ -326,6 +326,9 @@ class Settlement:
 
     def _release(self, conversation: ConversationState) -> None:
         by_number = {turn.number: turn for turn in conversation.turns.values()}
+        for number, turn in sorted(by_number.items()):
+            if turn.is_ready and number <= conversation.passed_turn:  # it was given up
+                self._deliver(conversation, turn, turn.ready_text, decided_at=None)
         while (turn := by_number.get(conversation.passed_turn + 1)) is not None:
             if turn.is_ready:
                 self._deliver(conversation, turn, turn.ready_text, decided_at=None)
