@@ -199,7 +199,7 @@ class Settlement:
     ) -> None:
         if not self._is_first(turn, fact):
             return
-        turn.record_id = fact.record_id
+        turn.record_id, turn.source = fact.record_id, fact.source
         assert fact.verdict is not None
         self._hold(
             turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason
@@ -223,7 +223,6 @@ class Settlement:
             return
         turn.move("approved")
         turn.record_id, turn.kind, turn.reviewed = fact.record_id, "reply", True
-        turn.source = fact.source
         self._deliver(conversation, turn, fact.text, decided_at=approval.decided_at)
 
     def _apply_rejected(
