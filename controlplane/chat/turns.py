@@ -20,8 +20,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
     "held": frozenset({"approved", "rejected", "expired"}),
     "approved": frozenset({"delivered", "held"}),  # held: a hard stop came in between
-    "rejected": frozenset(),
-    "expired": frozenset(),
+    "rejected": frozenset({"held"}),  # for its safe text
+    "expired": frozenset({"held"}),
     "delivered": frozenset(),
     "failed": frozenset(),
 }
@@ -251,7 +251,9 @@ class Settlement:
         turn.reviewed = state == "rejected"
         self._touch(turn)
         self._log(f"reply_{state}", turn, approval=approval.id)
-        if fact.text and stop is None:
+        if fact.text and stop is not None:
+            self._divert(turn, fact.text, stop)
+        elif fact.text:
             self._write(conversation, turn, fact.text)
 
     # Deciding
@@ -349,13 +351,17 @@ class Settlement:
     ) -> None:
         stop = self._stop(conversation, turn, decided_at)
         if stop is not None:
-            why = f"Hard stop on {stop.scope} {stop.value}".strip()
-            self._hold(turn, text, team="general", verdict=STOPPED, why=why)
+            self._divert(turn, text, stop)
             return
         turn.move("delivered")
         turn.ready_text = ""
         self._touch(turn)
         self._write(conversation, turn, text)
+
+    def _divert(self, turn: TurnState, text: str, stop: StopInForce) -> None:
+        """Put before people what a hard stop keeps from the user."""
+        why = f"Hard stop on {stop.scope} {stop.value}".strip()
+        self._hold(turn, text, team="general", verdict=STOPPED, why=why)
 
     def _hold(
         self, turn: TurnState, text: str, *, team: str, verdict: Verdict, why: str
