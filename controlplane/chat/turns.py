@@ -89,12 +89,16 @@ class TurnState(msgspec.Struct, kw_only=True):
     source: str = ""
     reviewed: bool = False
     reason: str = ""
+    held_records: frozenset[str] = frozenset()  # that were put before people
     is_new: bool = False
 
     def move(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
             raise TransitionError(f"{self.state} to {state}")
         self.state = state
+
+    def has_seen(self, record_id: str) -> bool:
+        return record_id == self.record_id or record_id in self.held_records
 
     @property
     def is_ready(self) -> bool:
@@ -262,7 +266,7 @@ class Settlement:
         """The first record wins. The same one again is nothing; another is a duplicate."""
         if turn.state == "open" and not turn.is_ready:
             return True
-        if turn.record_id != fact.record_id:
+        if not turn.has_seen(fact.record_id):
             self.plan.duplicates.append((fact, turn.state))
         return False
 
@@ -270,7 +274,7 @@ class Settlement:
         self, turn: TurnState, fact: Fact, state: str
     ) -> DecidedApproval | None:
         """Return the approval behind a decided record, if PostgreSQL knows of that decision."""
-        if turn.record_id == fact.record_id:
+        if turn.has_seen(fact.record_id):
             return None
         approval = self._approvals.get(fact.approval_id)
         problem = _mismatch(approval, turn, fact, state)
@@ -367,6 +371,7 @@ class Settlement:
         self, turn: TurnState, text: str, *, team: str, verdict: Verdict, why: str
     ) -> None:
         turn.move("held")
+        turn.held_records |= {turn.record_id}
         turn.ready_text = ""
         self._touch(turn)
         self.plan.approvals.append(

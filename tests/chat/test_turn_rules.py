@@ -277,6 +277,31 @@ def test_a_decision_again_changes_nothing() -> None:
     assert (plan.messages, plan.duplicates, plan.audit) == ([], [], [])
 
 
+def test_the_record_that_was_held_is_no_duplicate_of_its_own_decision() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(decided("approved", "a1"))
+
+    plan = case.settle(hold())
+
+    assert (plan.messages, plan.duplicates, plan.audit) == ([], [], [])
+
+
+def test_a_decision_that_a_stop_held_back_is_nothing_new_when_it_comes_again() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.stop(at=NOW)
+    case.decide("a1", at=NOW)
+    case.settle(decided("approved", "a1"))
+    case.decide("a2", at=NOW + SECOND)
+    case.settle(decided("approved", "a2"))
+
+    plan = case.settle(decided("approved", "a1"))
+
+    assert (plan.messages, plan.duplicates, plan.audit) == ([], [], [])
+
+
 @pytest.mark.parametrize("state", ["rejected", "expired"])
 def test_a_closed_turn_may_deliver_a_safe_text(state: str) -> None:
     case = Case()
