@@ -19,6 +19,7 @@ from controlplane.embedded.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_DATABASE = "test_interlock"
+settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",
@@ -67,9 +68,8 @@ def _apply_environment() -> None:
     for name in dir(fresh):
         if name.isupper() and name not in _TESTS_OWN:
             setattr(settings, name, getattr(fresh, name))
-    settings.WHITENOISE_AUTOREFRESH = (
-        True  # looks for files when asked, as in development
-    )
+    # Looks for files when asked, as in development.
+    settings.WHITENOISE_AUTOREFRESH = True
     for alias, database in fresh.DATABASES.items():
         settings.DATABASES[alias].update(database)
         connections[alias].settings_dict.update(database)

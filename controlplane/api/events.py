@@ -4,7 +4,7 @@ import re
 
 import msgspec
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from agents import topics
 from agents.events import Payload, UserMessage
@@ -49,7 +49,7 @@ class AcceptedOut(Schema):
         },
     },
 )
-async def send_event(request: TokenRequest, topic: str) -> tuple[int, AcceptedOut]:
+async def send_event(request: TokenRequest, topic: str) -> Status[AcceptedOut]:
     """The same Idempotency-Key again is the same event. `traceparent` is linked, not adopted."""
     event = read_event(ingress_topic(topic), request.body)
     key = request.headers.get(IDEMPOTENCY_KEY, "")
@@ -58,7 +58,8 @@ async def send_event(request: TokenRequest, topic: str) -> tuple[int, AcceptedOu
     assert isinstance(event, UserMessage)
     _refuse(_message_errors(event))
     accepted = await _submit(event, key, linked_trace(request))
-    return 202, AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
+    out = AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
+    return Status(202, out)
 
 
 async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted:

@@ -193,7 +193,11 @@ async def _moderator(database: Database) -> int:
 
 
 async def put_stop(
-    database: Database, *, scope: str = "everything", value: str = "", mode: str = "hard"
+    database: Database,
+    *,
+    scope: str = "everything",
+    value: str = "",
+    mode: str = "hard",
 ) -> None:
     """Put a stop in force as a committed row; the actions have tests of their own."""
     await rows(

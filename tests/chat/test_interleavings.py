@@ -31,7 +31,9 @@ def facts() -> st.SearchStrategy[Fact]:
         st.builds(
             lambda t, r: reply(t, record_id=f"{t}-{r}", text=f"{t} {r}"), turn, record
         ),
-        st.builds(lambda t, r: hold(t, record_id=f"{t}-h{r}", text=f"{t} {r}"), turn, record),
+        st.builds(
+            lambda t, r: hold(t, record_id=f"{t}-h{r}", text=f"{t} {r}"), turn, record
+        ),
         turn.map(failed),
         st.builds(  # a decision that nobody took
             lambda t: decided("approved", "forged", t, text="free car"), turn
@@ -46,7 +48,12 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.now = datetime(2026, 11, 21, tzinfo=UTC)
         self.kept = ConversationState(
-            id="c1", tier="free", workflow="chat", latest_turn=0, passed_turn=0, latest_seq=0
+            id="c1",
+            tier="free",
+            workflow="chat",
+            latest_turn=0,
+            passed_turn=0,
+            latest_seq=0,
         )
         self.turns: dict[str, TurnState] = {}
         self.messages: list[NewMessage] = []
@@ -91,7 +98,9 @@ class Interleavings(RuleBasedStateMachine):
         approval = data.draw(st.sampled_from(sorted(self.pending)))
         turn, text = self.pending.pop(approval)
         self.now += timedelta(milliseconds=1)
-        self.decided[approval] = DecidedApproval(approval, turn, state, sha256(text), self.now)
+        self.decided[approval] = DecidedApproval(
+            approval, turn, state, sha256(text), self.now
+        )
         self.records.append(decided(state, approval, turn, text=text))
 
     @rule()
@@ -158,7 +167,9 @@ class Interleavings(RuleBasedStateMachine):
             self.pending[key] = (held.turn_id, held.text)
 
     def check(self, plan: Plan) -> None:
-        assert [line.seq for line in self.messages] == list(range(1, len(self.messages) + 1))
+        assert [line.seq for line in self.messages] == list(
+            range(1, len(self.messages) + 1)
+        )
         by_person = {approval.turn_id: approval for approval in self.decided.values()}
         for role in ("user", "assistant"):
             told = [line.turn_id for line in self.messages if line.role == role]

@@ -58,15 +58,24 @@ class Case:
         )
 
     def decide(
-        self, approval: str, turn: str = "t1", *, state: str = "approved", **fields: object
+        self,
+        approval: str,
+        turn: str = "t1",
+        *,
+        state: str = "approved",
+        **fields: object,
     ) -> None:
         text = fields.get("text", f"risky {turn}")
         at = fields.get("at", NOW)
         assert isinstance(text, str)
         assert isinstance(at, datetime)
-        self.approvals[approval] = DecidedApproval(approval, turn, state, sha256(text), at)
+        self.approvals[approval] = DecidedApproval(
+            approval, turn, state, sha256(text), at
+        )
 
-    def stop(self, scope: str = "everything", value: str = "", *, at: datetime = NOW) -> None:
+    def stop(
+        self, scope: str = "everything", value: str = "", *, at: datetime = NOW
+    ) -> None:
         self.stops.append(StopInForce(scope, value, at))
 
     def state(self, turn: str = "t1") -> str:
@@ -94,7 +103,10 @@ def test_an_answer_says_that_kafka_had_its_question() -> None:
     case = Case()
     case.number("t1", text="question t1")
 
-    assert lines(case.settle(reply())) == ["1 user question t1", "2 assistant answer t1"]
+    assert lines(case.settle(reply())) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
 
 
 def test_an_answer_to_a_question_that_nobody_took_in_is_delivered() -> None:
@@ -111,7 +123,12 @@ def test_the_same_record_again_changes_nothing() -> None:
 
     plan = case.settle(opened(), reply())
 
-    assert (plan.messages, plan.approvals, plan.duplicates, plan.audit) == ([], [], [], [])
+    assert (plan.messages, plan.approvals, plan.duplicates, plan.audit) == (
+        [],
+        [],
+        [],
+        [],
+    )
 
 
 @pytest.mark.parametrize("first", [reply(), hold()], ids=["delivered", "held"])
@@ -140,7 +157,10 @@ def test_a_ready_answer_waits_for_the_turn_before_it() -> None:
 
     assert lines(case.settle(reply("t2"))) == []
     assert lines(case.settle(reply("t2"))) == []
-    assert lines(case.settle(reply("t1"))) == ["3 assistant answer t1", "4 assistant answer t2"]
+    assert lines(case.settle(reply("t1"))) == [
+        "3 assistant answer t1",
+        "4 assistant answer t2",
+    ]
 
 
 @pytest.mark.parametrize("way", [hold("t1"), failed("t1")], ids=["held", "failed"])
@@ -203,7 +223,10 @@ def test_a_failure_is_recorded_once_with_its_reason() -> None:
 
     [line] = case.settle(failed(reason="the model is gone"), failed()).audit
 
-    assert (line.action, line.detail) == ("turn_failed", {"reason": "the model is gone"})
+    assert (line.action, line.detail) == (
+        "turn_failed",
+        {"reason": "the model is gone"},
+    )
 
 
 # Decisions
@@ -225,7 +248,9 @@ def test_an_approved_answer_is_delivered_as_reviewed() -> None:
     ("approval", "fact"),
     [
         pytest.param("a2", decided("approved", "a1"), id="no such approval"),
-        pytest.param("a1", decided("approved", "a1", text="free car"), id="not the text"),
+        pytest.param(
+            "a1", decided("approved", "a1", text="free car"), id="not the text"
+        ),
         pytest.param("a1", decided("rejected", "a1"), id="the approval is approved"),
     ],
 )
@@ -365,7 +390,9 @@ def test_a_ready_answer_that_waited_is_checked_when_it_is_released() -> None:
         ("conversation", "c1"),
     ],
 )
-def test_each_scope_covers_what_it_names_and_nothing_else(scope: str, value: str) -> None:
+def test_each_scope_covers_what_it_names_and_nothing_else(
+    scope: str, value: str
+) -> None:
     covered, other = Case(), Case()
     covered.stop(scope, value)
     other.stop(scope, "other")

@@ -1,5 +1,7 @@
 """What machines ask."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
@@ -125,7 +127,7 @@ def test_metrics_tell_lag_approvals_and_stops(client: Client) -> None:
     ids=["another machine", "through a proxy on this one"],
 )
 def test_metrics_for_others_need_a_token_with_the_scope(
-    client: Client, where: dict[str, str]
+    client: Client, where: dict[str, Any]
 ) -> None:
     assert client.get("/metrics", **where).status_code == 403
 

@@ -6,7 +6,7 @@ import pytest
 from django.test import override_settings
 
 from controlplane.home import services as watched
-from controlplane.home.services import Watch, look
+from controlplane.home.services import Service, Watch, look
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,12 @@ def test_what_is_down_says_why_and_soon() -> None:
 
 def test_looks_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[int] = []
-    monkeypatch.setattr(watched, "look", lambda: looks.append(1) or [])
+
+    def look_once() -> list[Service]:
+        looks.append(1)
+        return []
+
+    monkeypatch.setattr(watched, "look", look_once)
     watch = Watch()
 
     watch.services()
