@@ -20,14 +20,14 @@ def json_schemas() -> dict[str, Document]:
     """Return a JSON Schema 2020-12 of each contract, by the contract's name."""
     contracts = {t.contract.__name__: t.contract for t in TOPICS.values() if t.contract}
     return {
-        name: {"$schema": DIALECT, **msgspec.json.schema(contracts[name])}
+        name: _plain({"$schema": DIALECT, **msgspec.json.schema(contracts[name])})
         for name in sorted(contracts)
     }
 
 
 def asyncapi(declarations: Iterable[Declaration]) -> Document:
     """Return an AsyncAPI 3.0 document of all topics, and of who reads and writes them."""
-    return describe(TOPICS.values(), declarations)
+    return _plain(describe(TOPICS.values(), declarations))
 
 
 def documents(declarations: Iterable[Declaration]) -> dict[str, bytes]:
@@ -52,6 +52,12 @@ def load(folder: Path) -> dict[str, Document]:
         path.stem: msgspec.json.decode(path.read_bytes())
         for path in sorted(folder.glob("*.json"))
     }
+
+
+def _plain(document: Document) -> Document:
+    """As it is after a way through JSON: a default of () is []."""
+    plain: Document = msgspec.json.decode(msgspec.json.encode(document))
+    return plain
 
 
 def _pretty(document: Document) -> bytes:
