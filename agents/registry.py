@@ -60,6 +60,8 @@ def builds(names: Iterable[str]) -> list[Build]:
 
 def declaration(name: str) -> Agent:
     """Return an agent that needs no tools to be built: one with a pure handler."""
+    if name not in AGENTS:
+        raise UnknownAgentError(f"no agent {name!r}; there are: {', '.join(AGENTS)}")
     thing = _load(AGENTS[name][1])
     if not isinstance(thing, Agent):
         raise UnknownAgentError(
