@@ -83,6 +83,12 @@ def _check_topics(plan: Plan) -> None:
             raise ScaffoldError(
                 f"{topic} has no contract, so no agent reads or writes."
             )
+    may_deliver = plan.kind == "guard" and plan.writes == topics.RESPONSES_FINAL
+    if topics.TOPICS[plan.writes].writers == "platform" and not may_deliver:
+        raise ScaffoldError(
+            f"{plan.writes} is the platform's own: what reaches people is checked by a "
+            "guard or decided by a person."
+        )
     if plan.reads == plan.writes:
         raise ScaffoldError(f"It would answer itself on {plan.reads} for ever.")
     if plan.kind != "router" and not {"text", "tier"} <= types_of(plan.takes).keys():

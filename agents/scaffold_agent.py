@@ -60,15 +60,19 @@ def _constants(plan: Plan) -> list[str]:
 
 
 def _handle(plan: Plan) -> list[str]:
-    return [
-        *_signature(plan),
-        '    """Say which event it answers, and with what."""',
-        "    message = event.data",
+    body = [
         *_BODIES[plan.kind](plan),
         "    yield Send(",
         f"        {topic_code(plan.writes)},",
         *call(plan.gives.__name__, made_of(plan, plan.gives), 8, ","),
         "    )",
+    ]
+    uses_message = any("message." in line for line in body)
+    return [
+        *_signature(plan),
+        '    """Say which event it answers, and with what."""',
+        *["    message = event.data"] * uses_message,
+        *body,
     ]
 
 

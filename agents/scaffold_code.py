@@ -5,17 +5,26 @@ from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
-from agents import topics
+from agents import events, topics
 from agents.agent import Answer
 from guardrails.verdicts import Verdict
+
+Struct = type[msgspec.Struct]
 
 WIDTH = 88
 FILL_IN = "  # fill in"
 # A guard that writes one of these sends what its rules hit; any other gets what passes.
 HELD = {topics.RESPONSES_FLAGGED, topics.USER_BLOCKED, *topics.ALL_PENDING}
 
+# Their text is what a user wrote; that of any other contract is what a user may get.
+ASKED: set[Struct] = {
+    events.UserMessage,
+    events.CleanedMessage,
+    events.BlockedMessage,
+    events.ModelRequest,
+}
+
 Imports = dict[str, set[str]]
-Struct = type[msgspec.Struct]
 
 
 class NoExampleError(Exception):
@@ -46,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def direction(self) -> str:
-        return "output" if "question" in types_of(self.takes) else "input"
+        return "input" if self.takes in ASKED else "output"
 
     @property
     def takes(self) -> Struct:
@@ -99,12 +108,20 @@ def made_of(plan: Plan, contract: Struct) -> list[tuple[str, str]]:
     """Return the fields that code gives a contract, each from where the plan can take it."""
     made = []
     for field in msgspec.structs.fields(contract):
-        code = _source(plan, field.name, field.type)
+        code = _reply(plan, contract, field.name) or _source(
+            plan, field.name, field.type
+        )
         if not code and field.required:
             code = f"{example(field.type)},{FILL_IN}"
         if code:
             made.append((field.name, code))
     return made
+
+
+def _reply(plan: Plan, contract: Struct, name: str) -> str:
+    """A question's own text is nothing to answer it with."""
+    answers = name == "text" and contract not in ASKED and plan.takes in ASKED
+    return "ctx.fallback_text(message.tier)" if answers and plan.kind != "model" else ""
 
 
 def _source(plan: Plan, name: str, kind: Any) -> str:
