@@ -204,7 +204,9 @@ def _clean_text(approval: Approval, verdict: Decision.Verdict, text: str) -> str
 
 def _approved_text(approval: Approval, text: str) -> str:
     if text not in {"", approval.text}:
-        raise TextError("Approving sends the draft as it is. Edit it to send another text.")
+        raise TextError(
+            "Approving sends the draft as it is. Edit it to send another text."
+        )
     if sha256(approval.text) != approval.text_sha256:
         raise TextError("The draft is not the text that was held: its hash differs.")
     return approval.text

@@ -15,7 +15,9 @@ PASSING = frozenset({"allow", "tag"})
 def check(text: str, *, tier: str, workflow: str) -> Verdict:
     """Return the verdict on an answer. What cannot be checked does not pass."""
     body = (
-        Publication.objects.order_by("-pk").values_list("rule_set__body", flat=True).first()
+        Publication.objects.order_by("-pk")
+        .values_list("rule_set__body", flat=True)
+        .first()
     )
     if body is None:
         return _unchecked("no rule-set is published")

@@ -57,12 +57,17 @@ _URLS = (
 )
 
 
+# Databases are updated in place; the others are what the test runner has set.
+_TESTS_OWN = {"DATABASES", "ALLOWED_HOSTS", "DEBUG"}
+
+
 def _apply_environment() -> None:
     """Let Django see the services that were started after it was set up."""
     fresh = importlib.reload(controlplane.settings)
     for name in dir(fresh):
-        if name.isupper() and name != "DATABASES":
+        if name.isupper() and name not in _TESTS_OWN:
             setattr(settings, name, getattr(fresh, name))
+    settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
     for alias, database in fresh.DATABASES.items():
         settings.DATABASES[alias].update(database)
         connections[alias].settings_dict.update(database)

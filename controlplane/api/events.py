@@ -78,7 +78,9 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
         detail = f"This {IDEMPOTENCY_KEY} came before with another text."
         raise Problem(409, detail, code="id_reused") from error
     except ingress.TooLongError as error:
-        raise Problem(413, f"The text is too long: {error}.", code="too_long") from error
+        raise Problem(
+            413, f"The text is too long: {error}.", code="too_long"
+        ) from error
     except ingress.RateLimitedError as error:
         retry = {"Retry-After": str(max(1, round(error.retry_after_s)))}
         detail = f"Too many messages of one conversation; {error}."
@@ -145,4 +147,6 @@ def _refuse(errors: Errors) -> None:
 
 
 def _invalid(errors: Errors) -> Problem:
-    return Problem(422, "The event is not what its topic's contract says.", errors=errors)
+    return Problem(
+        422, "The event is not what its topic's contract says.", errors=errors
+    )

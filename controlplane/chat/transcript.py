@@ -35,16 +35,16 @@ ORDER BY t.conversation_id, t.number
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A delivered message, as the widget's `message` frame carries it."""
+    """A delivered message, in the order of the columns of _MESSAGES."""
 
     conversation_id: str
     seq: int
-    trace_id: str
     role: str
     text: str
     reviewed: bool
     kind: str
     at: datetime
+    trace_id: str
     client_id: str
     question: str = ""
 

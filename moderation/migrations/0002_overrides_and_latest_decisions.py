@@ -5,19 +5,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('moderation', '0001_initial'),
+        ("moderation", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AlterModelOptions(
-            name='approval',
-            options={'permissions': [('decide_approval', 'Can decide on held answers'), ('override_guardrail', 'Can send what a rule would hold')]},
+            name="approval",
+            options={
+                "permissions": [
+                    ("decide_approval", "Can decide on held answers"),
+                    ("override_guardrail", "Can send what a rule would hold"),
+                ]
+            },
         ),
         migrations.AddIndex(
-            model_name='decision',
-            index=models.Index(fields=['-decided_at', '-id'], name='moderation_decision_latest'),
+            model_name="decision",
+            index=models.Index(
+                fields=["-decided_at", "-id"], name="moderation_decision_latest"
+            ),
         ),
     ]

@@ -11,7 +11,9 @@ TEAMS = {
 
 
 def add_teams(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    teams = apps.get_model("moderation", "Team").objects.using(schema_editor.connection.alias)
+    teams = apps.get_model("moderation", "Team").objects.using(
+        schema_editor.connection.alias
+    )
     for slug, name in TEAMS.items():
         teams.get_or_create(slug=slug, defaults={"name": name})
 
