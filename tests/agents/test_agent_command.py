@@ -9,6 +9,8 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from agents import registry, scaffold
+from agents.topics import TOPICS
+from controlplane.embedded.services import Services
 from guardrails.rules import Rule, RuleSet, encode_rule_set
 
 MESSAGE = '{"conversation_id": "c1", "text": "Have you a unicorn?"}\n'
@@ -96,6 +98,13 @@ def test_new_writes_three_files(tmp_path: Path, settings: Settings) -> None:
     assert (tmp_path / "agents/chat/price_watch.py").exists()
     with pytest.raises(CommandError, match="already"):
         run("new", "price-watch")
+
+
+def test_topics_are_created_and_then_as_declared(services: Services) -> None:
+    for arguments in ([], ["--check"]):
+        out = io.StringIO()
+        call_command("topics", *arguments, stdout=out)
+        assert f"{len(TOPICS)} topics are as declared" in out.getvalue()
 
 
 def test_export_writes_the_contracts(tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from agents import scaffold, topics
+from agents.events import Payload
 from agents.scaffold import ScaffoldError
 from agents.scaffold_agent import agent_code
 from agents.scaffold_code import NoExampleError, Plan, example
+from agents.scaffold_tests import code_of_test
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("agents", "guardrails", "controlplane", "moderation", "tests")
@@ -142,6 +144,51 @@ def test_a_held_question_is_not_its_own_answer() -> None:
     assert "text=message.text" in passed
 
 
+class CreditApplicationWithEverythingThatItsApplicantWrote(Payload, frozen=True):
+    text: str
+    tier: str
+
+
+class CreditApplicationAfterEverythingWasCheckedAndExplained(Payload, frozen=True):
+    text: str
+
+
+@pytest.mark.parametrize("kind", ["router", "model", "guard"])
+def test_long_names_are_formatted_too(
+    monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    contracts: dict[str, type[Payload]] = {
+        "credit.applications.as-they-came-in": (
+            CreditApplicationWithEverythingThatItsApplicantWrote
+        ),
+        "credit.applications.checked-and-explained": (
+            CreditApplicationAfterEverythingWasCheckedAndExplained
+        ),
+    }
+    for name, contract in contracts.items():
+        topic = topics.Topic(name=name, owner="credit", contract=contract)
+        monkeypatch.setitem(topics.TOPICS, name, topic)
+    plan = make_plan(
+        kind=kind,
+        reads="credit.applications.as-they-came-in",
+        writes="credit.applications.checked-and-explained",
+    )
+
+    for code in (agent_code(plan), code_of_test(plan)):
+        assert formatted(code) == code
+
+
+def formatted(code: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--no-cache", "-"],
+        input=code,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return ended.stdout
+
+
 def test_a_new_workflow_comes_after_all(tree: Path) -> None:
     scaffold.create(tree, make_plan(package="pitches"))
 
@@ -219,6 +266,7 @@ def test_a_type_without_an_example_is_refused(
         (str, '""'),
         (bool, "False"),
         (float | None, "None"),
+        (Literal["b", "a"], '"b"'),
         (tuple[int, ...], "()"),
         (list, "[]"),
         (dict[str, str], "{}"),
