@@ -51,6 +51,8 @@ class Rebalance(Protocol):
 
     def revoked(self, partitions: list[Partition]) -> None: ...
 
+    def not_committed(self, partitions: list[Partition]) -> None: ...
+
 
 class Consumer:
     """A member of a group. Offsets are committed only when asked."""
@@ -64,6 +66,7 @@ class Consumer:
         rebalance: Rebalance,
     ) -> None:
         self._rebalance = rebalance
+        self._gone: set[Partition] = set()
         self._consumer = KafkaConsumer(
             dict(client)
             | {
@@ -78,6 +81,7 @@ class Consumer:
                 "queued.max.messages.kbytes": 32_768,
                 "socket.nagle.disable": True,
                 "error_cb": _log_error,
+                "on_commit": self._on_commit,
             }
         )
         self._consumer.subscribe(
@@ -92,10 +96,14 @@ class Consumer:
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
-        messages = [first]
-        if limit > 1:
-            messages += self._consumer.consume(limit - 1, 0)
-        return [_record(message) for message in messages if _is_record(message)]
+        self._gone.clear()
+        more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+        records = [
+            _record(message) for message in (first, *more) if _is_record(message)
+        ]
+        if records and (records[0].topic, records[0].partition) in self._gone:
+            del records[0]  # its partition was revoked while the others were fetched
+        return records
 
     def commit(self, offsets: Mapping[Partition, int], *, wait: bool = False) -> None:
         """Commit next offsets. Raises BrokerError only when waiting."""
@@ -105,7 +113,8 @@ class Consumer:
         ]
         try:
             if wait:
-                self._consumer.commit(offsets=positions, asynchronous=False)
+                done = self._consumer.commit(offsets=positions, asynchronous=False)
+                self._on_commit(None, done)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
@@ -140,12 +149,23 @@ class Consumer:
         consumer.incremental_assign(assigned)
 
     def _revoke(self, consumer: KafkaConsumer, revoked: list[TopicPartition]) -> None:
+        self._gone.update(_partitions(revoked))
         self._rebalance.revoked(_partitions(revoked))
         consumer.incremental_unassign(revoked)
 
     def _lose(self, consumer: KafkaConsumer, lost: list[TopicPartition]) -> None:
+        self._gone.update(_partitions(lost))
         self._rebalance.revoked(_partitions(lost))
         consumer.incremental_unassign(lost)
+
+    def _on_commit(
+        self, error: KafkaError | None, positions: list[TopicPartition]
+    ) -> None:
+        refused = [position for position in positions if error or position.error]
+        if refused:
+            reason = str(error or refused[0].error)
+            log.warning("commit_refused", reason=reason)
+            self._rebalance.not_committed(_partitions(refused))
 
 
 class Producer:

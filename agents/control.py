@@ -145,7 +145,7 @@ class Control:
         """Follow for ever: a lost connection is made anew, with back-off."""
         retrying = Retrying(
             retry=retry_if_exception_type((psycopg.Error, RuleSetError)),
-            wait=wait_exponential_jitter(initial=0.1, max=1.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=1.0),
             sleep=self._sleep,
             before_sleep=lambda attempt: log.warning(
                 "control_connection_lost",

@@ -85,7 +85,7 @@ class BackendModel:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((*_PASSING, BrokenAnswerError)),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2),
             reraise=True,
         )
         return await retrying(ask, route, messages)

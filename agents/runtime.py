@@ -87,7 +87,7 @@ class Seat:
     def _run(self) -> None:
         """Whatever ends a runner, the next one starts from what was committed."""
         retrying = Retrying(
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
             sleep=self._sleep,
             before_sleep=lambda state: log.error(
                 "runner_failed",

@@ -43,7 +43,8 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   t.accepted_at IS NOT NULL, t.created_at,
   coalesce(o.state, 'open'), coalesce(o.record_id, ''), coalesce(o.kind, ''),
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
-  coalesce(o.source, '')
+  coalesce(o.source, ''),
+  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id)
 FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
 WHERE t.conversation_id = ANY(%s) AND (t.number > c.passed_turn OR t.id = ANY(%s))
@@ -193,6 +194,7 @@ def _turn(row: tuple[Any, ...]) -> TurnState:
         reviewed=row[12],
         reason=row[13],
         source=row[14],
+        held_records=frozenset(row[15]),
     )
 
 
