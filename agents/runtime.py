@@ -25,6 +25,8 @@ class Service(Protocol):
     """Something that runs on the loop beside the agents."""
 
     name: str
+    description: str
+    writes: tuple[str, ...]
 
     async def run(self) -> None: ...
     def status(self) -> dict[str, Any]: ...
