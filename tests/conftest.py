@@ -68,8 +68,6 @@ def _apply_environment() -> None:
     for name in dir(fresh):
         if name.isupper() and name not in _TESTS_OWN:
             setattr(settings, name, getattr(fresh, name))
-    # Looks for files when asked, as in development.
-    settings.WHITENOISE_AUTOREFRESH = True
     for alias, database in fresh.DATABASES.items():
         settings.DATABASES[alias].update(database)
         connections[alias].settings_dict.update(database)

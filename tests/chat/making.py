@@ -147,7 +147,7 @@ async def states_of(database: Database) -> dict[str, str]:
     )
 
 
-async def decide(  # noqa: PLR0913  # the columns of a decision
+async def decide(  # the columns of a decision
     database: Database,
     turn: str = "t1",
     *,
