@@ -8,12 +8,14 @@ from controlplane.embedded import services
 from tests.bench import hop
 
 
+def say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
 def main() -> None:
     data_dir = Path(".run/bench").resolve()
     services.remove(data_dir)
-    running = services.start(
-        data_dir, report=lambda line: sys.stderr.write(line + "\n")
-    )
+    running = services.start(data_dir, report=say)
     try:
         client = {"bootstrap.servers": running.environment["KAFKA_BOOTSTRAP_SERVERS"]}
         hop.measure(client)  # warms the broker
