@@ -65,7 +65,7 @@ class DecisionOut(Schema):
 def list_approvals(
     request: TokenRequest,
     state: State = "pending",
-    team: str = "",
+    team: Annotated[str, Query(pattern=r"^[^\x00]*$")] = "",
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ApprovalsOut:

@@ -59,7 +59,8 @@ def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
                 "soft",
                 "silent",
                 f"Worker {worker.instance} is silent since {worker.seen_at:%H:%M:%S}.",
-                "Its partitions go to the other workers; what it had begun is done again.",
+                "Other workers with the same agents take over, if there are any; what it had"
+                " begun is done again.",
             )
         elif worker.is_behind:
             yield Problem(

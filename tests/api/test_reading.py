@@ -59,8 +59,9 @@ def test_a_trace_with_a_held_answer_is_open(call: Caller, token: str) -> None:
     assert (decision["state"], decision["verdict"]) == ("pending", None)
 
 
-def test_an_unknown_trace_is_a_404(call: Caller, token: str) -> None:
-    problem(call("GET", f"/api/traces/{'0' * 32}", token=token), 404)
+@pytest.mark.parametrize("trace_id", ["0" * 32, "4bf9", "%00"])
+def test_an_unknown_trace_is_a_404(call: Caller, token: str, trace_id: str) -> None:
+    problem(call("GET", f"/api/traces/{trace_id}", token=token), 404)
 
 
 # Approvals
@@ -114,6 +115,7 @@ def test_pages_hold_each_approval_once_also_with_equal_deadlines(
         "limit=0",
         "limit=1000",
         "state=gone",
+        "team=%00",
     ],
 )
 def test_a_query_that_makes_no_sense_is_a_422(

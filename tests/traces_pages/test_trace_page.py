@@ -177,6 +177,7 @@ def test_a_long_trace_says_that_it_shows_the_first_part(
         ("0" * 32, "The recorder writes up to a second after Kafka"),
         ("4bf92f", "A trace id has 32 characters"),
         ("<b>x", "A trace id has 32 characters"),
+        ("\x00\u202e", "A trace id has 32 characters"),
     ],
 )
 def test_an_unknown_trace_says_what_may_be_wrong(
@@ -268,6 +269,20 @@ def test_bytes_that_are_no_longer_kept_are_a_404(auditor: Client) -> None:
     record = make_record(uuid4().hex, "user.messages.raw")
 
     assert auditor.get(payload_url(record.trace_id, record.offset)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "user.messages.raw/99999999999999999999/0",
+        "user/0/99999999999999999999",
+        "%00/0/0",
+    ],
+)
+def test_coordinates_that_cannot_be_are_a_404(auditor: Client, place: str) -> None:
+    trace = make_record(uuid4().hex, "user.messages.raw").trace_id
+
+    assert auditor.get(f"/traces/{trace}/{place}/").status_code == 404
 
 
 def test_raw_bytes_are_refused_to_others(reader: Client) -> None:
