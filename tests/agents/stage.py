@@ -187,16 +187,17 @@ class Running:
         return int(self.runner.status()["partitions"])
 
     def drain(self) -> None:
-        self._halt()
+        self.halt()
         self.runner.drain()
 
     def kill(self) -> None:
         """End as a killed process does: nothing is waited for, nothing is committed."""
-        self._halt()
+        self.halt()
         self.runner._consumer._rebalance = Nobody()
         self.runner._consumer.close()
 
-    def _halt(self) -> None:
+    def halt(self) -> None:
+        """Step no more, and leave the runner as it is."""
         self._stopping.set()
         self._thread.join(20)
         assert not self._thread.is_alive()
@@ -250,11 +251,17 @@ class Stage:
         writes = fields.pop("writes", None) or (self.topic("out"),)
         return make_agent(reads=reads, writes=writes, **fields)
 
-    def runner(self, agent: Agent, *, control: Control | None = None) -> Runner:
+    def runner(
+        self,
+        agent: Agent,
+        *,
+        control: Control | None = None,
+        client: Mapping[str, str] | None = None,
+    ) -> Runner:
         control = control or FreshControl()
         return Runner(
             agent,
-            client=settings.KAFKA,
+            client=settings.KAFKA | dict(client or {}),
             control=control,
             context=lambda: make_context(control.state),
             loop=self._loop.loop,
