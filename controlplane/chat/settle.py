@@ -134,7 +134,7 @@ async def _read(
     connection: Connection, names: list[str], facts: Sequence[Fact]
 ) -> tuple[Settlement, dict[str, ConversationState]]:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
-    fresh = {fact.conversation_id: fact for fact in facts}
+    fresh = _introductions(facts)
     async with connection.pipeline():
         await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         stops = await connection.execute(_STOPS)
@@ -175,6 +175,17 @@ async def _read(
             now=datetime.now(UTC),
         )
     return settlement, conversations
+
+
+def _introductions(facts: Sequence[Fact]) -> dict[str, Fact]:
+    """Return what is known of each conversation, in their order: that of the locks.
+
+    What the user wrote says more about a conversation than what was answered.
+    """
+    found: dict[str, Fact] = {}
+    for fact in sorted(facts, key=lambda fact: fact.kind != "opened"):
+        found.setdefault(fact.conversation_id, fact)
+    return dict(sorted(found.items()))
 
 
 def _turn(row: tuple[Any, ...]) -> TurnState:
