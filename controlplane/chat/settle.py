@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -151,7 +151,7 @@ async def _read(
             _TURNS, [names, [fact.turn_id for fact in facts]]
         )
         approvals = await connection.execute(
-            _APPROVALS, [[fact.approval_id for fact in facts if fact.approval_id]]
+            _APPROVALS, [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]]
         )
         conversations = {
             row[0]: ConversationState(
@@ -175,6 +175,14 @@ async def _read(
             now=datetime.now(UTC),
         )
     return settlement, conversations
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _introductions(facts: Sequence[Fact]) -> dict[str, Fact]:
