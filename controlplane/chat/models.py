@@ -40,6 +40,7 @@ class Turn(models.Model):
     client_id = models.CharField(max_length=100, blank=True)
     text = models.TextField()
     trace_id = models.CharField(max_length=32, db_index=True)
+    tier = models.CharField(max_length=50, blank=True)  # its user's when it was written
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
     deadline_at = models.DateTimeField()

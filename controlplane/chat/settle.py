@@ -44,7 +44,7 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.state, 'open'), coalesce(o.record_id, ''), coalesce(o.kind, ''),
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
   coalesce(o.source, ''),
-  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id)
+  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier
 FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
 LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
 WHERE t.conversation_id = ANY(%s) AND (t.number > c.passed_turn OR t.id = ANY(%s))
@@ -56,8 +56,9 @@ WHERE a.id = ANY(%s::uuid[])
 """
 _INSERT_TURN = """
 INSERT INTO chat_turn
-  (id, conversation_id, number, client_id, text, trace_id, created_at, accepted_at, deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+  (id, conversation_id, number, client_id, text, trace_id, tier, created_at, accepted_at,
+  deadline_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _ACCEPT_TURN = """
 UPDATE chat_turn SET accepted_at = %s, text = %s, client_id = %s
@@ -214,6 +215,7 @@ def _turn(row: tuple[Any, ...]) -> TurnState:
         reason=row[13],
         source=row[14],
         held_records=frozenset(row[15]),
+        tier=row[16],
     )
 
 
@@ -252,6 +254,7 @@ def _statements(
                     turn.client_id,
                     turn.text,
                     turn.trace_id,
+                    turn.tier,
                     now,
                     now if turn.is_accepted else None,
                     turn_deadline,
