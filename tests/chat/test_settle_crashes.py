@@ -1,7 +1,7 @@
 """A settlement that dies at any statement leaves everything or nothing."""
 
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
@@ -39,7 +39,7 @@ STATEMENTS = (
 )
 
 
-class Dying(psycopg.AsyncConnection[Any]):
+class DyingCursor(psycopg.AsyncCursor[Any]):
     """Its backend is terminated just before the statement that holds `victim`."""
 
     victim = ""
@@ -49,25 +49,19 @@ class Dying(psycopg.AsyncConnection[Any]):
         await self.die_before(query)
         return await super().execute(query, *args, **options)
 
-    def cursor(self, *args: Any, **options: Any) -> Any:
-        cursor: Any = super().cursor(*args, **options)  # type: ignore[call-overload]
-        send = cursor.executemany
-
-        async def executemany(query: Any, *rest: Any, **more: Any) -> Any:
-            await self.die_before(query)
-            return await send(query, *rest, **more)
-
-        cursor.executemany = executemany
-        return cursor
+    async def executemany(self, query: Any, *args: Any, **options: Any) -> None:
+        await self.die_before(query)
+        await super().executemany(query, *args, **options)
 
     async def die_before(self, query: Any) -> None:
-        if self.victim and self.victim in query:
-            await rows(self.killer, "SELECT pg_terminate_backend(%s, 5000)", [self.info.backend_pid])
+        if self.victim in str(query):
+            pid = self.connection.info.backend_pid
+            await rows(self.killer, "SELECT pg_terminate_backend(%s, 5000)", [pid])
 
 
 @asynccontextmanager
 async def dying(victim: str, killer: Database) -> AsyncIterator[Database]:
-    kind = type("Doomed", (Dying,), {"victim": victim, "killer": killer})
+    cursor = type("Doomed", (DyingCursor,), {"victim": victim, "killer": killer})
     doomed = Database("")
     doomed._pool = AsyncConnectionPool(
         conninfo(),
@@ -75,8 +69,7 @@ async def dying(victim: str, killer: Database) -> AsyncIterator[Database]:
         max_size=1,
         open=False,
         timeout=5,
-        connection_class=kind,
-        kwargs={"autocommit": True},
+        kwargs={"autocommit": True, "cursor_factory": cursor},
     )
     await doomed.open()
     yield doomed
