@@ -90,6 +90,18 @@ class Outcome(models.Model):
             ),
         ]
         indexes = [
+            # Sockets show what is open or held, and for a day what has failed: few rows,
+            # however long a conversation is.
+            models.Index(
+                name="chat_outcome_unsettled",
+                fields=["turn"],
+                condition=Q(state__in=["open", "held"]),
+            ),
+            models.Index(
+                name="chat_outcome_failed",
+                fields=["changed_at"],
+                condition=Q(state="failed"),
+            ),
             # The sweeper looks for turns that nothing has settled.
             models.Index(
                 name="chat_outcome_open",

@@ -45,9 +45,14 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
   coalesce(o.source, ''),
   ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier
-FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
-LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
-WHERE t.conversation_id = ANY(%s) AND (t.number > c.passed_turn OR t.id = ANY(%s))
+FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+WHERE t.id IN (
+  SELECT n.id FROM chat_conversation c
+    JOIN chat_turn n ON n.conversation_id = c.id AND n.number > c.passed_turn
+    WHERE c.id = ANY(%(names)s)
+  UNION ALL
+  SELECT n.id FROM chat_turn n
+    WHERE n.id = ANY(%(turns)s) AND n.conversation_id = ANY(%(names)s))
 """
 _APPROVALS = """
 SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at
@@ -149,7 +154,7 @@ async def _read(
         )
         locked = await connection.execute(_LOCK, [names])
         turns = await connection.execute(
-            _TURNS, [names, [fact.turn_id for fact in facts]]
+            _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
         )
         approvals = await connection.execute(
             _APPROVALS, [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]]
