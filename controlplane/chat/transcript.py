@@ -27,9 +27,13 @@ SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
     WHERE a.turn_id = t.id AND a.state = 'pending'),
   (SELECT r.topic FROM traces_record r WHERE r.trace_id = t.trace_id
     ORDER BY r.at DESC, r.topic LIMIT 1)
-FROM chat_turn t JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+FROM (
+  SELECT turn_id, effect, state FROM chat_outcome WHERE state IN ('open', 'held')
+  UNION ALL
+  SELECT turn_id, effect, state FROM chat_outcome
+    WHERE state = 'failed' AND changed_at > now() - interval '1 day'
+) o JOIN chat_turn t ON t.id = o.turn_id AND o.effect = 'reply'
 WHERE t.conversation_id = ANY(%s) AND t.accepted_at IS NOT NULL
-  AND (o.state IN ('open', 'held') OR (o.state = 'failed' AND o.changed_at > now() - interval '1 day'))
 ORDER BY t.conversation_id, t.number
 """
 

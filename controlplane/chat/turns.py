@@ -79,6 +79,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     number: int
     text: str
     trace_id: str
+    tier: str = ""
     client_id: str = ""
     is_accepted: bool = False
     created_at: datetime
@@ -296,7 +297,7 @@ class Settlement:
                 "everything": "",
                 "workflow": conversation.workflow,
                 "agent": turn.source,
-                "tier": conversation.tier,
+                "tier": turn.tier or conversation.tier,
                 "conversation": conversation.id,
             }
             if facts.get(stop.scope) == stop.value and not (
@@ -315,6 +316,7 @@ class Settlement:
             number=conversation.latest_turn,
             text=fact.text if fact.kind == "opened" else "",
             trace_id=fact.trace_id,
+            tier=fact.tier,
             client_id=fact.client_id,
             created_at=self._now,
             is_new=True,

@@ -124,7 +124,7 @@ async def commit(database: Database, *facts: Fact, **options: Any) -> Settled:
 
 
 async def rows(
-    database: Database, statement: str, parameters: Sequence[Any] = ()
+    database: Database, statement: str, parameters: Sequence[Any] | dict[str, Any] = ()
 ) -> list[tuple[Any, ...]]:
     async with database.connection() as connection:
         cursor = await connection.execute(statement.encode(), parameters)
