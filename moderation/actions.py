@@ -1,6 +1,7 @@
 """Every write to moderation tables. Pages and the API call these."""
 
 import re
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -86,7 +87,7 @@ class GuardrailError(InvalidDecisionError):
 
 
 def decide(  # noqa: PLR0913 - what a person sends, field by field
-    approval_id: object,
+    approval_id: UUID | str,
     *,
     verdict: Decision.Verdict,
     text: str,

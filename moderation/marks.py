@@ -1,32 +1,27 @@
 """Shows texts that nobody here wrote: escaped, the invisible made visible, spans and changes marked."""
 
 import difflib
-import unicodedata
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
+from controlplane.traces.visible import pieces
+
 Span = tuple[int, int, str]  # start, end, what it is
 
+Step = tuple[str, int, int, int, int]  # as difflib has them
+
 EXCERPT = 180
-# Bidi marks, zero-width and control characters, and other separators of lines. Not what emoji are made of.
-_HIDDEN = regex.compile(
-    r"(?!(?<=\p{Extended_Pictographic})\uFE0F)"
-    r"(?![\n\t])[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]"
-)
+COMPARED = 250_000  # pairs of words
 _WORDS = regex.compile(r"\w+|\s+|[^\w\s]")
 
 
 def visible(text: str) -> SafeString:
     """Escape a text for a page; what would not be seen there is shown by its code point."""
-    parts: list[SafeString] = []
-    at = 0
-    for hidden in _HIDDEN.finditer(text):
-        parts += [_plain(text[at : hidden.start()]), _code_point(hidden[0])]
-        at = hidden.end()
-    return _joined([*parts, _plain(text[at:])])
+    return _joined(_piece(piece, name) for piece, name in pieces(text))
 
 
 def marked(text: str, spans: Iterable[Span]) -> SafeString:
@@ -56,9 +51,8 @@ def excerpt(text: str, spans: Iterable[Span]) -> SafeString:
 def changes(before: str, after: str) -> SafeString:
     """Return one text with what was taken out and put in, word by word."""
     old, new = _WORDS.findall(before), _WORDS.findall(after)
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     parts: list[SafeString] = []
-    for kind, i, j, k, m in matcher.get_opcodes():
+    for kind, i, j, k, m in _steps(old, new):
         if kind == "equal":
             parts.append(visible("".join(old[i:j])))
             continue
@@ -67,6 +61,18 @@ def changes(before: str, after: str) -> SafeString:
         if k < m:
             parts.append(format_html("<ins>{}</ins>", visible("".join(new[k:m]))))
     return _joined(parts)
+
+
+def _steps(old: list[str], new: list[str]) -> Iterable[Step]:
+    """Return how one list becomes the other; roughly, where finding out would take seconds."""
+    if len(old) * len(new) <= COMPARED:
+        return difflib.SequenceMatcher(None, old, new).get_opcodes()
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False))
+    same = sum(1 for _ in pairs)
+    return [
+        ("equal", 0, same, 0, same),
+        ("replace", same, len(old), same, len(new)),
+    ]
 
 
 def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
@@ -87,15 +93,10 @@ def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
         yield pending
 
 
-def _plain(text: str) -> SafeString:
-    return format_html("{}", text)
-
-
-def _code_point(character: str) -> SafeString:
-    name = unicodedata.name(character, "control character").lower()
-    return format_html(
-        '<span class="code" title="{}">U+{}</span>', name, f"{ord(character):04X}"
-    )
+def _piece(piece: str, name: str) -> SafeString:
+    if not name:
+        return format_html("{}", piece)
+    return format_html('<span class="unseen" title="{}">{}</span>', name, piece)
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:

@@ -7,4 +7,5 @@ from moderation import views
 app_name = "moderation"
 urlpatterns = [
     path("", views.queue, name="queue"),
+    path("<uuid:approval_id>/", views.item, name="item"),
 ]

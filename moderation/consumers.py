@@ -1,0 +1,114 @@
+"""The socket of the queue pages: on each wake-up it sends what they show, as it is now."""
+
+import asyncio
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
+
+import structlog
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import User
+from django.db import DatabaseError
+from django.template.loader import render_to_string
+
+from controlplane.chat.live import QUEUE_GROUP, conversation_group
+from moderation import pages
+from moderation.models import Approval, ApprovalQuerySet
+
+log = structlog.get_logger()
+
+REFUSED = 4403  # not among the codes after which the client tries again
+TRY_AGAIN = 1011
+AT_MOST_EVERY_S = 0.2  # a stop may hold hundreds at once
+
+
+class QueueConsumer(AsyncWebsocketConsumer):
+    """One open page: ?item= is the answer it shows, ?team= the queue it is on."""
+
+    async def connect(self) -> None:
+        """Subscribe, then send what the page may have missed since it was made."""
+        await self.accept()
+        self._groups: list[str] = []
+        self._changed = asyncio.Event()
+        self._sending: asyncio.Task[None] | None = None
+        query = parse_qs(self.scope["query_string"].decode(errors="replace"))
+        self._team = pages.clean_team(query.get("team", [""])[0])
+        self._approvals = _approvals(query.get("item", [""])[0])
+        if not (_is_own_page(self.scope) and await self._may_read()):
+            await self.close(REFUSED)
+            return
+        await self._join(QUEUE_GROUP)
+        if conversation := await self._conversation():
+            await self._join(conversation_group(conversation))
+        self._changed.set()
+        self._sending = asyncio.create_task(self._send_changes())
+
+    async def disconnect(self, code: int) -> None:
+        if self._sending:
+            self._sending.cancel()
+        for group in self._groups:
+            await self.channel_layer.group_discard(group, self.channel_name)
+
+    async def queue_wake(self, _: dict[str, Any]) -> None:
+        self._changed.set()
+
+    chat_wake = queue_wake
+
+    async def _join(self, group: str) -> None:
+        self._groups.append(group)
+        await self.channel_layer.group_add(group, self.channel_name)
+
+    async def _send_changes(self) -> None:
+        """Send once for however many wake-ups came meanwhile."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                is_reader, html = await self._may_read(), await self._render()
+            except DatabaseError as error:
+                log.warning("queue_socket_closed", reason=str(error))
+                await self.close(TRY_AGAIN)
+                return
+            if not is_reader:
+                await self.close(REFUSED)
+                return
+            await self.send(text_data=html)
+            await asyncio.sleep(AT_MOST_EVERY_S)
+
+    @database_sync_to_async
+    def _may_read(self) -> bool:
+        """Ask anew each time: a role may be taken from somebody whose page is open."""
+        user = self.scope["user"]
+        assert (
+            user is not None
+        )  # the middleware puts one there, if only an anonymous one
+        fresh = User.objects.filter(pk=user.pk, is_active=True).first()
+        return fresh is not None and fresh.has_perm("moderation.view_approval")
+
+    @database_sync_to_async
+    def _conversation(self) -> str | None:
+        return self._approvals.values_list("turn__conversation_id", flat=True).first()
+
+    @database_sync_to_async
+    def _render(self) -> str:
+        approval = self._approvals.with_conversation().first()
+        context = pages.queue_context(self._team, approval and approval.pk)
+        if approval:
+            context |= pages.live_item_context(approval)
+        return render_to_string("moderation/_live.html", context)
+
+
+def _is_own_page(scope: Any) -> bool:
+    """Whether a page of ours asks: cookies alone would let in those of other ports of this host."""
+    headers = dict(scope["headers"])
+    origin, host = headers.get(b"origin", b""), headers.get(b"host", b"")
+    return not origin or urlsplit(origin).netloc == host
+
+
+def _approvals(item: str) -> ApprovalQuerySet:
+    """Return the answer that the page shows, if it shows one."""
+    try:
+        return Approval.objects.filter(pk=UUID(item))
+    except ValueError:
+        return Approval.objects.none()
