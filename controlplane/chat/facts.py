@@ -55,7 +55,9 @@ def fact_of(event: Event[Any]) -> Fact:
                 kind="hold",
                 text=clean(data.text),
                 team=data.team,
-                verdict=msgspec.convert(_cleaned(msgspec.to_builtins(data.verdict)), Verdict),
+                verdict=msgspec.convert(
+                    _cleaned(msgspec.to_builtins(data.verdict)), Verdict
+                ),
                 reason=clean(why(data.verdict)),
                 **common,
             )

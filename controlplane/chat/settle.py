@@ -157,7 +157,8 @@ async def _read(
             _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
         )
         approvals = await connection.execute(
-            _APPROVALS, [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]]
+            _APPROVALS,
+            [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]],
         )
         conversations = {
             row[0]: ConversationState(

@@ -28,7 +28,10 @@ class Gate(psycopg.AsyncConnection[Any]):
     design: Design = "lock, then read"
 
     async def execute(self, query: Any, *args: Any, **options: Any) -> Any:
-        is_lock, is_read = "pg_advisory_xact_lock_shared" in query, "FROM stops_stop" in query
+        is_lock, is_read = (
+            "pg_advisory_xact_lock_shared" in query,
+            "FROM stops_stop" in query,
+        )
         if is_lock and self.design == "lock, then read":
             result = await super().execute(query, *args, **options)
             await super().execute(WIDEN)
@@ -88,7 +91,9 @@ async def in_window(database: Database) -> None:
 
 
 async def delivered(database: Database) -> int:
-    [[count]] = await rows(database, "SELECT count(*) FROM chat_message WHERE role = 'assistant'")
+    [[count]] = await rows(
+        database, "SELECT count(*) FROM chat_message WHERE role = 'assistant'"
+    )
     return int(count)
 
 
@@ -109,7 +114,10 @@ async def test_busy_gates_deliver_nothing_unapproved_after_the_proof(
     admin = await sync_to_async(make_admin)()
     for flip in range(5):
         stopping = asyncio.Event()
-        gates = [asyncio.create_task(keep_delivering(database, f"{flip}-{n}", stopping)) for n in range(6)]
+        gates = [
+            asyncio.create_task(keep_delivering(database, f"{flip}-{n}", stopping))
+            for n in range(6)
+        ]
         await asyncio.sleep(0.05)
         stop = await sync_to_async(actions.request_stop)(
             mode="hard", scope="everything", reason="drill", requester=admin
@@ -124,7 +132,9 @@ async def test_busy_gates_deliver_nothing_unapproved_after_the_proof(
         await sync_to_async(actions.release_stop)(stop, reason="over", releaser=admin)
 
 
-async def keep_delivering(database: Database, name: str, stopping: asyncio.Event) -> None:
+async def keep_delivering(
+    database: Database, name: str, stopping: asyncio.Event
+) -> None:
     number = 0
     while not stopping.is_set():
         number += 1

@@ -18,7 +18,7 @@ TURNS = 10_000
 async def crowded(database: Database) -> Database:
     """One conversation with 10,000 settled turns and an open one; 20,000 turns of others."""
     for statement in (
-        "INSERT INTO chat_conversation (id, \"user\", tier, workflow, latest_turn, passed_turn, "
+        'INSERT INTO chat_conversation (id, "user", tier, workflow, latest_turn, passed_turn, '
         "latest_seq, created_at) SELECT 'c' || n, '', 'free', 'chat', 20, 20, 0, now() "
         "FROM generate_series(1, 1000) n",
         "INSERT INTO chat_conversation VALUES ('long', '', 'free', 'chat', 10001, 10000, 20000, now())",
@@ -40,7 +40,9 @@ async def crowded(database: Database) -> Database:
     ):
         await rows(database, statement)
     with connect_as_owner() as owner:
-        owner.execute("ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message")
+        owner.execute(
+            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message"
+        )
     return database
 
 
@@ -61,7 +63,14 @@ def _touched(node: dict[str, Any]) -> int:
 
 
 async def test_settling_reads_only_what_is_not_yet_passed(crowded: Database) -> None:
-    assert await rows_read(crowded, settle._TURNS, {"names": ["long"], "turns": ["long-5", "long-10001"]}) < 50
+    assert (
+        await rows_read(
+            crowded,
+            settle._TURNS,
+            {"names": ["long"], "turns": ["long-5", "long-10001"]},
+        )
+        < 50
+    )
 
 
 async def test_a_socket_reads_only_what_is_open_and_what_it_has_not_shown(

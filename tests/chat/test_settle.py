@@ -36,14 +36,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 async def test_a_question_and_its_answer_are_the_transcript(database: Database) -> None:
     await commit(database, opened(user="u_1", tier="pro"), reply())
 
-    assert await transcript_of(database) == ["1 user question t1", "2 assistant answer t1"]
+    assert await transcript_of(database) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
     assert await states_of(database) == {"t1": "delivered"}
     assert await rows(
-        database, 'SELECT "user", tier, latest_turn, passed_turn, latest_seq FROM chat_conversation'
+        database,
+        'SELECT "user", tier, latest_turn, passed_turn, latest_seq FROM chat_conversation',
     ) == [("u_1", "pro", 1, 1, 2)]
 
 
-async def test_a_delivery_is_audited_with_the_hash_of_its_text(database: Database) -> None:
+async def test_a_delivery_is_audited_with_the_hash_of_its_text(
+    database: Database,
+) -> None:
     await commit(database, opened(), reply(text="hello"), actor="gate")
 
     [[actor, subject, trace, detail]] = await rows(
@@ -69,43 +75,67 @@ async def test_a_held_answer_waits_as_an_approval(database: Database) -> None:
         "SELECT team, state, text, why, round(extract(epoch FROM deadline_at - created_at)) "
         "FROM moderation_approval",
     )
-    assert (team, state, text, why, seconds) == ("discount", "pending", "risky t1", "25 over 5", 60)
+    assert (team, state, text, why, seconds) == (
+        "discount",
+        "pending",
+        "risky t1",
+        "25 over 5",
+        60,
+    )
     assert await states_of(database) == {"t1": "held"}
 
 
-async def test_a_held_answer_without_a_team_goes_to_the_general_one(database: Database) -> None:
+async def test_a_held_answer_without_a_team_goes_to_the_general_one(
+    database: Database,
+) -> None:
     await commit(database, opened(), hold(team=""))
 
-    assert await rows(database, "SELECT team FROM moderation_approval") == [("general",)]
+    assert await rows(database, "SELECT team FROM moderation_approval") == [
+        ("general",)
+    ]
 
 
 @pytest.mark.parametrize("state", ["approved", "rejected"])
-async def test_what_a_person_decided_reaches_the_user(database: Database, state: str) -> None:
+async def test_what_a_person_decided_reaches_the_user(
+    database: Database, state: str
+) -> None:
     await commit(database, opened(), hold())
     approval = await decide(database, state=state, text="decided")
 
     await commit(database, decided(state, approval, text="decided"))
 
-    assert await transcript_of(database) == ["1 user question t1", "2 assistant decided"]
+    assert await transcript_of(database) == [
+        "1 user question t1",
+        "2 assistant decided",
+    ]
     assert await rows(
         database, "SELECT reviewed FROM chat_message WHERE role = 'assistant'"
     ) == [(True,)]
 
 
-@pytest.mark.parametrize("approval", ["no-uuid", "6b1d3b0e-7d5c-5b1e-9a53-2f0c6f5f2a41", ""])
-async def test_a_forged_approval_is_refused_and_kept(database: Database, approval: str) -> None:
+@pytest.mark.parametrize(
+    "approval", ["no-uuid", "6b1d3b0e-7d5c-5b1e-9a53-2f0c6f5f2a41", ""]
+)
+async def test_a_forged_approval_is_refused_and_kept(
+    database: Database, approval: str
+) -> None:
     await commit(database, opened(), hold())
 
     await commit(database, decided("approved", approval))
 
     assert await states_of(database) == {"t1": "held"}
-    assert await rows(database, "SELECT outcome_state FROM chat_duplicate") == [("held",)]
+    assert await rows(database, "SELECT outcome_state FROM chat_duplicate") == [
+        ("held",)
+    ]
     assert await rows(
-        database, "SELECT detail->>'reason' FROM audit_entry WHERE action = 'record_refused'"
+        database,
+        "SELECT detail->>'reason' FROM audit_entry WHERE action = 'record_refused'",
     ) == [("no such approval",)]
 
 
-async def test_an_approval_without_a_decision_is_not_approved(database: Database) -> None:
+async def test_an_approval_without_a_decision_is_not_approved(
+    database: Database,
+) -> None:
     await commit(database, opened(), hold())
     approval = await decide(database, with_decision=False)
 
@@ -132,11 +162,21 @@ async def test_duplicates_are_history_and_kept_once(database: Database) -> None:
         database,
         'SELECT record_id, turn_id, topic, partition, "offset", outcome_state FROM chat_duplicate',
     ) == [("other", "t1", "agent.responses.final", 3, 99, "delivered")]
-    assert await transcript_of(database) == ["1 user question t1", "2 assistant answer t1"]
+    assert await transcript_of(database) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
 
 
 async def test_everything_may_be_settled_again(database: Database) -> None:
-    facts = [opened("t1"), reply("t1"), opened("t2"), hold("t2"), opened("t3"), failed("t3")]
+    facts = [
+        opened("t1"),
+        reply("t1"),
+        opened("t2"),
+        hold("t2"),
+        opened("t3"),
+        failed("t3"),
+    ]
     await commit(database, *facts)
     before = await transcript_of(database), await states_of(database)
 
@@ -146,7 +186,9 @@ async def test_everything_may_be_settled_again(database: Database) -> None:
     assert await rows(database, "SELECT count(*) FROM chat_duplicate") == [(0,)]
 
 
-async def test_a_batch_of_many_conversations_is_one_transaction(database: Database) -> None:
+async def test_a_batch_of_many_conversations_is_one_transaction(
+    database: Database,
+) -> None:
     facts: list[Fact] = []
     for number in range(100):
         facts += [opened(f"t{number}", f"c{number}"), reply(f"t{number}", f"c{number}")]
@@ -166,13 +208,17 @@ async def test_nothing_to_settle_is_nothing(database: Database) -> None:
     assert await rows(database, "SELECT count(*) FROM chat_conversation") == [(0,)]
 
 
-async def test_a_poke_of_a_conversation_that_is_not_there_is_nothing(database: Database) -> None:
+async def test_a_poke_of_a_conversation_that_is_not_there_is_nothing(
+    database: Database,
+) -> None:
     await commit(database, poke=["nobody"])
 
     assert await rows(database, "SELECT count(*) FROM chat_conversation") == [(0,)]
 
 
-async def test_an_answer_from_outside_makes_its_conversation(database: Database) -> None:
+async def test_an_answer_from_outside_makes_its_conversation(
+    database: Database,
+) -> None:
     await commit(database, reply(tier="pro"))
 
     assert await transcript_of(database) == ["1 assistant answer t1"]
@@ -184,7 +230,10 @@ async def test_texts_of_eight_kilobytes_are_kept_whole(database: Database) -> No
 
     await commit(database, opened(text=question), reply(text=answer))
 
-    assert await transcript_of(database) == [f"1 user {question}", f"2 assistant {answer}"]
+    assert await transcript_of(database) == [
+        f"1 user {question}",
+        f"2 assistant {answer}",
+    ]
 
 
 async def test_an_answer_and_a_verdict_with_nul_in_them_are_held_like_any_other(
@@ -221,7 +270,10 @@ async def test_two_settlements_of_one_conversation_wait_for_each_other(
     await commit(database, opened())
 
     await asyncio.gather(
-        *(commit(database, reply(record_id=f"r{n}", text=f"answer {n}")) for n in range(10))
+        *(
+            commit(database, reply(record_id=f"r{n}", text=f"answer {n}"))
+            for n in range(10)
+        )
     )
 
     [question, answer] = await transcript_of(database)
@@ -230,7 +282,9 @@ async def test_two_settlements_of_one_conversation_wait_for_each_other(
     assert await rows(database, "SELECT count(*) FROM chat_duplicate") == [(9,)]
 
 
-async def test_racing_settlements_number_the_transcript_without_gaps(database: Database) -> None:
+async def test_racing_settlements_number_the_transcript_without_gaps(
+    database: Database,
+) -> None:
     facts = [opened(f"t{n}") for n in range(20)] + [reply(f"t{n}") for n in range(20)]
     random.shuffle(facts)
 
@@ -254,7 +308,8 @@ async def test_settlements_in_any_order_of_conversations_never_deadlock(
         )
 
     [[deadlocks]] = await rows(
-        database, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        database,
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
     )
     assert deadlocks == 0
     assert await rows(database, "SELECT count(*) FROM chat_message") == [(50 * 24,)]
@@ -300,7 +355,9 @@ async def test_a_soft_stop_does_not_keep_answers_from_users(database: Database) 
     assert await states_of(database) == {"t1": "delivered"}
 
 
-async def test_a_stop_on_a_tier_covers_turns_that_came_with_it(database: Database) -> None:
+async def test_a_stop_on_a_tier_covers_turns_that_came_with_it(
+    database: Database,
+) -> None:
     await commit(database, opened("t1", tier="free"), reply("t1", tier="free"))
     await put_stop(database, scope="tier", value="pro")
 

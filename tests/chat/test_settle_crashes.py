@@ -11,7 +11,15 @@ from psycopg_pool import AsyncConnectionPool
 from agents.agent import UnavailableError
 from agents.host import conninfo
 from agents.postgres import Database
-from tests.chat.making import commit, hold, opened, reply, rows, states_of, transcript_of
+from tests.chat.making import (
+    commit,
+    hold,
+    opened,
+    reply,
+    rows,
+    states_of,
+    transcript_of,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,7 +85,9 @@ async def dying(victim: str, killer: Database) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize("victim", STATEMENTS)
-async def test_a_lost_connection_leaves_nothing_behind(database: Database, victim: str) -> None:
+async def test_a_lost_connection_leaves_nothing_behind(
+    database: Database, victim: str
+) -> None:
     async with dying(victim, database) as doomed:
         with pytest.raises(UnavailableError):
             await commit(doomed, *FACTS)

@@ -4,18 +4,25 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('chat', '0002_turn_tier'),
+        ("chat", "0002_turn_tier"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='outcome',
-            index=models.Index(condition=models.Q(('state__in', ['open', 'held'])), fields=['turn'], name='chat_outcome_unsettled'),
+            model_name="outcome",
+            index=models.Index(
+                condition=models.Q(("state__in", ["open", "held"])),
+                fields=["turn"],
+                name="chat_outcome_unsettled",
+            ),
         ),
         migrations.AddIndex(
-            model_name='outcome',
-            index=models.Index(condition=models.Q(('state', 'failed')), fields=['changed_at'], name='chat_outcome_failed'),
+            model_name="outcome",
+            index=models.Index(
+                condition=models.Q(("state", "failed")),
+                fields=["changed_at"],
+                name="chat_outcome_failed",
+            ),
         ),
     ]
