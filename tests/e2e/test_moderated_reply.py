@@ -35,7 +35,7 @@ def open_as_customer(product: Product, browser: Browser) -> Page:
 def open_as_moderator(product: Product, browser: Browser, name: str = "mira") -> Page:
     page = browser.new_context().new_page()
     page.goto(f"{product.base_url}/queue/")
-    page.get_by_label("Username").fill(name)
+    page.get_by_label("User name").fill(name)
     page.get_by_label("Password").fill(product.password)
     page.get_by_role("button", name="Sign in").click()
     return page
@@ -68,9 +68,9 @@ def test_an_edited_reply_reaches_the_customer_who_was_told_to_wait(
     )
     assert approval[0][1] == "discount"
     moderator.goto(f"{product.base_url}/queue/{approval[0][0]}/")
-    expect(moderator.locator("mark")).to_contain_text("25 %")
+    expect(moderator.locator("#item mark")).to_contain_text("25 %")
     moderator.keyboard.press("e")
-    moderator.get_by_label("Text", exact=False).first.fill(EDITED)
+    moderator.get_by_label("What the customer gets instead").fill(EDITED)
     moderator.keyboard.press("Control+Enter")
 
     expect(log).to_contain_text(EDITED)
