@@ -59,7 +59,10 @@ class Work:
     @property
     def facts(self) -> dict[str, str]:
         """Return what a stop's scope is compared with."""
-        return {"tier": self.event.envelope.tier} if self.event else {}
+        if self.event is None:
+            return {}
+        tier = getattr(self.event.data, "tier", "") or self.event.envelope.tier
+        return {"tier": tier}
 
     def read(self) -> Event[Any]:
         """Return the event. UnreadableError if there is none."""

@@ -103,7 +103,7 @@ def _opened(event: Event[Any], data: UserMessage) -> Fact:
         kind="opened",
         turn_id=event.id,
         conversation_id=data.conversation_id,
-        tier=data.tier,
+        tier=topics.known_tier(data.tier),
         user=data.user,
         client_id=data.client_id,
         text=clean(data.text),
