@@ -1,5 +1,6 @@
 """Kafka as the rest of the code sees it; the only module that imports confluent_kafka."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -172,20 +173,19 @@ class Producer:
     """Publishes with acks from all replicas, each record once and in order."""
 
     def __init__(self, client: Mapping[str, str]) -> None:
-        self._producer = KafkaProducer(
-            dict(client)
-            | {
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 0,
-                "compression.type": "lz4",
-                "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
-                "delivery.timeout.ms": 30_000,
-                "queue.buffering.max.messages": 100_000,
-                "socket.nagle.disable": True,
-                "error_cb": _log_error,
-            }
-        )
+        self._lock = threading.Lock()
+        self._config: dict[str, Any] = dict(client) | {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 0,
+            "compression.type": "lz4",
+            "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
+            "delivery.timeout.ms": 30_000,
+            "queue.buffering.max.messages": 100_000,
+            "socket.nagle.disable": True,
+            "error_cb": _log_error,
+        }
+        self._producer = KafkaProducer(self._config)
 
     def publish(
         self,
@@ -201,8 +201,9 @@ class Producer:
         BrokerError, not retriable, if the record can never be taken.
         """
         while True:
+            producer = self._producer
             try:
-                self._producer.produce(
+                producer.produce(
                     topic,
                     value,
                     key,
@@ -210,11 +211,27 @@ class Producer:
                     on_delivery=lambda error, _: delivered(_delivery_error(error)),
                 )
             except BufferError:
-                self._producer.poll(0.05)
+                producer.poll(0.05)
             except KafkaException as error:
+                if error.args[0].fatal():
+                    self._replace(producer, str(error))
+                    continue
                 raise BrokerError(str(error), retriable=False) from error
             else:
                 return
+
+    def _replace(self, dead: KafkaProducer, reason: str) -> None:
+        """librdkafka's word for it is fatal: this producer never takes a record again.
+
+        What it still had is told as undelivered, so that it is published by the new one.
+        """
+        with self._lock:
+            if self._producer is not dead:
+                return
+            log.error("producer_replaced", reason=reason)
+            self._producer = KafkaProducer(self._config)
+        dead.purge()
+        dead.flush(1)
 
     def serve(self, timeout_s: float = 0) -> int:
         """Call what waits to be told; return how many calls were made."""
@@ -352,6 +369,8 @@ def _is_record(message: KafkaMessage) -> bool:
     error = message.error()
     if error is None:
         return True
+    if error.fatal():
+        raise BrokerError(error.str(), retriable=False)
     log.warning("kafka_fetch_failed", reason=error.str(), code=error.name())
     return False
 
