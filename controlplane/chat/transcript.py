@@ -10,13 +10,16 @@ from agents.postgres import Database
 
 Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed"]
 
+# OFFSET 0: nobody can tell the planner that few rows are after a cursor.
 _MESSAGES = """
 SELECT m.conversation_id, m.seq, m.role, m.text, m.reviewed, m.kind, m.delivered_at,
-  t.trace_id, t.client_id, t.text, coalesce(p.turn_id = m.turn_id, false)
+  t.trace_id, t.client_id, t.text,
+  coalesce((SELECT p.turn_id = m.turn_id FROM chat_message p
+    WHERE p.conversation_id = m.conversation_id AND p.seq = m.seq - 1), false)
 FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
-JOIN chat_message m ON m.conversation_id = w.id AND m.seq > w.cursor
-JOIN chat_turn t ON t.id = m.turn_id
-LEFT JOIN chat_message p ON p.conversation_id = m.conversation_id AND p.seq = m.seq - 1
+CROSS JOIN LATERAL (
+  SELECT * FROM chat_message m WHERE m.conversation_id = w.id AND m.seq > w.cursor OFFSET 0) m
+CROSS JOIN LATERAL (SELECT * FROM chat_turn t WHERE t.id = m.turn_id OFFSET 0) t
 ORDER BY m.conversation_id, m.seq
 """
 _LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"

@@ -34,9 +34,8 @@ async def crowded(database: Database) -> Database:
         "WHEN random() < 0.01 THEN 'failed' ELSE 'delivered' END, 'r', '', '', false, '', '', "
         "now() - interval '2 days' FROM chat_turn",
         "INSERT INTO chat_message (conversation_id, seq, turn_id, role, text, kind, reviewed, "
-        "delivered_at) SELECT 'long', 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
-        "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r "
-        "WHERE conversation_id = 'long'",
+        "delivered_at) SELECT conversation_id, 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
+        "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r",
     ):
         await rows(database, statement)
     with connect_as_owner() as owner:
