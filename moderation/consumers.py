@@ -9,7 +9,7 @@ import structlog
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
-from django.db import DatabaseError
+from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
 
 from controlplane.chat.live import QUEUE_GROUP, conversation_group

@@ -20,7 +20,7 @@
 
   function move(step) {
     const held = [...document.querySelectorAll("#queue-list a.held")];
-    const at = held.findIndex((link) => link.hasAttribute("aria-current"));
+    const at = held.findIndex((link) => link.id === `row-${find("#item").dataset.open}`);
     const next = at < 0 ? held[0] : held[at + step];
     if (next) next.click();
   }

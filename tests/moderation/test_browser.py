@@ -1,6 +1,7 @@
 """The queue in Chromium, over the whole site with its sockets: keys, live changes, what is kept."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -10,13 +11,20 @@ from typing import TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 
 from controlplane.chat import live as chat_live
 from moderation import actions, live
@@ -322,6 +330,7 @@ def test_a_refusal_says_so_and_keeps_the_form(
 def test_no_answer_is_no_success(open_page: Callable[..., Page], mira: User) -> None:
     approval = held("I can give you 25 % off today.")
     page = open_page(mira, f"/queue/{approval.pk}/")
+    is_live(page)
     page.route("**/queue/*/", lambda route: route.abort())
 
     page.keyboard.press("a")
@@ -358,7 +367,7 @@ def test_it_works_without_scripts(open_page: Callable[..., Page], mira: User) ->
     page = open_page(mira, java_script_enabled=False)
 
     page.get_by_role("link", name="Open the most urgent").click()
-    page.get_by_text("Reject", exact=False).last.click()
+    page.locator(".modes label", has_text="Reject").click()
     page.get_by_label("Its tone is not ours").check()
     page.get_by_role("button", name="Reject, send safe text").click()
 
@@ -366,10 +375,28 @@ def test_it_works_without_scripts(open_page: Callable[..., Page], mira: User) ->
     assert Decision.objects.get().approval_id == approval.pk
 
 
+def test_the_socket_opens_although_its_script_comes_late(
+    open_page: Callable[..., Page], mira: User
+) -> None:
+    page = open_page(mira)
+
+    def delay(route: Route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route("**/hx-ws-*.js", delay)
+    page.reload()
+
+    is_live(page)
+
+
 def test_a_deadline_counts_down_and_passes(
     open_page: Callable[..., Page], mira: User
 ) -> None:
-    make_approval(deadline_at=timezone.now() + timedelta(seconds=4))
+    now = timezone.now()
+    make_approval(
+        created_at=now - timedelta(minutes=5), deadline_at=now + timedelta(seconds=4)
+    )
     page = open_page(mira)
 
     expect(page.locator(".due").first).to_have_class("due near")

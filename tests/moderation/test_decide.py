@@ -11,8 +11,8 @@ from controlplane.chat.turns import sha256
 from controlplane.routing.models import Backend, Tier
 from controlplane.runtime.models import OutboxRecord
 from guardrails.models import RuleSet
-from moderation import actions
-from moderation.models import Approval, Decision
+from moderation import actions, live
+from moderation.models import Approval, Decision, Team
 from tests.factories import make_approval, make_moderator, make_turn
 from tests.moderation.rows import EDITED, SAFE, allow
 
@@ -124,6 +124,27 @@ def test_the_second_of_two_decisions_is_told_who_was_first(
     assert refused.value.decision is not None
     assert refused.value.decision.decided_by == jonas
     assert OutboxRecord.objects.count() == Entry.objects.count() == 1
+
+
+@pytest.mark.usefixtures("mira")
+def test_a_decision_never_overwrites_a_writer_that_took_no_lock(
+    approval: Approval, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = actions._check_open
+    seen: list[str] = []
+
+    def expire_after_the_last_check(checked: Approval, fingerprint: str) -> None:
+        check(checked, fingerprint)
+        seen.append(checked.state)
+        if len(seen) == 2:
+            Approval.objects.filter(pk=checked.pk).update(state="expired")
+
+    monkeypatch.setattr(actions, "_check_open", expire_after_the_last_check)
+    with pytest.raises(actions.AlreadyDecidedError):
+        decide(approval)
+
+    assert not Decision.objects.exists()
+    assert not OutboxRecord.objects.exists()
 
 
 def test_an_expired_answer_cannot_be_decided(approval: Approval, mira: User) -> None:
@@ -273,10 +294,17 @@ def test_open_pages_hear_of_it_after_the_commit(
     django_capture_on_commit_callbacks: Any,
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(actions.live, "queue_changed", lambda: told.append("queue"))
+    monkeypatch.setattr(live, "queue_changed", lambda: told.append("queue"))
 
     with django_capture_on_commit_callbacks(execute=True):
         decide(approval)
         assert told == []
 
     assert told == ["queue"]
+
+
+@pytest.mark.usefixtures("mira")
+def test_rows_say_in_the_admin_what_they_are(approval: Approval) -> None:
+    assert str(approval) == f"pending approval {approval.pk}"
+    assert str(decide(approval)) == f"approve on {approval.pk}"
+    assert str(Team(name="Legal")) == "Legal"

@@ -251,6 +251,24 @@ def test_a_value_that_cannot_be_read_is_quoted(mira_client: Client) -> None:
     assert "limit 5 %" in words(mira_client.get(url_of(approval)))
 
 
+def test_words_that_a_rule_names_are_quoted(mira_client: Client) -> None:
+    approval = make_approval(text="Have you thought about a BMW?")
+    finding = {
+        "kind": "terms",
+        "said": "BMW",
+        "start": 25,
+        "end": 28,
+        "severity": "low",
+    }
+    approval.verdict["findings"][0] |= finding | {"number": None, "limit": None}
+    approval.save(update_fields=["verdict"])
+
+    response = mira_client.get(url_of(approval))
+
+    assert "free · “BMW” · waiting" in words(response)
+    assert "▲ High" not in words(response)
+
+
 def test_what_was_written_after_the_draft_stands_on_top(
     mira_client: Client, approval: Approval
 ) -> None:
@@ -339,7 +357,7 @@ def test_an_edit_shows_what_was_changed(
     response = mira_client.post(url_of(approval), form, follow=True)
 
     assert "Edited and approved by mira" in words(response)
-    assert "<del>25 </del><ins>4 </ins>" in response.content.decode()
+    assert "<del>25</del><ins>4</ins>" in response.content.decode()
 
 
 @pytest.mark.usefixtures("rules")

@@ -23,7 +23,7 @@ def socket_of(
     socket = WebsocketCommunicator(
         QueueConsumer.as_asgi(), f"/ws/queue/?{query}", headers=list(headers)
     )
-    socket.scope["user"] = user
+    socket.scope["user"] = user  # type: ignore[typeddict-unknown-key]
     return socket
 
 
@@ -32,7 +32,7 @@ async def opened(user: User, query: str = "") -> tuple[WebsocketCommunicator, st
     socket = socket_of(user, query)
     connected, _ = await socket.connect()
     assert connected
-    return socket, await socket.receive_from(timeout=10)
+    return socket, str(await socket.receive_from(timeout=10))
 
 
 async def close_code(socket: WebsocketCommunicator) -> int:
