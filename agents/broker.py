@@ -1,5 +1,6 @@
 """Kafka as the rest of the code sees it; the only module that imports confluent_kafka."""
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -51,6 +52,8 @@ class Rebalance(Protocol):
 
     def revoked(self, partitions: list[Partition]) -> None: ...
 
+    def not_committed(self, partitions: list[Partition]) -> None: ...
+
 
 class Consumer:
     """A member of a group. Offsets are committed only when asked."""
@@ -64,6 +67,7 @@ class Consumer:
         rebalance: Rebalance,
     ) -> None:
         self._rebalance = rebalance
+        self._gone: set[Partition] = set()
         self._consumer = KafkaConsumer(
             dict(client)
             | {
@@ -78,6 +82,7 @@ class Consumer:
                 "queued.max.messages.kbytes": 32_768,
                 "socket.nagle.disable": True,
                 "error_cb": _log_error,
+                "on_commit": self._on_commit,
             }
         )
         self._consumer.subscribe(
@@ -92,10 +97,14 @@ class Consumer:
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
-        messages = [first]
-        if limit > 1:
-            messages += self._consumer.consume(limit - 1, 0)
-        return [_record(message) for message in messages if _is_record(message)]
+        self._gone.clear()
+        more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
+        records = [
+            _record(message) for message in (first, *more) if _is_record(message)
+        ]
+        if records and (records[0].topic, records[0].partition) in self._gone:
+            del records[0]  # its partition was revoked while the others were fetched
+        return records
 
     def commit(self, offsets: Mapping[Partition, int], *, wait: bool = False) -> None:
         """Commit next offsets. Raises BrokerError only when waiting."""
@@ -105,7 +114,8 @@ class Consumer:
         ]
         try:
             if wait:
-                self._consumer.commit(offsets=positions, asynchronous=False)
+                done = self._consumer.commit(offsets=positions, asynchronous=False)
+                self._on_commit(None, done)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
@@ -140,32 +150,42 @@ class Consumer:
         consumer.incremental_assign(assigned)
 
     def _revoke(self, consumer: KafkaConsumer, revoked: list[TopicPartition]) -> None:
+        self._gone.update(_partitions(revoked))
         self._rebalance.revoked(_partitions(revoked))
         consumer.incremental_unassign(revoked)
 
     def _lose(self, consumer: KafkaConsumer, lost: list[TopicPartition]) -> None:
+        self._gone.update(_partitions(lost))
         self._rebalance.revoked(_partitions(lost))
         consumer.incremental_unassign(lost)
+
+    def _on_commit(
+        self, error: KafkaError | None, positions: list[TopicPartition]
+    ) -> None:
+        refused = [position for position in positions if error or position.error]
+        if refused:
+            reason = str(error or refused[0].error)
+            log.warning("commit_refused", reason=reason)
+            self._rebalance.not_committed(_partitions(refused))
 
 
 class Producer:
     """Publishes with acks from all replicas, each record once and in order."""
 
     def __init__(self, client: Mapping[str, str]) -> None:
-        self._producer = KafkaProducer(
-            dict(client)
-            | {
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 0,
-                "compression.type": "lz4",
-                "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
-                "delivery.timeout.ms": 30_000,
-                "queue.buffering.max.messages": 100_000,
-                "socket.nagle.disable": True,
-                "error_cb": _log_error,
-            }
-        )
+        self._lock = threading.Lock()
+        self._config: dict[str, Any] = dict(client) | {
+            "acks": "all",
+            "enable.idempotence": True,
+            "linger.ms": 0,
+            "compression.type": "lz4",
+            "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
+            "delivery.timeout.ms": 30_000,
+            "queue.buffering.max.messages": 100_000,
+            "socket.nagle.disable": True,
+            "error_cb": _log_error,
+        }
+        self._producer = KafkaProducer(self._config)
 
     def publish(
         self,
@@ -181,8 +201,9 @@ class Producer:
         BrokerError, not retriable, if the record can never be taken.
         """
         while True:
+            producer = self._producer
             try:
-                self._producer.produce(
+                producer.produce(
                     topic,
                     value,
                     key,
@@ -190,11 +211,27 @@ class Producer:
                     on_delivery=lambda error, _: delivered(_delivery_error(error)),
                 )
             except BufferError:
-                self._producer.poll(0.05)
+                producer.poll(0.05)
             except KafkaException as error:
+                if error.args[0].fatal():
+                    self._replace(producer, str(error))
+                    continue
                 raise BrokerError(str(error), retriable=False) from error
             else:
                 return
+
+    def _replace(self, dead: KafkaProducer, reason: str) -> None:
+        """librdkafka's word for it is fatal: this producer never takes a record again.
+
+        What it still had is told as undelivered, so that it is published by the new one.
+        """
+        with self._lock:
+            if self._producer is not dead:
+                return
+            log.error("producer_replaced", reason=reason)
+            self._producer = KafkaProducer(self._config)
+        dead.purge()
+        dead.flush(1)
 
     def serve(self, timeout_s: float = 0) -> int:
         """Call what waits to be told; return how many calls were made."""
@@ -332,6 +369,8 @@ def _is_record(message: KafkaMessage) -> bool:
     error = message.error()
     if error is None:
         return True
+    if error.fatal():
+        raise BrokerError(error.str(), retriable=False)
     log.warning("kafka_fetch_failed", reason=error.str(), code=error.name())
     return False
 

@@ -5,6 +5,7 @@ import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -71,7 +72,7 @@ def encode_headers(envelope: Envelope) -> Headers:
         ("traceparent", f"00-{envelope.trace_id}-{span}-01".encode()),
         ("ilk_workflow", envelope.workflow.encode()),
         ("ilk_tier", envelope.tier.encode()),
-        ("ilk_parent", ",".join(envelope.parents).encode()),
+        ("ilk_parent", ",".join(map(quote, envelope.parents)).encode()),
     ]
     if envelope.subject:
         headers.append(("ce_subject", envelope.subject.encode()))
@@ -101,7 +102,7 @@ def decode_headers(headers: Iterable[tuple[str, bytes]] | None) -> Envelope:
         time=found.get("ce_time", ""),
         workflow=found.get("ilk_workflow", ""),
         tier=found.get("ilk_tier", ""),
-        parents=tuple(parents.split(",")) if parents else (),
+        parents=tuple(map(unquote, parents.split(","))) if parents else (),
         linked_trace=found.get("ilk_link", ""),
     )
 

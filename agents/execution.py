@@ -18,7 +18,7 @@ from tenacity import (
 
 from agents.agent import Agent, Context, Send, UnavailableError
 from agents.metrics import HANDLE_SECONDS
-from agents.work import Work
+from agents.work import UnreadableError, Work
 
 log = structlog.get_logger()
 
@@ -50,6 +50,10 @@ class Executor(Protocol):
     def advance(self) -> None: ...
 
 
+class RevokedError(Exception):
+    """The partition went to another consumer, which does the work."""
+
+
 class InlineExecutor:
     """Runs pure handlers in the poll thread, in the order of the log."""
 
@@ -62,8 +66,9 @@ class InlineExecutor:
         self._handle = agent.handle
         self._seconds = HANDLE_SECONDS.labels(agent.name)
         self._retrying = Retrying(
-            stop=stop_after_attempt(agent.attempts),
-            wait=wait_exponential_jitter(initial=0.02, max=0.2, jitter=0.02),
+            retry=retry_if_not_exception_type(UnavailableError),
+            stop=stop_after_attempt(agent.attempts - 1),
+            wait=wait_exponential_jitter(multiplier=0.02, max=0.2, jitter=0.02),
             reraise=True,
         )
 
@@ -75,36 +80,49 @@ class InlineExecutor:
         self._waiting.extend(works)
 
     def advance(self) -> None:
+        """Run what may run. What is held lets other keys pass, never its own."""
         deadline_s = time.monotonic() + ROUND_S
+        held: deque[Work] = deque()
+        reasons: dict[bytes, str] = {}
         while self._waiting and time.monotonic() < deadline_s:
-            work = self._waiting[0]
-            self.held = "" if work.ledger.revoked else self._desk.why_not(work)
-            if self.held:
-                return
-            self._waiting.popleft()
-            if not work.ledger.revoked:
-                self._run(work)
-        self.held = ""
+            work = self._waiting.popleft()
+            if work.ledger.revoked:
+                continue
+            why = reasons.get(work.key) or self._desk.why_not(work) or self._run(work)
+            if why:
+                reasons[work.key] = why
+                held.append(work)
+        self._waiting = held + self._waiting
+        self.held = next(iter(reasons.values()), "")
 
-    def _run(self, work: Work) -> None:
+    def _run(self, work: Work) -> str:
+        """Return what is away, if that is why the work is not done."""
         work.start()
         started = time.perf_counter()
         try:
             sends = self._attempt(work)
+        except UnavailableError as error:
+            work.rest()
+            return str(error)
+        except UnreadableError as error:
+            self._desk.failed(work, error, 1)
         except Exception as error:  # whatever a handler raises is a dead letter
             self._desk.failed(work, error, self._desk.agent.attempts)
         else:
             self._desk.succeeded(work, sends)
         self._seconds.observe(time.perf_counter() - started)
+        return ""
 
     def _attempt(self, work: Work) -> list[Send]:
-        assert work.event is not None
+        event = work.read()
         try:
-            return list(self._handle(work.event, self._desk.context()))
+            return list(self._handle(event, self._desk.context()))
+        except UnavailableError:
+            raise
         except Exception:
-            return self._retrying(
-                lambda: list(self._handle(work.event, self._desk.context()))  # type: ignore[arg-type]
-            )
+            if self._desk.agent.attempts == 1:
+                raise
+        return self._retrying(lambda: list(self._handle(event, self._desk.context())))
 
 
 class KeyedExecutor:
@@ -116,17 +134,20 @@ class KeyedExecutor:
         self._loop = loop
         self._queues: dict[bytes, deque[Work]] = {}
         self._ready: deque[bytes] = deque()
-        self._waiting = 0
+        self._stopped: list[bytes] = []  # keys whose next work may not start
+        # Two counts, as each may be written by one thread only.
+        self._added = 0
+        self._begun = 0
         self._running: set[asyncio.Task[None]] = set()
         self._seconds = HANDLE_SECONDS.labels(desk.agent.name)
         self._recheck: asyncio.TimerHandle | None = None
 
     @property
     def size(self) -> int:
-        return self._waiting
+        return self._added - self._begun
 
     def add(self, works: list[Work]) -> None:
-        self._waiting += len(works)
+        self._added += len(works)
         self._loop.call_soon_threadsafe(self._enqueue, works)
 
     def advance(self) -> None:
@@ -143,30 +164,29 @@ class KeyedExecutor:
         self._start()
 
     def _start(self) -> None:
-        """Start what may start; look again soon at what is held."""
-        held: list[bytes] = []
-        reason = ""
+        """Start what may start; what is held is put aside until the next look."""
         while self._ready and len(self._running) < self._desk.agent.concurrency:
             key = self._ready.popleft()
             work = self._queues[key][0]
             why = "" if work.ledger.revoked else self._desk.why_not(work)
             if why:
-                held.append(key)
-                reason = why
-                continue
-            self._begin(key)
-        self.held = reason
-        self._ready.extend(held)
-        if held and self._recheck is None:
+                self._stopped.append(key)
+                self.held = why
+            else:
+                self._begin(key)
+        if self._stopped and self._recheck is None:
             self._recheck = self._loop.call_later(RECHECK_S, self._look_again)
 
     def _look_again(self) -> None:
         self._recheck = None
+        self._ready.extend(self._stopped)
+        self._stopped.clear()
+        self.held = ""
         self._start()
 
     def _begin(self, key: bytes) -> None:
         work = self._queues[key].popleft()
-        self._waiting -= 1
+        self._begun += 1
         task = self._loop.create_task(self._run(work))
         self._running.add(task)
         task.add_done_callback(lambda done: self._ended(key, done))
@@ -179,15 +199,18 @@ class KeyedExecutor:
             del self._queues[key]
         if not task.cancelled() and task.exception() is not None:
             log.error("executor_failed", exc_info=task.exception())
+        if not self._stopped:
+            self.held = ""
         self._start()
 
     async def _run(self, work: Work) -> None:
-        if work.ledger.revoked:
-            return
-        work.start()
         started = time.perf_counter()
         try:
             sends = await self._attempts(work)
+        except RevokedError:
+            return
+        except UnreadableError as error:
+            self._desk.failed(work, error, 1)
         except Exception as error:  # whatever a handler raises is a dead letter
             self._desk.failed(work, error, self._desk.agent.attempts)
         else:
@@ -197,21 +220,36 @@ class KeyedExecutor:
     async def _attempts(self, work: Work) -> list[Send]:
         """Try again for ever while something is away, a few times after other failures."""
         bounded = AsyncRetrying(
-            retry=retry_if_not_exception_type(UnavailableError),
+            retry=retry_if_not_exception_type(
+                (UnavailableError, UnreadableError, RevokedError)
+            ),
             stop=stop_after_attempt(self._desk.agent.attempts),
-            wait=wait_exponential_jitter(initial=0.1, max=2.0),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
             reraise=True,
         )
-        return await patiently(lambda: bounded(self._collect, work), self._away)
 
-    def _away(self, reason: str) -> None:
-        self.held = reason
+        def away(reason: str) -> None:
+            self.held = reason
+            work.rest()
+
+        return await patiently(lambda: bounded(self._collect, work), away)
 
     async def _collect(self, work: Work) -> list[Send]:
-        handle, event = self._desk.agent.handle_async, work.event
+        await self._may_start(work)
+        handle = self._desk.agent.handle_async
         assert handle is not None
-        assert event is not None
-        return [send async for send in handle(event, self._desk.context())]
+        return [send async for send in handle(work.read(), self._desk.context())]
+
+    async def _may_start(self, work: Work) -> None:
+        """Each try is a start: a stop holds it too, and meanwhile nobody need wait for it."""
+        while not work.ledger.revoked and (why := self._desk.why_not(work)):
+            self.held = why
+            work.rest()
+            await asyncio.sleep(RECHECK_S)
+        if work.ledger.revoked:
+            work.rest()
+            raise RevokedError
+        work.start()
 
 
 class BatchExecutor:
@@ -238,12 +276,12 @@ class BatchExecutor:
             self._loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
-        if self._task is None and self._waiting and not self._is_held():
+        if self._task is None and self._waiting and not self._is_held(self._waiting[0]):
             self._task = self._loop.create_task(self._run())
             self._task.add_done_callback(self._ended)
 
-    def _is_held(self) -> bool:
-        self.held = self._desk.why_not(self._waiting[0])
+    def _is_held(self, work: Work) -> bool:
+        self.held = "" if work.ledger.revoked else self._desk.why_not(work)
         return bool(self.held)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -253,53 +291,84 @@ class BatchExecutor:
         self._start()
 
     async def _run(self) -> None:
-        count = min(len(self._waiting), self._desk.agent.batch_size)
-        taken = [self._waiting.popleft() for _ in range(count)]
-        batch = [work for work in taken if not work.ledger.revoked]
+        batch = self._take()
         if not batch:
             return
-        for work in batch:
-            work.start()
         started = time.perf_counter()
         try:
             await self._handle(batch)
+        except RevokedError:
+            return
         except Exception as error:  # find the record that it is about
             await self._one_by_one(batch, error)
         else:
             self._done(batch)
         self._seconds.observe(time.perf_counter() - started)
 
+    def _take(self) -> list[Work]:
+        """Take what may start; what cannot be read is a dead letter, in its turn."""
+        batch: list[Work] = []
+        while (
+            self._waiting
+            and len(batch) < self._desk.agent.batch_size
+            and not self._is_held(self._waiting[0])
+        ):
+            work = self._waiting.popleft()
+            if work.ledger.revoked:
+                continue
+            work.start()
+            if work.problem is None:
+                batch.append(work)
+            else:
+                self._desk.failed(work, work.problem, 1)
+        return batch
+
     async def _one_by_one(self, batch: list[Work], error: Exception) -> None:
         if len(batch) == 1:
             self._desk.failed(batch[0], error, 1)
             return
-        for work in batch:
+        for number, work in enumerate(batch):
+            if self._is_held(work):  # too many failed: the rest goes back
+                self._put_back(batch[number:])
+                return
             try:
                 await self._handle([work])
+            except RevokedError:
+                continue
             except Exception as cause:  # whatever a sink raises is a dead letter
                 self._desk.failed(work, cause, 2)
             else:
                 self._done([work])
+
+    def _put_back(self, works: list[Work]) -> None:
+        for work in reversed(works):
+            work.rest()
+            self._waiting.appendleft(work)
 
     def _done(self, batch: list[Work]) -> None:
         for work in batch:
             self._desk.succeeded(work, ())
 
     async def _handle(self, batch: list[Work]) -> None:
-        agent = self._desk.agent
-        if agent.handle_records is not None:
-            records = [work.record for work in batch]
-            handler = agent.handle_records
-            await patiently(lambda: handler(records), self._away)
-        else:
-            events = [work.event for work in batch if work.event is not None]
-            assert agent.handle_batch is not None
-            batch_handler = agent.handle_batch
-            await patiently(lambda: batch_handler(events), self._away)
+        def away(reason: str) -> None:
+            self.held = reason
+            for work in batch:
+                work.rest()
+
+        await patiently(lambda: self._try(batch), away)
         self.held = ""
 
-    def _away(self, reason: str) -> None:
-        self.held = reason
+    async def _try(self, batch: list[Work]) -> None:
+        if all(work.ledger.revoked for work in batch):
+            raise RevokedError
+        for work in batch:
+            work.start()
+        agent = self._desk.agent
+        if agent.handle_records is not None:
+            await agent.handle_records([work.record for work in batch])
+        else:
+            assert agent.handle_batch is not None
+            await agent.handle_batch([work.read() for work in batch])
 
 
 async def patiently(
@@ -308,7 +377,7 @@ async def patiently(
     """Await call() until nothing it needs is away; tell each time what is."""
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(UnavailableError),
-        wait=wait_exponential_jitter(initial=0.1, max=2.0),
+        wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
         before_sleep=lambda state: away(
             str(state.outcome and state.outcome.exception())
         ),

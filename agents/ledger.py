@@ -6,7 +6,7 @@ from collections import deque
 class Ledger:
     """Only the contiguous finished prefix counts: what is done behind a gap waits for it.
 
-    begin() in the order of the log; start() and finish() in any order, from any thread.
+    begin() in the order of the log; start(), rest() and finish() in any order, from any thread.
     """
 
     def __init__(self) -> None:
@@ -21,6 +21,9 @@ class Ledger:
 
     def start(self, offset: int) -> None:
         self._started.add(offset)
+
+    def rest(self, offset: int) -> None:
+        self._started.discard(offset)
 
     def finish(self, offset: int) -> None:
         self._finished.add(offset)

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-import msgspec
 import openai
 import structlog
+from openai.types.chat import ChatCompletionChunk
 from psycopg.types.json import Jsonb
 from tenacity import (
     AsyncRetrying,
@@ -85,7 +85,7 @@ class BackendModel:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((*_PASSING, BrokenAnswerError)),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=2.0, jitter=0.2),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2.0, jitter=0.2),
             reraise=True,
         )
         return await retrying(ask, route, messages)
@@ -116,8 +116,13 @@ class BackendModel:
                     request_id,
                     answer.backend,
                     answer.model,
-                    Jsonb(msgspec.to_builtins(messages)),
-                    answer.text.replace("\x00", "\N{SYMBOL FOR NULL}"),
+                    Jsonb(
+                        [
+                            {"role": said.role, "text": _plain(said.text)}
+                            for said in messages
+                        ]
+                    ),
+                    answer.text,
                     answer.finish_reason,
                     answer.kind,
                     answer.latency_ms,
@@ -128,8 +133,6 @@ class BackendModel:
 async def ask(route: Route, messages: Sequence[Said]) -> Answer:
     """Stream one answer and return it whole. BrokenAnswerError if its end never came."""
     started = time.perf_counter()
-    parts: list[str] = []
-    finish_reason, model = "", route.model
     async with asyncio.timeout(route.timeout_s):
         stream = await _client(
             route.base_url, route.key_variable
@@ -140,20 +143,40 @@ async def ask(route: Route, messages: Sequence[Said]) -> Answer:
         )
         assert isinstance(stream, openai.AsyncStream)  # it was asked for
         async with stream:
-            async for chunk in stream:
-                model = chunk.model or model
-                for choice in chunk.choices:
-                    parts.append(choice.delta.content or "")
-                    finish_reason = choice.finish_reason or finish_reason
-    if not finish_reason:
-        raise BrokenAnswerError("the stream ended without a finish_reason")
+            text, model, finish_reason = await _read(stream)
     return Answer(
-        text="".join(parts),
+        text=_plain(text),
         backend=route.backend,
-        model=model,
-        finish_reason=finish_reason,
+        model=_plain(model or route.model)[:200],
+        finish_reason=_plain(finish_reason)[:50],
         latency_ms=(time.perf_counter() - started) * 1000,
     )
+
+
+async def _read(
+    stream: "openai.AsyncStream[ChatCompletionChunk]",
+) -> tuple[str, str, str]:
+    """Return text, model and finish_reason. The client does not check what it parses."""
+    parts: list[str] = []
+    model, finish_reason = "", ""
+    try:
+        async for chunk in stream:
+            model = chunk.model or model
+            for choice in chunk.choices:
+                parts.append(choice.delta.content or "")
+                finish_reason = choice.finish_reason or finish_reason
+        text = "".join(parts)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BrokenAnswerError(f"the stream is no answer: {error!r}") from error
+    if not finish_reason:
+        raise BrokenAnswerError("the stream ended without a finish_reason")
+    return text, model, finish_reason
+
+
+def _plain(text: str) -> str:
+    """Make visible what PostgreSQL text cannot hold."""
+    visible = text.replace("\x00", "\N{SYMBOL FOR NULL}")
+    return visible.encode(errors="replace").decode()
 
 
 @lru_cache(maxsize=32)

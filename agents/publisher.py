@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 
 from agents.broker import Producer
 from agents.work import Outgoing
@@ -33,7 +34,7 @@ class Publisher:
                 confirmed.set_exception(error)
 
         def delivered(error: Exception | None) -> None:
-            if not loop.is_closed():
+            with suppress(RuntimeError):  # the loop was closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, error)
 
         self._producer.publish(

@@ -4,8 +4,21 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import cast
 
+import msgspec
+
 from agents.agent import Agent
-from agents.runtime import Build
+from agents.runtime import Build, Tools
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent or a service says of itself, without what it is run with."""
+
+    name: str
+    workflow: str
+    kind: str
+    description: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
 
 
 class UnknownAgentError(Exception):
@@ -47,12 +60,42 @@ def builds(names: Iterable[str]) -> list[Build]:
 
 def declaration(name: str) -> Agent:
     """Return an agent that needs no tools to be built: one with a pure handler."""
+    if name not in AGENTS:
+        raise UnknownAgentError(f"no agent {name!r}; there are: {', '.join(AGENTS)}")
     thing = _load(AGENTS[name][1])
     if not isinstance(thing, Agent):
         raise UnknownAgentError(
             f"{name} belongs to the platform and cannot be tried alone"
         )
     return thing
+
+
+def declarations() -> list[Declaration]:
+    """Return what every agent and service reads and writes. Nothing is connected to."""
+    return [_declared(name) for name in AGENTS]
+
+
+class _NoTools(Tools):
+    """Tools that are not there: declaring something only closes over them."""
+
+    def __init__(self) -> None:
+        """Open nothing."""
+
+    def __getattr__(self, _: str) -> None:
+        return None
+
+
+def _declared(name: str) -> Declaration:
+    workflow, path = AGENTS[name]
+    built = _build(path)(_NoTools())
+    return Declaration(
+        name=built.name,
+        workflow=workflow,
+        kind=built.kind if isinstance(built, Agent) else "service",
+        description=built.description,
+        reads=built.reads if isinstance(built, Agent) else (),
+        writes=built.writes,
+    )
 
 
 def _build(path: str) -> Build:

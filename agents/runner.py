@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from agents import topics
 from agents.agent import Agent, Context, Send
 from agents.broker import BrokerError, Consumer, Producer
 from agents.control import Control
@@ -31,7 +32,7 @@ POLL_S = 0.1
 COMMIT_EVERY_S = 0.1
 MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
-DRAIN_S = 10.0
+DRAIN_S = 8.0  # with leaving the group it must be done within 10 s
 MAX_WAITING = 2_000
 FAILURES_IN_ROW = 20
 
@@ -64,8 +65,7 @@ class Runner:
         self._measured_at_s = 0.0
         self._lag: dict[str, int] = {}
         self._failures_in_row = 0
-        self._is_flow_paused = False
-        self._counts: dict[tuple[str, str], int] = {}
+        self._flow_paused: set[Partition] = set()
         self._producer = Producer(client)
         self._executor = _executor(self, loop)
         self._consumer = Consumer(
@@ -93,34 +93,30 @@ class Runner:
     def _admit(self, records: list[Record]) -> list[Work]:
         works = []
         for record in records:
-            ledger = self._ledger(record)
+            ledger = self._ledgers[record.topic, record.partition]
             ledger.begin(record.offset)
-            work = self._read(record, ledger)
-            if work is not None:
-                works.append(work)
+            works.append(self._read(record, ledger))
         return works
 
-    def _read(self, record: Record, ledger: Ledger) -> Work | None:
+    def _read(self, record: Record, ledger: Ledger) -> Work:
         if self.agent.handle_records is not None or record.topic not in self._decoders:
             return Work(record, ledger, None)
         try:
             return Work(record, ledger, read_event(record, self._decoders))
         except UnreadableError as error:
-            self.failed(Work(record, ledger, None), error, 1)
-            return None
-
-    def _ledger(self, record: Record) -> Ledger:
-        return self._ledgers.setdefault((record.topic, record.partition), Ledger())
+            return Work(record, ledger, None, error)
 
     def _control_flow(self) -> None:
         """Pause fetching while enough waits; polling goes on, so membership stays."""
-        is_full = self._executor.size >= MAX_WAITING
-        if is_full and not self._is_flow_paused:
-            self._consumer.pause(self._ledgers)
-            self._is_flow_paused = True
-        elif self._is_flow_paused and self._executor.size < MAX_WAITING // 2:
-            self._consumer.resume(self._ledgers)
-            self._is_flow_paused = False
+        waiting = self._executor.size
+        if waiting >= MAX_WAITING and (
+            more := self._ledgers.keys() - self._flow_paused
+        ):
+            self._consumer.pause(more)
+            self._flow_paused |= more
+        elif waiting < MAX_WAITING // 2 and self._flow_paused:
+            self._consumer.resume(self._flow_paused)
+            self._flow_paused.clear()
 
     # What executors ask and tell (Desk); some of it comes from the loop's thread
 
@@ -145,6 +141,10 @@ class Runner:
 
     def failed(self, work: Work, error: Exception, attempts: int) -> None:
         """Send the whole record to the dead letters; too many in a row pause the agent."""
+        work.expect(1)
+        self._bury(work, error, attempts)
+
+    def _bury(self, work: Work, error: Exception, attempts: int) -> None:
         log.warning(
             "record_failed",
             agent=self.agent.name,
@@ -153,9 +153,11 @@ class Runner:
             exc_info=not isinstance(error, UnreadableError) and error,
         )
         self.errors += 1
-        self._failures_in_row += 1
         self._count(work, "dead_letter")
-        work.expect(1)
+        self._count_failure(error)
+        if work.record.topic == topics.DEAD_LETTERS:  # there it is, and there it stays
+            work.acknowledged()
+            return
         letter = dead_letter(
             work.record,
             agent=self.agent.name,
@@ -163,7 +165,11 @@ class Runner:
             attempts=attempts,
         )
         self._publish(work, letter, is_letter=True)
+
+    def _count_failure(self, error: Exception) -> None:
+        self._failures_in_row += 1
         if self._failures_in_row >= FAILURES_IN_ROW:
+            self._failures_in_row = 0
             self.paused = f"{FAILURES_IN_ROW} records in a row failed: {error!r}"[:500]
 
     def _publish(
@@ -200,12 +206,15 @@ class Runner:
         """Publish again what Kafka may take later; what it never takes is a dead letter."""
         if is_letter:
             self.broken = f"a dead letter could not be written: {error}"
+            work.rest()
             log.error("dead_letter_lost", agent=self.agent.name, reason=str(error))
         elif isinstance(error, BrokerError) and error.retriable:
             log.warning("publish_retried", agent=self.agent.name, reason=str(error))
             self._publish(work, record, attempt=attempt + 1)
+        elif work.bury():
+            self._bury(work, error, attempt)  # the letter stands for the output
         else:
-            self.failed(work, error, attempt)
+            work.acknowledged()  # the letter is on its way because of another output
 
     def _count(self, work: Work, outcome: str) -> None:
         self.done += 1
@@ -237,20 +246,29 @@ class Runner:
         for partition in partitions:
             self._ledgers[partition] = Ledger()
             self._committed.pop(partition, None)
-        self._is_flow_paused = False
+            self._flow_paused.discard(partition)
         starts = self.agent.start_offsets
         return starts(partitions) if starts is not None else {}
 
     def revoked(self, partitions: list[Partition]) -> None:
+        self._let_go(partitions, REVOKE_WAIT_S)
+
+    def not_committed(self, partitions: list[Partition]) -> None:
+        """Kafka refused a commit: say it again with the next one."""
+        for partition in partitions:
+            self._committed.pop(partition, None)
+
+    def _let_go(self, partitions: list[Partition], timeout_s: float) -> None:
         """Stop feeding, wait a bounded time for what runs, commit what is finished."""
         ledgers = [self._ledgers[p] for p in partitions if p in self._ledgers]
         for ledger in ledgers:
             ledger.revoked = True
-        self._wait_for(ledgers, REVOKE_WAIT_S)
+        self._wait_for(ledgers, timeout_s)
         self._commit_finished(wait=True)
         for partition in partitions:
             self._ledgers.pop(partition, None)
             self._committed.pop(partition, None)
+            self._flow_paused.discard(partition)
 
     def _wait_for(self, ledgers: list[Ledger], timeout_s: float) -> None:
         """Serve acknowledgements until what was begun is done; what only waits is dropped."""
@@ -263,9 +281,10 @@ class Runner:
     def drain(self) -> None:
         """End: start nothing more, finish what runs, commit, leave the group."""
         self.paused = self.paused or "stopping"
-        self._wait_for(list(self._ledgers.values()), DRAIN_S)
-        self._commit_finished(wait=True)
-        self._consumer.close()
+        try:
+            self._let_go(list(self._ledgers), DRAIN_S)
+        finally:
+            self._consumer.close()
 
     # What the heartbeat says
 

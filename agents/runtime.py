@@ -25,6 +25,8 @@ class Service(Protocol):
     """Something that runs on the loop beside the agents."""
 
     name: str
+    description: str
+    writes: tuple[str, ...]
 
     async def run(self) -> None: ...
     def status(self) -> dict[str, Any]: ...
@@ -85,7 +87,7 @@ class Seat:
     def _run(self) -> None:
         """Whatever ends a runner, the next one starts from what was committed."""
         retrying = Retrying(
-            wait=wait_exponential_jitter(initial=0.2, max=5.0),
+            wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
             sleep=self._sleep,
             before_sleep=lambda state: log.error(
                 "runner_failed",

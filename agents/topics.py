@@ -30,6 +30,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 TIERS = ("free", "pro", "enterprise", "background")
+LOWEST_TIER = "free"
 TEAMS = ("discount", "finance", "legal")
 
 USER_RAW = "user.messages.raw"
@@ -48,9 +49,13 @@ TEAM_PENDING = {team: f"{team}.queries.pending_approval" for team in TEAMS}
 ALL_PENDING = (PENDING, *TEAM_PENDING.values())
 
 
+def known_tier(tier: str) -> str:
+    """Return the tier itself, or the lowest for one that we do not have: it is guarded like any."""
+    return tier if tier in TIERS else LOWEST_TIER
+
+
 def request_topic(tier: str) -> str:
-    """Return the lane of a tier; a tier without one of its own goes with the free one."""
-    return f"agent.requests.{tier if tier in TIERS else 'free'}"
+    return f"agent.requests.{known_tier(tier)}"
 
 
 def pending_topic(team: str) -> str:

@@ -22,17 +22,34 @@ class ContractError(Exception):
 
 
 class Work:
-    """A record and what is still to be acknowledged because of it."""
+    """A record and what is still to be acknowledged because of it.
 
-    __slots__ = ("_lock", "_outstanding", "event", "ledger", "record")
+    problem says why there is no event, if there should be one.
+    """
+
+    __slots__ = (
+        "_is_buried",
+        "_lock",
+        "_outstanding",
+        "event",
+        "ledger",
+        "problem",
+        "record",
+    )
 
     def __init__(
-        self, record: Record, ledger: Ledger, event: Event[Any] | None
+        self,
+        record: Record,
+        ledger: Ledger,
+        event: Event[Any] | None,
+        problem: UnreadableError | None = None,
     ) -> None:
         self.record = record
         self.ledger = ledger
         self.event = event
+        self.problem = problem
         self._outstanding = 0
+        self._is_buried = False
         self._lock = threading.Lock()
 
     @property
@@ -42,10 +59,25 @@ class Work:
     @property
     def facts(self) -> dict[str, str]:
         """Return what a stop's scope is compared with."""
-        return {"tier": self.event.envelope.tier} if self.event else {}
+        if self.event is None:
+            return {}
+        tier = getattr(self.event.data, "tier", "") or self.event.envelope.tier
+        return {"tier": tier}
+
+    def read(self) -> Event[Any]:
+        """Return the event. UnreadableError if there is none."""
+        if self.event is None:
+            raise self.problem or UnreadableError(
+                "the topic has no contract to read it by"
+            )
+        return self.event
 
     def start(self) -> None:
         self.ledger.start(self.record.offset)
+
+    def rest(self) -> None:
+        """Nothing of it runs for now."""
+        self.ledger.rest(self.record.offset)
 
     def expect(self, acknowledgements: int) -> None:
         """Finish after so many calls of acknowledged(); none finishes now."""
@@ -58,6 +90,13 @@ class Work:
             self._outstanding -= 1
             if self._outstanding == 0:
                 self.finish()
+
+    def bury(self) -> bool:
+        """Tell whether this call is the first: a record has one dead letter."""
+        with self._lock:
+            is_first = not self._is_buried
+            self._is_buried = True
+        return is_first
 
     def finish(self) -> None:
         self.ledger.finish(self.record.offset)
@@ -144,5 +183,9 @@ def dead_letter(record: Record, *, agent: str, reason: str, attempts: int) -> Ou
         topics.DEAD_LETTERS,
         record.key,
         record.value,
-        record.headers + [(name, value.encode()) for name, value in story.items()],
+        record.headers
+        + [
+            (name, text.encode(errors="backslashreplace"))
+            for name, text in story.items()
+        ],
     )

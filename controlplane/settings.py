@@ -1,5 +1,6 @@
 """Django's settings; everything that differs between machines comes from the environment."""
 
+import sys
 from pathlib import Path
 
 import structlog
@@ -180,5 +181,5 @@ structlog.configure(
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ],
-    logger_factory=structlog.WriteLoggerFactory(),
+    logger_factory=structlog.WriteLoggerFactory(sys.stderr),
 )

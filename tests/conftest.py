@@ -19,6 +19,7 @@ from controlplane.embedded.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_DATABASE = "test_interlock"
+settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",
@@ -57,11 +58,15 @@ _URLS = (
 )
 
 
+# Databases are updated in place; the others are what the test runner has set.
+_TESTS_OWN = {"DATABASES", "ALLOWED_HOSTS", "DEBUG"}
+
+
 def _apply_environment() -> None:
     """Let Django see the services that were started after it was set up."""
     fresh = importlib.reload(controlplane.settings)
     for name in dir(fresh):
-        if name.isupper() and name != "DATABASES":
+        if name.isupper() and name not in _TESTS_OWN:
             setattr(settings, name, getattr(fresh, name))
     for alias, database in fresh.DATABASES.items():
         settings.DATABASES[alias].update(database)

@@ -15,5 +15,7 @@ def wait_for(fact: Callable[[], T], *, timeout_s: float = 10.0, what: str = "") 
         if value:
             return value
         if time.monotonic() > deadline_s:
-            raise AssertionError(f"{what or fact} was not so in {timeout_s} s: {value!r}")
+            raise AssertionError(
+                f"{what or fact} was not so in {timeout_s} s: {value!r}"
+            )
         time.sleep(0.02)

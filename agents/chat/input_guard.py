@@ -11,13 +11,14 @@ from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserM
 def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
     """Block with a refusal, let through, or hold for a person what could not be checked."""
     message = event.data
+    tier = topics.known_tier(message.tier)
     verdict = ctx.engine.check(
-        message.text, direction="input", tier=message.tier, workflow="chat"
+        message.text, direction="input", tier=tier, workflow="chat"
     )
     turn: dict[str, Any] = {
         "turn_id": event.id,
         "conversation_id": message.conversation_id,
-        "tier": message.tier,
+        "tier": tier,
         "verdict": verdict,
     }
     match verdict.action:
@@ -30,7 +31,7 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
         case _:
             pending = PendingResponse(
                 question=message.text,
-                text=ctx.fallback_text(message.tier),
+                text=ctx.fallback_text(tier),
                 team=verdict.team,
                 **turn,
             )

@@ -65,18 +65,18 @@ class DecisionOut(Schema):
 def list_approvals(
     request: TokenRequest,
     state: State = "pending",
-    team: str = "",
+    team: Annotated[str, Query(pattern=r"^[^\x00]*$")] = "",
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ApprovalsOut:
     """Nearest deadline first."""
-    approvals = Approval.objects.with_conversation().filter(state=state)
-    if team:
-        approvals = approvals.filter(team=team)
+    approvals = Approval.objects.with_conversation().of_team(team).filter(state=state)
     if cursor:
         at, key = cursors.decode(cursor)
-        approvals = approvals.filter(Q(deadline_at__gt=at) | Q(deadline_at=at, pk__gt=key))
-    found = list(approvals.order_by("deadline_at", "pk")[: limit + 1])
+        approvals = approvals.filter(
+            Q(deadline_at__gt=at) | Q(deadline_at=at, pk__gt=key)
+        )
+    found = list(approvals.most_urgent_first()[: limit + 1])
     page, has_more = found[:limit], len(found) > limit
     following = cursors.encode(page[-1].deadline_at, page[-1].pk) if has_more else None
     return ApprovalsOut(items=[_approval(one) for one in page], next=following)

@@ -32,9 +32,13 @@ class Scoped(HttpBearer):
         if row is None:
             return None
         if self.scope not in row.scopes:
-            raise Problem(403, f"This token lacks the scope {self.scope}.", code="scope")
+            raise Problem(
+                403, f"This token lacks the scope {self.scope}.", code="scope"
+            )
         if self.permission and not row.user.has_perm(self.permission):
-            detail = f"{row.user.get_username()} lacks the permission {self.permission}."
+            detail = (
+                f"{row.user.get_username()} lacks the permission {self.permission}."
+            )
             raise Problem(403, detail, code="permission")
         return row
 

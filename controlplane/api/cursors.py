@@ -11,7 +11,11 @@ Place = tuple[datetime, UUID]
 
 
 def encode(at: datetime, key: UUID) -> str:
-    return base64.urlsafe_b64encode(f"{at.isoformat()} {key}".encode()).decode().rstrip("=")
+    return (
+        base64.urlsafe_b64encode(f"{at.isoformat()} {key}".encode())
+        .decode()
+        .rstrip("=")
+    )
 
 
 def decode(cursor: str) -> Place:

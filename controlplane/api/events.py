@@ -4,7 +4,7 @@ import re
 
 import msgspec
 from django.http import HttpRequest
-from ninja import Router, Schema
+from ninja import Router, Schema, Status
 
 from agents import topics
 from agents.events import Payload, UserMessage
@@ -49,7 +49,7 @@ class AcceptedOut(Schema):
         },
     },
 )
-async def send_event(request: TokenRequest, topic: str) -> tuple[int, AcceptedOut]:
+async def send_event(request: TokenRequest, topic: str) -> Status[AcceptedOut]:
     """The same Idempotency-Key again is the same event. `traceparent` is linked, not adopted."""
     event = read_event(ingress_topic(topic), request.body)
     key = request.headers.get(IDEMPOTENCY_KEY, "")
@@ -58,7 +58,8 @@ async def send_event(request: TokenRequest, topic: str) -> tuple[int, AcceptedOu
     assert isinstance(event, UserMessage)
     _refuse(_message_errors(event))
     accepted = await _submit(event, key, linked_trace(request))
-    return 202, AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
+    out = AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
+    return Status(202, out)
 
 
 async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted:
@@ -78,7 +79,9 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
         detail = f"This {IDEMPOTENCY_KEY} came before with another text."
         raise Problem(409, detail, code="id_reused") from error
     except ingress.TooLongError as error:
-        raise Problem(413, f"The text is too long: {error}.", code="too_long") from error
+        raise Problem(
+            413, f"The text is too long: {error}.", code="too_long"
+        ) from error
     except ingress.RateLimitedError as error:
         retry = {"Retry-After": str(max(1, round(error.retry_after_s)))}
         detail = f"Too many messages of one conversation; {error}."
@@ -145,4 +148,6 @@ def _refuse(errors: Errors) -> None:
 
 
 def _invalid(errors: Errors) -> Problem:
-    return Problem(422, "The event is not what its topic's contract says.", errors=errors)
+    return Problem(
+        422, "The event is not what its topic's contract says.", errors=errors
+    )

@@ -59,11 +59,11 @@ class Problem(Exception):  # noqa: N818  # the standard's word
 
 def install(api: NinjaAPI) -> None:
     """Let the API answer every error as a problem."""
-    api.add_exception_handler(Problem, lambda _, error: error.response())
+    api.add_exception_handler(Problem, _problem)
     api.add_exception_handler(AuthenticationError, _unauthorized)
     api.add_exception_handler(HttpError, _http_error)
     api.add_exception_handler(ValidationError, _invalid)
-    api.add_exception_handler(Http404, lambda *_: not_found().response())
+    api.add_exception_handler(Http404, _not_found)
     api.add_exception_handler(OperationalError, _database_away)
     api.add_exception_handler(InterfaceError, _database_away)
     api.add_exception_handler(Exception, _our_mistake)
@@ -73,7 +73,19 @@ def not_found(what: str = "There is nothing at this address.") -> Problem:
     return Problem(404, what)
 
 
-def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
+# Handlers get an instance; the library's types also allow for the class.
+
+
+def _problem(request: HttpRequest, error: Any) -> HttpResponse:
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+def _not_found(request: HttpRequest, error: Any) -> HttpResponse:
+    return not_found().response()
+
+
+def _unauthorized(request: HttpRequest, error: Any) -> HttpResponse:
     return Problem(
         401,
         "A bearer token is needed: one that exists, has not ended, and whose user is active.",
@@ -81,23 +93,27 @@ def _unauthorized(request: HttpRequest, error: Exception) -> HttpResponse:
     ).response()
 
 
-def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+def _http_error(request: HttpRequest, error: Any) -> HttpResponse:
     return Problem(error.status_code, error.message).response()
 
 
-def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
     errors = [
         {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
         for one in error.errors
     ]
-    return Problem(422, "The request does not have the form it needs.", errors=errors).response()
+    return Problem(
+        422, "The request does not have the form it needs.", errors=errors
+    ).response()
 
 
-def _database_away(request: HttpRequest, error: Exception) -> HttpResponse:
+def _database_away(request: HttpRequest, error: Any) -> HttpResponse:
     detail = "The database does not answer. Nothing was changed as far as we know."
-    return Problem(503, detail, code="database_away", headers={"Retry-After": "5"}).response()
+    return Problem(
+        503, detail, code="database_away", headers={"Retry-After": "5"}
+    ).response()
 
 
-def _our_mistake(request: HttpRequest, error: Exception) -> HttpResponse:
+def _our_mistake(request: HttpRequest, error: Any) -> HttpResponse:
     log.error("api_failed", path=request.path, exc_info=error)
     return Problem(500, "It is our mistake and is in the log.").response()

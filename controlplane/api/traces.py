@@ -68,7 +68,9 @@ class TraceOut(Schema):
 def read_trace(request: TokenRequest, trace_id: str) -> TraceOut:
     story = read_story(trace_id)
     if story is None:
-        raise not_found("No such trace is known. The recorder is up to a second behind.")
+        raise not_found(
+            "No such trace is known. The recorder is up to a second behind."
+        )
     return _trace(story)
 
 
@@ -115,11 +117,18 @@ def _turn(story: TurnStory) -> TurnOut:
 
 def _decision(approval: Approval) -> DecisionOut:
     out = DecisionOut(
-        approval_id=approval.pk, team=approval.team, why=approval.why, state=approval.state
+        approval_id=approval.pk,
+        team=approval.team,
+        why=approval.why,
+        state=approval.state,
     )
     if hasattr(approval, "decision"):
         decision = approval.decision
-        out.verdict, out.text, out.reason = decision.verdict, decision.text, decision.reason
+        out.verdict, out.text, out.reason = (
+            decision.verdict,
+            decision.text,
+            decision.reason,
+        )
         out.decided_by = decision.decided_by.get_username()
         out.decided_at = decision.decided_at
     return out

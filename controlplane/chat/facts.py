@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from agents import topics
 from agents.agent import Event
 from agents.cloudevents import Envelope
@@ -15,7 +17,7 @@ from agents.events import (
     UserMessage,
 )
 from controlplane.chat.turns import Fact, FactKind
-from guardrails.verdicts import why
+from guardrails.verdicts import Verdict, why
 
 _DECIDED: dict[str, FactKind] = {
     topics.RESPONSES_APPROVED: "approved",
@@ -53,8 +55,10 @@ def fact_of(event: Event[Any]) -> Fact:
                 kind="hold",
                 text=clean(data.text),
                 team=data.team,
-                verdict=data.verdict,
-                reason=why(data.verdict),
+                verdict=msgspec.convert(
+                    _cleaned(msgspec.to_builtins(data.verdict)), Verdict
+                ),
+                reason=clean(why(data.verdict)),
                 **common,
             )
         case DecidedResponse():
@@ -62,7 +66,7 @@ def fact_of(event: Event[Any]) -> Fact:
                 kind=_DECIDED[event.record.topic],
                 text=clean(data.text),
                 approval_id=data.approval_id,
-                reason=data.reason,
+                reason=clean(data.reason),
                 **common,
             )
     raise TypeError(f"{type(data).__name__} says nothing about a turn")
@@ -83,12 +87,23 @@ def clean(text: str) -> str:
     return text.replace("\x00", "\N{SYMBOL FOR NULL}")
 
 
+def _cleaned(value: Any) -> Any:
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            return {name: _cleaned(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_cleaned(inner) for inner in value]
+    return value
+
+
 def _opened(event: Event[Any], data: UserMessage) -> Fact:
     return Fact(
         kind="opened",
         turn_id=event.id,
         conversation_id=data.conversation_id,
-        tier=data.tier,
+        tier=topics.known_tier(data.tier),
         user=data.user,
         client_id=data.client_id,
         text=clean(data.text),

@@ -29,6 +29,8 @@ class Socket(Protocol):
         self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
     ) -> None: ...
 
+    async def close(self) -> None: ...
+
 
 class Hub:
     """Sockets ask for a refresh when woken; once a second those with open turns get one anyway."""
@@ -93,10 +95,13 @@ class Hub:
             self._asked |= sockets
             self._wake.set()
             return
-        await asyncio.gather(
-            *(self._show(socket, lines, turns) for socket in sockets),
-            return_exceptions=False,
-        )
+        for socket in sockets:
+            try:
+                await self._show(socket, lines, turns)
+            except Exception:  # one broken socket must not keep the others waiting
+                log.exception("socket_not_shown", conversation=socket.conversation_id)
+                self.leave(socket)
+                await socket.close()
 
     async def _show(
         self, socket: Socket, lines: list[Line], turns: list[OpenTurn]

@@ -33,8 +33,8 @@ ORDER BY number DESC OFFSET %s LIMIT 1
 """
 _NEW_TURN = """
 INSERT INTO chat_turn
-  (id, conversation_id, number, client_id, text, trace_id, created_at, deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+  (id, conversation_id, number, client_id, text, trace_id, tier, created_at, deadline_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _COUNT = "UPDATE chat_conversation SET latest_turn = %s WHERE id = %s"
 
@@ -165,6 +165,7 @@ async def _insert(
             message.client_id,
             message.text,
             trace_id,
+            message.tier,
             now,
             now + timedelta(seconds=settings.TURN_DEADLINE_S),
         ],

@@ -40,6 +40,7 @@ class Turn(models.Model):
     client_id = models.CharField(max_length=100, blank=True)
     text = models.TextField()
     trace_id = models.CharField(max_length=32, db_index=True)
+    tier = models.CharField(max_length=50, blank=True)  # its user's when it was written
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
     deadline_at = models.DateTimeField()
@@ -89,6 +90,18 @@ class Outcome(models.Model):
             ),
         ]
         indexes = [
+            # Sockets show what is open or held, and for a day what has failed: few rows,
+            # however long a conversation is.
+            models.Index(
+                name="chat_outcome_unsettled",
+                fields=["turn"],
+                condition=Q(state__in=["open", "held"]),
+            ),
+            models.Index(
+                name="chat_outcome_failed",
+                fields=["changed_at"],
+                condition=Q(state="failed"),
+            ),
             # The sweeper looks for turns that nothing has settled.
             models.Index(
                 name="chat_outcome_open",

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import msgspec
 from psycopg.types.json import Jsonb
@@ -43,10 +43,16 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   t.accepted_at IS NOT NULL, t.created_at,
   coalesce(o.state, 'open'), coalesce(o.record_id, ''), coalesce(o.kind, ''),
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
-  coalesce(o.source, '')
-FROM chat_turn t JOIN chat_conversation c ON c.id = t.conversation_id
-LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
-WHERE t.conversation_id = ANY(%s) AND (t.number > c.passed_turn OR t.id = ANY(%s))
+  coalesce(o.source, ''),
+  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier
+FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+WHERE t.id IN (
+  SELECT n.id FROM chat_conversation c
+    JOIN chat_turn n ON n.conversation_id = c.id AND n.number > c.passed_turn
+    WHERE c.id = ANY(%(names)s)
+  UNION ALL
+  SELECT n.id FROM chat_turn n
+    WHERE n.id = ANY(%(turns)s) AND n.conversation_id = ANY(%(names)s))
 """
 _APPROVALS = """
 SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at
@@ -55,8 +61,9 @@ WHERE a.id = ANY(%s::uuid[])
 """
 _INSERT_TURN = """
 INSERT INTO chat_turn
-  (id, conversation_id, number, client_id, text, trace_id, created_at, accepted_at, deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+  (id, conversation_id, number, client_id, text, trace_id, tier, created_at, accepted_at,
+  deadline_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _ACCEPT_TURN = """
 UPDATE chat_turn SET accepted_at = %s, text = %s, client_id = %s
@@ -133,7 +140,7 @@ async def _read(
     connection: Connection, names: list[str], facts: Sequence[Fact]
 ) -> tuple[Settlement, dict[str, ConversationState]]:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
-    fresh = {fact.conversation_id: fact for fact in facts}
+    fresh = _introductions(facts)
     async with connection.pipeline():
         await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         stops = await connection.execute(_STOPS)
@@ -147,10 +154,11 @@ async def _read(
         )
         locked = await connection.execute(_LOCK, [names])
         turns = await connection.execute(
-            _TURNS, [names, [fact.turn_id for fact in facts]]
+            _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
         )
         approvals = await connection.execute(
-            _APPROVALS, [[fact.approval_id for fact in facts if fact.approval_id]]
+            _APPROVALS,
+            [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]],
         )
         conversations = {
             row[0]: ConversationState(
@@ -176,6 +184,25 @@ async def _read(
     return settlement, conversations
 
 
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _introductions(facts: Sequence[Fact]) -> dict[str, Fact]:
+    """Return what is known of each conversation, in their order: that of the locks.
+
+    What the user wrote says more about a conversation than what was answered.
+    """
+    found: dict[str, Fact] = {}
+    for fact in sorted(facts, key=lambda fact: fact.kind != "opened"):
+        found.setdefault(fact.conversation_id, fact)
+    return dict(sorted(found.items()))
+
+
 def _turn(row: tuple[Any, ...]) -> TurnState:
     return TurnState(
         id=row[0],
@@ -193,6 +220,8 @@ def _turn(row: tuple[Any, ...]) -> TurnState:
         reviewed=row[12],
         reason=row[13],
         source=row[14],
+        held_records=frozenset(row[15]),
+        tier=row[16],
     )
 
 
@@ -231,6 +260,7 @@ def _statements(
                     turn.client_id,
                     turn.text,
                     turn.trace_id,
+                    turn.tier,
                     now,
                     now if turn.is_accepted else None,
                     turn_deadline,

@@ -8,10 +8,9 @@ import jwt
 import msgspec
 from django.conf import settings
 
-from agents.topics import TIERS
+from agents.topics import known_tier
 
 ALGORITHM = "HS256"
-LOWEST_TIER = "free"
 
 
 class TokenError(Exception):
@@ -55,7 +54,7 @@ def read(token: str) -> Visitor:
     name = str(claims.get("conversation") or "only")
     return Visitor(
         user=pseudonym,
-        tier=str(claims["tier"]) if claims["tier"] in TIERS else LOWEST_TIER,
+        tier=known_tier(str(claims["tier"])),
         conversation_id=f"c_{_digest(f'{pseudonym} {name}')}",
     )
 

@@ -10,13 +10,16 @@ from agents.postgres import Database
 
 Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed"]
 
+# OFFSET 0: nobody can tell the planner that few rows are after a cursor.
 _MESSAGES = """
 SELECT m.conversation_id, m.seq, m.role, m.text, m.reviewed, m.kind, m.delivered_at,
-  t.trace_id, t.client_id, t.text, coalesce(p.turn_id = m.turn_id, false)
+  t.trace_id, t.client_id, t.text,
+  coalesce((SELECT p.turn_id = m.turn_id FROM chat_message p
+    WHERE p.conversation_id = m.conversation_id AND p.seq = m.seq - 1), false)
 FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
-JOIN chat_message m ON m.conversation_id = w.id AND m.seq > w.cursor
-JOIN chat_turn t ON t.id = m.turn_id
-LEFT JOIN chat_message p ON p.conversation_id = m.conversation_id AND p.seq = m.seq - 1
+CROSS JOIN LATERAL (
+  SELECT * FROM chat_message m WHERE m.conversation_id = w.id AND m.seq > w.cursor OFFSET 0) m
+CROSS JOIN LATERAL (SELECT * FROM chat_turn t WHERE t.id = m.turn_id OFFSET 0) t
 ORDER BY m.conversation_id, m.seq
 """
 _LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"
@@ -27,24 +30,28 @@ SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
     WHERE a.turn_id = t.id AND a.state = 'pending'),
   (SELECT r.topic FROM traces_record r WHERE r.trace_id = t.trace_id
     ORDER BY r.at DESC, r.topic LIMIT 1)
-FROM chat_turn t JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+FROM (
+  SELECT turn_id, effect, state FROM chat_outcome WHERE state IN ('open', 'held')
+  UNION ALL
+  SELECT turn_id, effect, state FROM chat_outcome
+    WHERE state = 'failed' AND changed_at > now() - interval '1 day'
+) o JOIN chat_turn t ON t.id = o.turn_id AND o.effect = 'reply'
 WHERE t.conversation_id = ANY(%s) AND t.accepted_at IS NOT NULL
-  AND (o.state IN ('open', 'held') OR (o.state = 'failed' AND o.changed_at > now() - interval '1 day'))
 ORDER BY t.conversation_id, t.number
 """
 
 
 class Line(msgspec.Struct, frozen=True):
-    """A delivered message, as the widget's `message` frame carries it."""
+    """A delivered message, in the order of the columns of _MESSAGES."""
 
     conversation_id: str
     seq: int
-    trace_id: str
     role: str
     text: str
     reviewed: bool
     kind: str
     at: datetime
+    trace_id: str
     client_id: str
     question: str = ""
 

@@ -20,8 +20,8 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
     "held": frozenset({"approved", "rejected", "expired"}),
     "approved": frozenset({"delivered", "held"}),  # held: a hard stop came in between
-    "rejected": frozenset(),
-    "expired": frozenset(),
+    "rejected": frozenset({"held"}),  # for its safe text
+    "expired": frozenset({"held"}),
     "delivered": frozenset(),
     "failed": frozenset(),
 }
@@ -79,6 +79,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     number: int
     text: str
     trace_id: str
+    tier: str = ""
     client_id: str = ""
     is_accepted: bool = False
     created_at: datetime
@@ -89,12 +90,16 @@ class TurnState(msgspec.Struct, kw_only=True):
     source: str = ""
     reviewed: bool = False
     reason: str = ""
+    held_records: frozenset[str] = frozenset()  # that were put before people
     is_new: bool = False
 
     def move(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
             raise TransitionError(f"{self.state} to {state}")
         self.state = state
+
+    def has_seen(self, record_id: str) -> bool:
+        return record_id == self.record_id or record_id in self.held_records
 
     @property
     def is_ready(self) -> bool:
@@ -199,7 +204,7 @@ class Settlement:
     ) -> None:
         if not self._is_first(turn, fact):
             return
-        turn.record_id = fact.record_id
+        turn.record_id, turn.source = fact.record_id, fact.source
         assert fact.verdict is not None
         self._hold(
             turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason
@@ -223,7 +228,6 @@ class Settlement:
             return
         turn.move("approved")
         turn.record_id, turn.kind, turn.reviewed = fact.record_id, "reply", True
-        turn.source = fact.source
         self._deliver(conversation, turn, fact.text, decided_at=approval.decided_at)
 
     def _apply_rejected(
@@ -252,7 +256,9 @@ class Settlement:
         turn.reviewed = state == "rejected"
         self._touch(turn)
         self._log(f"reply_{state}", turn, approval=approval.id)
-        if fact.text and stop is None:
+        if fact.text and stop is not None:
+            self._divert(turn, fact.text, stop)
+        elif fact.text:
             self._write(conversation, turn, fact.text)
 
     # Deciding
@@ -261,7 +267,7 @@ class Settlement:
         """The first record wins. The same one again is nothing; another is a duplicate."""
         if turn.state == "open" and not turn.is_ready:
             return True
-        if turn.record_id != fact.record_id:
+        if not turn.has_seen(fact.record_id):
             self.plan.duplicates.append((fact, turn.state))
         return False
 
@@ -269,7 +275,7 @@ class Settlement:
         self, turn: TurnState, fact: Fact, state: str
     ) -> DecidedApproval | None:
         """Return the approval behind a decided record, if PostgreSQL knows of that decision."""
-        if turn.record_id == fact.record_id:
+        if turn.has_seen(fact.record_id):
             return None
         approval = self._approvals.get(fact.approval_id)
         problem = _mismatch(approval, turn, fact, state)
@@ -291,7 +297,7 @@ class Settlement:
                 "everything": "",
                 "workflow": conversation.workflow,
                 "agent": turn.source,
-                "tier": conversation.tier,
+                "tier": turn.tier or conversation.tier,
                 "conversation": conversation.id,
             }
             if facts.get(stop.scope) == stop.value and not (
@@ -310,6 +316,7 @@ class Settlement:
             number=conversation.latest_turn,
             text=fact.text if fact.kind == "opened" else "",
             trace_id=fact.trace_id,
+            tier=fact.tier,
             client_id=fact.client_id,
             created_at=self._now,
             is_new=True,
@@ -326,10 +333,15 @@ class Settlement:
 
     def _release(self, conversation: ConversationState) -> None:
         by_number = {turn.number: turn for turn in conversation.turns.values()}
-        while (turn := by_number.get(conversation.passed_turn + 1)) is not None:
-            if turn.is_ready:
+        for number, turn in sorted(by_number.items()):
+            if turn.is_ready and number <= conversation.passed_turn:  # it was given up
                 self._deliver(conversation, turn, turn.ready_text, decided_at=None)
-            elif turn.state == "open" and not self._is_abandoned(turn):
+        while (waiting := by_number.get(conversation.passed_turn + 1)) is not None:
+            if waiting.is_ready:
+                self._deliver(
+                    conversation, waiting, waiting.ready_text, decided_at=None
+                )
+            elif waiting.state == "open" and not self._is_abandoned(waiting):
                 return
             conversation.passed_turn += 1
 
@@ -347,18 +359,23 @@ class Settlement:
     ) -> None:
         stop = self._stop(conversation, turn, decided_at)
         if stop is not None:
-            why = f"Hard stop on {stop.scope} {stop.value}".strip()
-            self._hold(turn, text, team="general", verdict=STOPPED, why=why)
+            self._divert(turn, text, stop)
             return
         turn.move("delivered")
         turn.ready_text = ""
         self._touch(turn)
         self._write(conversation, turn, text)
 
+    def _divert(self, turn: TurnState, text: str, stop: StopInForce) -> None:
+        """Put before people what a hard stop keeps from the user."""
+        why = f"Hard stop on {stop.scope} {stop.value}".strip()
+        self._hold(turn, text, team="general", verdict=STOPPED, why=why)
+
     def _hold(
         self, turn: TurnState, text: str, *, team: str, verdict: Verdict, why: str
     ) -> None:
         turn.move("held")
+        turn.held_records |= {turn.record_id}
         turn.ready_text = ""
         self._touch(turn)
         self.plan.approvals.append(

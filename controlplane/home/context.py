@@ -24,8 +24,10 @@ UNKNOWN = Lamp("unknown", "State unknown")
 def shell(request: HttpRequest) -> dict[str, Any]:
     """A page never fails because of its shell: without a database the lamp says so."""
     try:
-        user = request.user
-        if not user.is_authenticated:
+        user = getattr(
+            request, "user", None
+        )  # none on pages for what middleware refuses
+        if user is None or not user.is_authenticated:
             return {}
         is_for_queue = user.has_perm("moderation.view_approval")
         pending = Approval.objects.pending().count() if is_for_queue else None

@@ -9,9 +9,10 @@ from controlplane.home.workers import AgentRow, Worker
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """state: stop for what is broken, soft for what is late."""
+    """state: stop for what is broken, soft for what waits. word says it without colour."""
 
     state: str
+    word: str
     what: str
     meaning: str = ""
 
@@ -30,7 +31,9 @@ def problems(
 def _of_services(services: Iterable[Service]) -> Iterator[Problem]:
     for service in services:
         if not service.is_up:
-            yield Problem("stop", f"{service.title} does not answer.", service.without)
+            yield Problem(
+                "stop", "down", f"{service.title} does not answer.", service.without
+            )
 
 
 def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
@@ -38,14 +41,15 @@ def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
     if missing:
         yield Problem(
             "stop",
+            "missing",
             f"No worker hosts {_and(missing)}.",
             "Their records wait in Kafka until a worker does.",
         )
     for agent in agents:
         if agent.state == "broken":
-            yield Problem("stop", f"{agent.name} has ended: {agent.why}.")
+            yield Problem("stop", "broken", f"{agent.name} has ended: {agent.why}.")
         elif agent.state == "held":
-            yield Problem("soft", f"{agent.name} is held: {agent.why}.")
+            yield Problem("soft", "held", f"{agent.name} is held: {agent.why}.")
 
 
 def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
@@ -53,12 +57,15 @@ def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
         if not worker.is_live:
             yield Problem(
                 "soft",
+                "silent",
                 f"Worker {worker.instance} is silent since {worker.seen_at:%H:%M:%S}.",
-                "Its partitions go to the other workers; what it had begun is done again.",
+                "Other workers with the same agents take over, if there are any; what it had"
+                " begun is done again.",
             )
         elif worker.is_behind:
             yield Problem(
                 "soft",
+                "behind",
                 f"Worker {worker.instance} still obeys version {worker.version}.",
                 "It applies the newer one within 3 s, or starts nothing more.",
             )

@@ -12,7 +12,7 @@ from controlplane.home.rates import rates
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, ControlVersion, Heartbeat
 
 LISTED_FOR = timedelta(minutes=15)  # a silent worker stays in sight so long
-_WORST_FIRST = ("broken", "held", "starting", "running")
+_BADNESS = {"broken": 3, "held": 2, "starting": 1, "running": 0}
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +98,9 @@ def _agent_row(name: str, statuses: list[tuple[Worker, dict[str, Any]]]) -> Agen
     workflow = AGENTS[name][0] if name in AGENTS else ""
     if not statuses:
         return AgentRow(name=name, workflow=workflow, state="missing")
-    worst = min(
+    worst = max(
         (status for _, status in statuses),
-        key=lambda status: _WORST_FIRST.index(status["state"]),
+        key=lambda status: _BADNESS.get(status["state"], 1),
     )
     return AgentRow(
         name=name,

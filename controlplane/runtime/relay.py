@@ -5,6 +5,7 @@ import asyncio
 import structlog
 from psycopg import AsyncConnection
 
+from agents import topics
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.postgres import Connection, Database
@@ -31,6 +32,13 @@ class Relay:
     """Runs on the runtime's loop. Any number may run; one leads."""
 
     name = "relay"
+    description = "Publishes what the database decided: decisions, control history."
+    writes = (
+        topics.RESPONSES_APPROVED,
+        topics.RESPONSES_REJECTED,
+        topics.RESPONSES_EXPIRED,
+        topics.CONTROL_HISTORY,
+    )
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self.state = "standing by"

@@ -39,6 +39,8 @@ def read_payload(
     trace_id: str, *, topic: str, partition: int, offset: int, reader: User
 ) -> Payload:
     """Return a record's bytes, and record that this person has read them."""
+    if "\x00" in trace_id + topic:  # no text of PostgreSQL holds it
+        raise NoPayloadError
     records = TraceRecord.objects.filter(trace_id=trace_id)
     record = records.at_coordinates(topic, partition, offset).first()
     if record is None:

@@ -1,5 +1,6 @@
 """Everything that a trace's page and the API say of one trace."""
 
+import re
 from datetime import datetime
 
 import msgspec
@@ -11,6 +12,7 @@ from controlplane.traces.models import TraceRecord
 from moderation.models import Approval
 
 MAX_RECORDS = 500
+_TRACE_ID = re.compile("[0-9a-f]{32}")
 
 # What each state of an outcome is called, and its colour.
 WORDS = {
@@ -72,8 +74,14 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         return self.hops[-1].at if self.hops else None
 
 
+def is_trace_id(text: str) -> bool:
+    return _TRACE_ID.fullmatch(text) is not None
+
+
 def read_story(trace_id: str) -> Story | None:
     """Return the trace, or nothing if neither the index nor a turn knows it. Six queries."""
+    if not is_trace_id(trace_id):
+        return None
     records = list(TraceRecord.objects.of_trace(trace_id)[: MAX_RECORDS + 1])
     turns = list(_turns(trace_id))
     if not records and not turns:

@@ -1,7 +1,6 @@
 """The page of a trace, its live part, and the raw bytes of one record."""
 
 import hashlib
-import re
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,7 +9,7 @@ from django.views.decorators.http import require_GET, require_safe
 
 from controlplane.accounts.access import SignedInRequest, requires
 from controlplane.traces import actions
-from controlplane.traces.story import read_story
+from controlplane.traces.story import is_trace_id, read_story
 
 MAX_SHOWN = 64 * 1024
 
@@ -73,6 +72,5 @@ def _sha256(data: bytes) -> bytes:
 
 
 def _unknown(request: HttpRequest, trace_id: str) -> HttpResponse:
-    is_id = re.fullmatch("[0-9a-f]{32}", trace_id) is not None
-    context = {"trace_id": trace_id[:64], "is_id": is_id}
+    context = {"trace_id": trace_id[:64], "is_id": is_trace_id(trace_id)}
     return render(request, "traces/unknown.html", context, status=404)

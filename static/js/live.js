@@ -1,11 +1,12 @@
-// Says so when a live part of the page ([data-live]) could not be brought up to date.
+// Live parts of a page, [data-live]: says so when one could not be brought up to date.
 (() => {
   const note = () => document.getElementById("stale");
   const clock = () => new Date().toISOString().slice(11, 19);
+  const isLive = (event) => event.target.closest?.("[data-live]");
   let staleSince = "";
 
   const failed = (event) => {
-    if (!event.target.closest?.("[data-live]") || !note()) return;
+    if (!isLive(event) || !note()) return;
     staleSince ||= clock();
     const status = event.detail?.ctx?.response?.status;
     const why = status ? `the server answered ${status}` : "the server does not answer";
@@ -13,16 +14,19 @@
     note().hidden = false;
   };
 
-  const updated = () => {
+  const updated = (event) => {
+    if (!note() || !(event.detail?.ctx?.response?.status < 400)) return;
     staleSince = "";
-    if (note()) note().hidden = true;
+    note().hidden = true;
   };
 
-  // What a person opened stays open when the part around it changes.
-  document.addEventListener("htmx:before:morph:attr", (event) => {
-    if (event.detail.attrName === "open" && event.target.matches("details")) event.preventDefault();
-  });
   document.addEventListener("htmx:response:error", failed);
   document.addEventListener("htmx:error", failed);
   document.addEventListener("htmx:after:swap", updated);
+
+  // What a person opened stays open when the part around it changes.
+  htmx.registerExtension("keep-open", {
+    htmx_before_morph_attr: (element, detail) =>
+      !(detail.attrName === "open" && element.matches("details")),
+  });
 })();

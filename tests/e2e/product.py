@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class Process:
     """A child with its output in a file; ended by its own pid."""
 
-    def __init__(self, name: str, command: list[str], env: dict[str, str], logs: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], env: dict[str, str], logs: Path
+    ) -> None:
         self.name = name
         self.log = logs / f"{name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
@@ -63,7 +67,11 @@ class Product:
     def __init__(self, environment: dict[str, str], logs: Path) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = logs
-        self.env = os.environ | environment | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+        self.env = (
+            os.environ
+            | environment
+            | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+        )
         self.port = 0
         self._processes: list[Process] = []
 
@@ -89,9 +97,10 @@ class Product:
         return done.stdout
 
     def prepare(self) -> None:
-        self.manage("migrate", "--database", "owner", "-v", "0")
-        self.manage("topics")
-        self.manage("seed_demo", "--password-file", str(self.logs / "password"))
+        self.manage("prepare")
+        self.manage(
+            "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
+        )
 
     @property
     def password(self) -> str:
@@ -103,7 +112,7 @@ class Product:
         return process
 
     def start_web(self) -> Process:
-        self.port = free_port(0)
+        self.port = free_port(8300)
         daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port))
         web = self.start("web", *daphne, "controlplane.asgi:application")
         wait_for(lambda: self.get("/healthz")[0] == 200, timeout_s=30, what="the site")
@@ -115,8 +124,29 @@ class Product:
         worker = self.start(
             "worker", *celery, "-n", name, "--agents", agents, "--loglevel", "warning"
         )
-        wait_for(lambda: self.hosts(worker.pid), timeout_s=30, what="the worker's agents")
+        wait_for(
+            lambda: self.hosts(worker.pid), timeout_s=30, what="the worker's agents"
+        )
         return worker
+
+    def end_workers(self) -> None:
+        for process in self._processes:
+            if process.name == "worker" and process.is_running:
+                process.end()
+
+    def python(self, code: str) -> str:
+        """Run code in a process of its own, with Django set up."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import django; django.setup()\n{code}"],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def hosts(self, pid: int) -> bool:
         """Tell whether the process said that each of its agents has its partitions."""
@@ -151,9 +181,13 @@ class Product:
 
     def asked(self, match: str) -> list[dict[str, Any]]:
         """Return the model calls whose question holds match."""
-        answer = self._control("GET", f"/control/requests?match={urllib.parse.quote(match)}")
+        answer = self._control(
+            "GET", f"/control/requests?match={urllib.parse.quote(match)}"
+        )
         requests: list[dict[str, Any]] = answer["requests"]
-        return [request for request in requests if request["path"].endswith("completions")]
+        return [
+            request for request in requests if request["path"].endswith("completions")
+        ]
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         base = self.env["OPENAI_BASE_URL"].removesuffix("/v1")

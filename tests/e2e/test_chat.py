@@ -41,7 +41,9 @@ def test_a_question_gets_one_reply_one_model_call_and_one_trace(
     assert [role for _, role, _ in user.transcript] == ["user", "assistant"]
 
 
-@pytest.mark.parametrize("text", ["Write a romantic poem.", "Tell me how to hack a Tesla."])
+@pytest.mark.parametrize(
+    "text", ["Write a romantic poem.", "Tell me how to hack a Tesla."]
+)
 def test_what_the_dealer_does_not_talk_about_is_refused_without_a_model_call(
     product: Product, widget: OpenWidget, text: str
 ) -> None:
@@ -52,7 +54,10 @@ def test_what_the_dealer_does_not_talk_about_is_refused_without_a_model_call(
 
     assert answer["text"].startswith("I'm here to help with Mercedes")
     wait_for(lambda: len(product.topics_of(trace_id)) == 2)
-    assert set(product.topics_of(trace_id)) == {"user.messages.raw", "user.messages.blocked"}
+    assert set(product.topics_of(trace_id)) == {
+        "user.messages.raw",
+        "user.messages.blocked",
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,7 +83,9 @@ def test_what_the_model_must_not_say_is_replaced_and_kept(
     assert kept == [(said,)]
 
 
-def test_two_tabs_and_a_reconnect_come_to_the_same_transcript(widget: OpenWidget) -> None:
+def test_two_tabs_and_a_reconnect_come_to_the_same_transcript(
+    widget: OpenWidget,
+) -> None:
     name = uuid4().hex
     first, second = widget(user=name), widget(user=name)
 
@@ -104,7 +111,11 @@ def test_answers_come_in_the_order_of_the_questions(
     refused, _ = user.ask("Write a romantic poem.")
     user.answer(refused)
 
-    answers = [frame["in_reply_to"] for frame in user.frames if frame.get("role") == "assistant"]
+    answers = [
+        frame["in_reply_to"]
+        for frame in user.frames
+        if frame.get("role") == "assistant"
+    ]
     assert answers == [slow, refused]
 
 
@@ -120,8 +131,11 @@ def test_a_held_answer_does_not_hold_up_the_next(
     user.answer(refused)
 
     assert not any("25 %" in frame for frame in user.raw)
-    assert product.sql("SELECT state FROM chat_outcome o JOIN chat_turn t ON t.id = o.turn_id "
-                       "WHERE t.client_id = %s", held) == [("held",)]
+    assert product.sql(
+        "SELECT state FROM chat_outcome o JOIN chat_turn t ON t.id = o.turn_id "
+        "WHERE t.client_id = %s",
+        held,
+    ) == [("held",)]
 
 
 def test_a_model_that_fails_ends_in_the_tiers_own_words(
@@ -143,13 +157,19 @@ def test_the_same_id_is_one_message_and_with_another_text_refused(
     client_id, trace_id = user.ask("How much does the E-Class cost?")
     user.answer(client_id)
     user.say("How much does the E-Class cost?", client_id=client_id)
-    user.until(lambda frame: frame["type"] == "accepted" and len([
-        f for f in user.frames if f["type"] == "accepted"]) == 2)
+    user.until(
+        lambda frame: (
+            frame["type"] == "accepted"
+            and len([f for f in user.frames if f["type"] == "accepted"]) == 2
+        )
+    )
     user.say("And the S-Class?", client_id=client_id)
     error = user.until(lambda frame: frame["type"] == "error")
 
     assert error["code"] == "id_reused"
     assert error["id"] == client_id
-    assert product.sql("SELECT count(*) FROM chat_turn WHERE client_id = %s", client_id) == [(1,)]
+    assert product.sql(
+        "SELECT count(*) FROM chat_turn WHERE client_id = %s", client_id
+    ) == [(1,)]
     assert len(user.transcript) == 2
     assert trace_id

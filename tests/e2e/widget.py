@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,8 @@ class Widget:
     def __init__(self, url: str, token: str, *, after: int = 0) -> None:
         self.frames: list[Frame] = []
         self.raw: list[str] = []
-        self._socket = connect(url, open_timeout=10)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(connect(url, open_timeout=10))
         self._send({"type": "hello", "token": token, "after": after})
         self.ready = self.until(lambda frame: frame["type"] == "ready")
 
@@ -38,17 +40,21 @@ class Widget:
 
     def answer(self, client_id: str, *, timeout_s: float = 15) -> Frame:
         return self.until(
-            lambda frame: frame["type"] == "message"
-            and frame["role"] == "assistant"
-            and frame["in_reply_to"] == client_id,
+            lambda frame: (
+                frame["type"] == "message"
+                and frame["role"] == "assistant"
+                and frame["in_reply_to"] == client_id
+            ),
             timeout_s=timeout_s,
         )
 
     def status(self, trace_id: str, state: str, *, timeout_s: float = 15) -> Frame:
         return self.until(
-            lambda frame: frame["type"] == "status"
-            and frame["trace_id"] == trace_id
-            and frame["state"] == state,
+            lambda frame: (
+                frame["type"] == "status"
+                and frame["trace_id"] == trace_id
+                and frame["state"] == state
+            ),
             timeout_s=timeout_s,
         )
 
@@ -72,7 +78,7 @@ class Widget:
         ]
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
     def __enter__(self) -> "Widget":
         return self
@@ -95,5 +101,3 @@ class Widget:
         frame: Frame = json.loads(text)
         self.frames.append(frame)
         return frame
-
-

@@ -1,6 +1,7 @@
 """`manage.py up`: everything on this machine, by one command in the foreground."""
 
 from argparse import ArgumentParser
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,12 @@ class Command(BaseCommand):
 
     def _run(self, stack: Stack, *, kafka_nodes: int, seed: bool) -> None:
         stack.start_services(kafka_nodes=kafka_nodes)
-        stack.manage("migrate", "--database", "owner")
-        stack.manage("topics")
-        told = stack.manage("seed_demo") if seed else ""
+        stack.manage("prepare")
         self._choose_port(stack)
-        stack.start_processes()
+        with ThreadPoolExecutor(1) as beside:
+            seeding = beside.submit(stack.manage, "seed_demo") if seed else None
+            stack.start_processes()
+            told = seeding.result() if seeding else ""
         self._report(f"ready at {stack.address}")
         if told:
             self._report(told)

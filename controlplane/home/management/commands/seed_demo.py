@@ -7,7 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from controlplane.home import demo
+from controlplane.chat import ingress
+from controlplane.home import conversations, demo
 
 
 class Command(BaseCommand):
@@ -15,8 +16,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--password-file", type=Path)
+        parser.add_argument(
+            "--no-talk", dest="talk", action="store_false", help="no conversations"
+        )
 
-    def handle(self, *args: Any, password_file: Path | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, password_file: Path | None, talk: bool, **options: Any
+    ) -> None:
         path = password_file or settings.BASE_DIR / ".run" / "demo-password"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -24,6 +30,16 @@ class Command(BaseCommand):
             path.write_text(secrets.token_urlsafe(9))
         password = path.read_text().strip()
         demo.seed(password)
+        if talk:
+            self._talk()
         people = ", ".join(f"{name} ({role})" for name, role in demo.PEOPLE.items())
         self.stdout.write(f"sign in as {people}")
         self.stdout.write(f"with the password {password}")
+
+    def _talk(self) -> None:
+        try:
+            conversations.start_conversations()
+        except ingress.UnconfirmedError as error:
+            self.stderr.write(
+                f"no demo conversations: Kafka has not answered ({error})"
+            )

@@ -1,25 +1,42 @@
-"""manage.py topics: create the topics that are missing, and say which differ."""
+"""manage.py topics: create the topics that are missing, say which differ, export the contracts."""
 
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from agents import contracts, registry
 from agents.broker import BrokerError, ensure_topics
 from agents.topics import TOPICS
 
 
 class Command(BaseCommand):
-    help = "Create the topics of the register, or check them with --check."
+    help = "Create the topics of the register, check them, or export their contracts."
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="create nothing")
+        parser.add_argument(
+            "--export",
+            type=Path,
+            metavar="DIR",
+            help="write JSON Schemas and asyncapi.json to DIR instead; needs no Kafka",
+        )
 
-    def handle(self, *args: Any, check: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, check: bool, export: Path | None, **options: Any
+    ) -> None:
+        if export is not None:
+            written = contracts.export(export, registry.declarations())
+            self.stdout.write(f"{len(written)} files in {export}")
+            return
+        self._ensure(create=not check)
+
+    def _ensure(self, *, create: bool) -> None:
         try:
             created, problems = ensure_topics(
-                settings.KAFKA, TOPICS.values(), create=not check
+                settings.KAFKA, TOPICS.values(), create=create
             )
         except BrokerError as error:
             raise CommandError(f"Kafka does not answer: {error}") from error

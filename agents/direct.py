@@ -1,0 +1,35 @@
+"""A model port that asks one backend, each time anew, and stores nothing."""
+
+from collections.abc import Sequence
+
+import openai
+
+from agents.agent import FALLBACK_TEXT, Answer, Said, UnavailableError
+from agents.control import Route
+from agents.model import BrokenAnswerError, ask
+
+TIMEOUT_S = 60.0
+
+
+class DirectModel:
+    """Where the product would fall back, this says what went wrong."""
+
+    def __init__(self, base_url: str, model: str) -> None:
+        self._route = Route(
+            tier="free",
+            backend="direct",
+            base_url=base_url,
+            model=model,
+            key_variable="OPENAI_API_KEY",
+            timeout_s=TIMEOUT_S,
+            fallback_text=FALLBACK_TEXT,
+        )
+
+    async def answer(
+        self, request_id: str, *, tier: str, messages: Sequence[Said]
+    ) -> Answer:
+        try:
+            return await ask(self._route, messages)
+        except (openai.APIError, TimeoutError, BrokenAnswerError) as error:
+            url = self._route.base_url
+            raise UnavailableError(f"the model at {url} failed: {error!r}") from error

@@ -1,0 +1,159 @@
+"""One guard hop on real Kafka, against a bare consume-decode-encode-produce-commit loop."""
+
+import asyncio
+import threading
+import time
+from uuid import uuid4
+
+import msgspec
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from agents import cloudevents, topics
+from agents.agent import Agent, Context, Event, Send
+from agents.cloudevents import Envelope
+from agents.control import Control, ControlState, now_s
+from agents.events import UserMessage
+from agents.runner import Runner
+from agents.topics import Topic
+from guardrails.engine import compile_rules
+from guardrails.rules import RuleSet
+
+RECORDS = 100_000
+PARTITIONS = 6
+BATCH = 1_000
+
+
+def measure(client: dict[str, str]) -> dict[str, float]:
+    """Return records per second of the runner and of the bare loop, in one run."""
+    source, sink = _make_topics(client)
+    _fill(client, source)
+    bare = _bare(client, source, sink)
+    ours = _runner(client, source, sink)
+    return {"bare_per_s": bare, "runner_per_s": ours, "ratio": ours / bare}
+
+
+def _make_topics(client: dict[str, str]) -> tuple[str, str]:
+    names = [f"bench.{uuid4().hex}.{end}" for end in ("in", "out")]
+    admin = AdminClient(dict(client))
+    new = [NewTopic(name, num_partitions=PARTITIONS) for name in names]
+    for future in admin.create_topics(new).values():
+        future.result()
+    for name in names:
+        topics.TOPICS[name] = Topic(name=name, owner="bench", contract=UserMessage)
+    return names[0], names[1]
+
+
+def _fill(client: dict[str, str], topic: str) -> None:
+    producer = Producer(
+        dict(client) | {"linger.ms": 5, "queue.buffering.max.messages": 500_000}
+    )
+    text = "What does the new estate cost, and when could I drive it? " * 4
+    for number in range(RECORDS):
+        conversation = f"c_{number % 500}"
+        message = UserMessage(conversation_id=conversation, text=text, user="u_1")
+        envelope = Envelope(
+            id=str(uuid4()),
+            type="UserMessage",
+            source="bench",
+            trace_id=cloudevents.new_trace_id(),
+            workflow="bench",
+            tier="free",
+        )
+        producer.produce(
+            topic,
+            msgspec.json.encode(message),
+            conversation.encode(),
+            headers=list(cloudevents.encode_headers(envelope)),
+        )
+        producer.poll(0)
+    producer.flush(60)
+
+
+def _bare(client: dict[str, str], source: str, sink: str) -> float:
+    consumer = Consumer(
+        dict(client)
+        | {
+            "group.id": f"bare-{uuid4().hex}",
+            "group.protocol": "consumer",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 5,
+        }
+    )
+    producer = Producer(
+        dict(client) | {"acks": "all", "enable.idempotence": True, "linger.ms": 0}
+    )
+    decoder = msgspec.json.Decoder(UserMessage)
+    consumer.subscribe([source])
+    done, started = 0, 0.0
+    while done < RECORDS:
+        messages = consumer.consume(BATCH, 0.1)
+        started = started or (time.perf_counter() if messages else 0.0)
+        for message in messages:
+            data = decoder.decode(message.value() or b"")
+            producer.produce(sink, msgspec.json.encode(data), message.key())
+            producer.poll(0)
+        if messages:
+            producer.flush(30)
+            consumer.commit(asynchronous=True)
+        done += len(messages)
+    took_s = time.perf_counter() - started
+    consumer.close()
+    return RECORDS / took_s
+
+
+class _Fresh(Control):
+    """Control state that is always current, so that the hop alone is measured."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.state = ControlState(version=1)
+        self.engine = compile_rules(RuleSet(()))
+        self._read_at_s = now_s() + 3_600
+
+
+def _runner(client: dict[str, str], source: str, sink: str) -> float:
+    control = _Fresh()
+    engine = control.engine
+    assert engine is not None
+
+    def handle(event: Event[UserMessage], ctx: Context) -> list[Send]:
+        ctx.engine.check(
+            event.data.text, direction="input", tier="free", workflow="chat"
+        )
+        return [Send(sink, event.data)]
+
+    agent = Agent(
+        name=f"bench-{uuid4().hex}",
+        description="One hop.",
+        kind="guard",
+        reads=(source,),
+        writes=(sink,),
+        handle=handle,
+    )
+    context = Context(engine=engine, state=control.state, model=None, history=None)  # type: ignore[arg-type]
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    runner = Runner(
+        agent, client=client, control=control, context=lambda: context, loop=loop
+    )
+    started = 0.0
+    while runner.done < RECORDS:
+        if runner.step() and not started:
+            started = time.perf_counter()
+    runner.drain()
+    took_s = time.perf_counter() - started
+    loop.call_soon_threadsafe(loop.stop)
+    return RECORDS / took_s
+
+
+def end_offsets(client: dict[str, str], topic: str) -> int:
+    """Return how many records the topic has."""
+    consumer = Consumer(dict(client) | {"group.id": "bench-offsets"})
+    total = sum(
+        consumer.get_watermark_offsets(TopicPartition(topic, partition))[1]
+        for partition in range(PARTITIONS)
+    )
+    consumer.close()
+    return total

@@ -1,0 +1,24 @@
+"""A pool of connections, and what a web process keeps open, closed at the end of each test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from agents.host import conninfo
+from agents.postgres import Database
+from controlplane.chat.resources import Resources, close_resources, resources
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    pool = Database(conninfo(), max_size=16)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+@pytest.fixture
+async def kept() -> AsyncIterator[Resources]:
+    """This loop's resources, opened for the test and closed after it."""
+    yield await resources()
+    await close_resources()

@@ -1,0 +1,225 @@
+"""Whatever the order of records, repeats, decisions and stops: one turn, one outcome."""
+
+import copy
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from controlplane.chat.turns import (
+    UNCONFIRMED_PASSES_AFTER,
+    ConversationState,
+    DecidedApproval,
+    Fact,
+    NewMessage,
+    Plan,
+    Settlement,
+    StopInForce,
+    TurnState,
+    sha256,
+)
+from tests.chat.making import decided, failed, hold, opened, reply
+
+TURNS = ["t1", "t2", "t3", "t4"]
+
+
+def facts() -> st.SearchStrategy[Fact]:
+    turn, record = st.sampled_from(TURNS), st.sampled_from(["r1", "r2"])
+    return st.one_of(
+        turn.map(opened),
+        st.builds(
+            lambda t, r: reply(t, record_id=f"{t}-{r}", text=f"{t} {r}"), turn, record
+        ),
+        st.builds(
+            lambda t, r: hold(t, record_id=f"{t}-h{r}", text=f"{t} {r}"), turn, record
+        ),
+        turn.map(failed),
+        st.builds(  # a decision that nobody took
+            lambda t: decided("approved", "forged", t, text="free car"), turn
+        ),
+    )
+
+
+class Interleavings(RuleBasedStateMachine):
+    """One conversation as PostgreSQL keeps it between settlements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = datetime(2026, 11, 21, tzinfo=UTC)
+        self.kept = ConversationState(
+            id="c1",
+            tier="free",
+            workflow="chat",
+            latest_turn=0,
+            passed_turn=0,
+            latest_seq=0,
+        )
+        self.turns: dict[str, TurnState] = {}
+        self.messages: list[NewMessage] = []
+        self.stops: list[StopInForce] = []
+        self.pending: dict[str, tuple[str, str]] = {}
+        self.decided: dict[str, DecidedApproval] = {}
+        self.records: list[Fact] = []
+        self.late: set[str] = set()
+
+    @rule(turn=st.sampled_from(TURNS))
+    def ingress_numbers(self, turn: str) -> None:
+        if turn not in self.turns:
+            self.kept.latest_turn += 1
+            self.turns[turn] = TurnState(
+                id=turn,
+                conversation_id="c1",
+                number=self.kept.latest_turn,
+                text=f"question {turn}",
+                trace_id="",
+                created_at=self.now,
+            )
+
+    @rule(batch=st.lists(facts(), min_size=1, max_size=5))
+    def records_arrive(self, batch: list[Fact]) -> None:
+        self.settle(batch)
+
+    @precondition(lambda self: self.records)
+    @rule(data=st.data())
+    def a_record_arrives_again(self, data: st.DataObject) -> None:
+        fact = data.draw(st.sampled_from(self.records))
+        before = copy.deepcopy((self.turns, self.kept))
+        plan = self.settle([fact])
+        was_known = before[0].get(fact.turn_id)
+        if was_known is not None and was_known.record_id == fact.record_id:
+            changed = self.turns[fact.turn_id]
+            assert changed.state == was_known.state or was_known.is_ready
+            assert not plan.duplicates
+
+    @precondition(lambda self: self.pending)
+    @rule(data=st.data(), state=st.sampled_from(["approved", "rejected"]))
+    def a_person_decides(self, data: st.DataObject, state: str) -> None:
+        approval = data.draw(st.sampled_from(sorted(self.pending)))
+        turn, text = self.pending.pop(approval)
+        self.now += timedelta(milliseconds=1)
+        self.decided[approval] = DecidedApproval(
+            approval, turn, state, sha256(text), self.now
+        )
+        self.records.append(decided(state, approval, turn, text=text))
+
+    @rule()
+    def a_hard_stop_comes(self) -> None:
+        self.now += timedelta(milliseconds=1)
+        self.stops = [StopInForce("everything", "", self.now)]
+
+    @rule()
+    def the_stop_is_released(self) -> None:
+        self.stops = []
+
+    @rule(seconds=st.sampled_from([1, 11]))
+    def time_passes(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    @rule()
+    def the_sweeper_pokes(self) -> None:
+        self.settle([])
+
+    def settle(self, batch: list[Fact]) -> Plan:
+        self.records += batch
+        named = {fact.turn_id for fact in batch}
+        conversation = copy.deepcopy(self.kept)
+        conversation.turns = {  # as settle() reads them
+            name: copy.deepcopy(turn)
+            for name, turn in self.turns.items()
+            if turn.number > self.kept.passed_turn or name in named
+        }
+        settlement = Settlement(
+            {"c1": conversation},
+            stops=self.stops,
+            approvals=dict(self.decided),
+            now=self.now,
+        )
+        for fact in batch:
+            settlement.apply(fact)
+        settlement.release()
+        plan = settlement.plan
+        self.keep(plan, conversation)
+        self.check(plan)
+        return plan
+
+    def keep(self, plan: Plan, conversation: ConversationState) -> None:
+        self.late |= {
+            turn.id
+            for turn in conversation.turns.values()
+            if turn.number <= self.kept.passed_turn and turn.state == "open"
+        } | {
+            turn.id
+            for turn in conversation.turns.values()
+            if turn.number <= conversation.passed_turn and turn.state == "open"
+        }
+        for turn in plan.touched.values():
+            turn.is_new = False
+            self.turns[turn.id] = turn
+        for turn in conversation.turns.values():
+            assert turn.state == self.turns[turn.id].state, "changed and not written"
+        self.kept = conversation
+        self.kept.turns = {}
+        self.messages += plan.messages
+        for held in plan.approvals:
+            assert held.turn_id not in {turn for turn, _ in self.pending.values()}
+            key = f"a{len(self.pending) + len(self.decided)}"
+            self.pending[key] = (held.turn_id, held.text)
+
+    def check(self, plan: Plan) -> None:
+        assert [line.seq for line in self.messages] == list(
+            range(1, len(self.messages) + 1)
+        )
+        by_person = {approval.turn_id: approval for approval in self.decided.values()}
+        for role in ("user", "assistant"):
+            told = [line.turn_id for line in self.messages if line.role == role]
+            assert len(told) == len(set(told))
+        replies = [line for line in self.messages if line.role == "assistant"]
+        in_order = [
+            self.turns[line.turn_id].number
+            for line in replies
+            if not line.reviewed and line.turn_id not in self.late
+        ]
+        assert in_order == sorted(in_order)
+        for line in replies:
+            assert line.text != "free car"
+            assert line.reviewed == (line.turn_id in by_person)
+            if line.reviewed:
+                assert sha256(line.text) in {
+                    approval.text_sha256
+                    for approval in self.decided.values()
+                    if approval.turn_id == line.turn_id
+                }
+        self.check_stop(plan)
+        self.check_nothing_is_stuck()
+
+    def check_stop(self, plan: Plan) -> None:
+        for line in plan.messages:
+            if line.role == "assistant" and self.stops:
+                assert any(
+                    approval.turn_id == line.turn_id
+                    and approval.decided_at is not None
+                    and approval.decided_at > self.stops[0].requested_at
+                    for approval in self.decided.values()
+                )
+
+    def check_nothing_is_stuck(self) -> None:
+        """A ready answer waits only for an earlier turn that is open and not given up."""
+        for turn in self.turns.values():
+            if turn.is_ready:
+                assert any(
+                    earlier.number < turn.number
+                    and earlier.state == "open"
+                    and not self.is_given_up(earlier)
+                    for earlier in self.turns.values()
+                ), f"{turn.id} is stuck"
+
+    def is_given_up(self, turn: TurnState) -> bool:
+        age = self.now - turn.created_at
+        return not turn.is_accepted and age > UNCONFIRMED_PASSES_AFTER
+
+
+Interleavings.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=25, deadline=None
+)
+TestInterleavings = Interleavings.TestCase

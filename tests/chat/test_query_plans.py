@@ -1,0 +1,94 @@
+"""What a query reads does not grow with what is settled: plans, not timings."""
+
+from typing import Any
+
+import pytest
+
+from agents.postgres import Database
+from controlplane.chat import settle, sweeper, transcript
+from tests.chat.making import rows
+from tests.owner import connect_as_owner
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TURNS = 10_000
+
+
+@pytest.fixture
+async def crowded(database: Database) -> Database:
+    """One conversation with 10,000 settled turns and an open one; 20,000 turns of others."""
+    for statement in (
+        (
+            'INSERT INTO chat_conversation (id, "user", tier, workflow, latest_turn, passed_turn, '
+            "latest_seq, created_at) SELECT 'c' || n, '', 'free', 'chat', 20, 20, 0, now() "
+            "FROM generate_series(1, 1000) n"
+        ),
+        "INSERT INTO chat_conversation VALUES ('long', '', 'free', 'chat', 10001, 10000, 20000, now())",
+        (
+            "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
+            "created_at, accepted_at, deadline_at) SELECT 'long-' || n, 'long', n, '', 'hello', "
+            "md5('long' || n), 'free', now(), now(), now() FROM generate_series(1, 10001) n"
+        ),
+        (
+            "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
+            "created_at, accepted_at, deadline_at) SELECT 'c' || c || '-' || n, 'c' || c, n, '', "
+            "'hello', md5(c || '-' || n), 'free', now(), now(), now() "
+            "FROM generate_series(1, 1000) c, generate_series(1, 20) n"
+        ),
+        (
+            "INSERT INTO chat_outcome (turn_id, effect, state, record_id, kind, text, reviewed, "
+            "reason, source, changed_at) SELECT id, 'reply', CASE WHEN id = 'long-10001' THEN 'open' "
+            "WHEN random() < 0.01 THEN 'failed' ELSE 'delivered' END, 'r', '', '', false, '', '', "
+            "now() - interval '2 days' FROM chat_turn"
+        ),
+        (
+            "INSERT INTO chat_message (conversation_id, seq, turn_id, role, text, kind, reviewed, "
+            "delivered_at) SELECT conversation_id, 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
+            "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r"
+        ),
+    ):
+        await rows(database, statement)
+    with connect_as_owner() as owner:
+        owner.execute(
+            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message"
+        )
+    return database
+
+
+async def rows_read(database: Database, statement: str, parameters: Any) -> int:
+    """Return how many rows the plan touches, those that it throws away included."""
+    [[[plan]]] = await rows(
+        database, f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters
+    )
+    return _touched(plan["Plan"])
+
+
+def _touched(node: dict[str, Any]) -> int:
+    removed = sum(
+        int(count) for name, count in node.items() if name.startswith("Rows Removed")
+    )
+    here = (int(node["Actual Rows"]) + removed) * int(node["Actual Loops"])
+    return here + sum(_touched(inner) for inner in node.get("Plans", []))
+
+
+async def test_settling_reads_only_what_is_not_yet_passed(crowded: Database) -> None:
+    assert (
+        await rows_read(
+            crowded,
+            settle._TURNS,
+            {"names": ["long"], "turns": ["long-5", "long-10001"]},
+        )
+        < 50
+    )
+
+
+async def test_a_socket_reads_only_what_is_open_and_what_it_has_not_shown(
+    crowded: Database,
+) -> None:
+    assert await rows_read(crowded, transcript._TURNS, [["long"]]) < 50
+    assert await rows_read(crowded, transcript._MESSAGES, [["long"], [20_001]]) < 50
+
+
+async def test_the_sweeper_reads_only_what_is_open(crowded: Database) -> None:
+    assert await rows_read(crowded, sweeper._OVERDUE, []) < 50
+    assert await rows_read(crowded, sweeper._WAITING, []) < 50

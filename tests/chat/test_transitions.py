@@ -1,0 +1,56 @@
+"""The table of states: which moves there are, and that no other is made."""
+
+from datetime import UTC, datetime
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from controlplane.chat.turns import TRANSITIONS, State, TransitionError, TurnState
+
+STATES: tuple[State, ...] = get_args(State)
+MOVES = {
+    ("open", "held"),
+    ("open", "delivered"),
+    ("open", "failed"),
+    ("held", "approved"),
+    ("held", "rejected"),
+    ("held", "expired"),
+    ("approved", "delivered"),
+    ("approved", "held"),
+    ("rejected", "held"),
+    ("expired", "held"),
+}
+
+
+def turn(state: State) -> TurnState:
+    return TurnState(
+        id="t1",
+        conversation_id="c1",
+        number=1,
+        text="hello",
+        trace_id="",
+        created_at=datetime.now(UTC),
+        state=state,
+    )
+
+
+@pytest.mark.parametrize(("before", "after"), sorted(product(STATES, STATES)))
+def test_a_turn_moves_only_as_the_table_says(before: State, after: State) -> None:
+    moving = turn(before)
+    if (before, after) in MOVES:
+        moving.move(after)
+        assert moving.state == after
+    else:
+        with pytest.raises(TransitionError, match=f"{before} to {after}"):
+            moving.move(after)
+        assert moving.state == before
+
+
+def test_the_table_names_every_state() -> None:
+    assert set(TRANSITIONS) == set(STATES)
+
+
+@pytest.mark.parametrize("final", ["delivered", "failed"])
+def test_what_is_delivered_or_failed_stays_so(final: State) -> None:
+    assert TRANSITIONS[final] == frozenset()

@@ -1,0 +1,55 @@
+"""Rows and services for the control room's tests."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from msgspec import structs
+
+from agents.registry import AGENTS
+from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, VALKEY, Service
+from controlplane.runtime.models import ControlVersion, Heartbeat
+
+
+def make_status(agent: str, **fields: Any) -> dict[str, Any]:
+    defaults = {
+        "agent": agent,
+        "state": "running",
+        "why": "",
+        "in_flight": 0,
+        "done": 0,
+        "errors": 0,
+        "partitions": 6,
+        "lag": {},
+    }
+    return defaults | fields
+
+
+def make_heartbeat(
+    agents: Iterable[str | dict[str, Any]] = AGENTS,
+    *,
+    age_s: float = 0.5,
+    **fields: Any,
+) -> Heartbeat:
+    number = Heartbeat.objects.count() + 1
+    now = timezone.now()
+    defaults = {
+        "instance": f"host-a:{4000 + number}:abc{number:03}",
+        "host": "host-a",
+        "pid": 4000 + number,
+        "started_at": now - timedelta(hours=1),
+        "seen_at": now - timedelta(seconds=age_s),
+        "applied_version": ControlVersion.objects.get(pk=1).version,
+        "applied_in_ms": 12.0,
+        "agents": [make_status(a) if isinstance(a, str) else a for a in agents],
+    }
+    return Heartbeat.objects.create(**(defaults | fields))
+
+
+def all_up(*down: str) -> list[Service]:
+    """Every service with a latency, except for those named."""
+    return [
+        service if service.name in down else structs.replace(service, latency_ms=1.5)
+        for service in (POSTGRESQL, KAFKA, VALKEY, MODEL)
+    ]

@@ -1,0 +1,138 @@
+"""What machines ask."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+from pytest_django import DjangoAssertNumQueries
+
+from controlplane.accounts import actions
+from controlplane.stops.models import Stop
+from tests.factories import make_admin, make_approval
+from tests.home.conftest import Down
+from tests.home.making import make_heartbeat, make_status
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services_down")]
+
+
+def test_the_process_is_well_without_asking_the_database(
+    client: Client, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(0):
+        response = client.get("/healthz")
+
+    assert response.json() == {"ok": True}
+
+
+def test_is_ready_when_services_and_agents_are_there(client: Client) -> None:
+    make_heartbeat()
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"ready": True, "missing": []}
+
+
+def test_is_not_ready_without_agents_and_names_them(client: Client) -> None:
+    make_heartbeat(agents=["input-guard", "tier-router", "responder"])
+    make_heartbeat(agents=["output-guard"], age_s=20)  # silent
+    make_heartbeat(agents=[make_status("gate", state="broken")])
+
+    response = client.get("/readyz")
+
+    assert response.status_code == 503
+    assert response.json()["missing"] == ["agent:output-guard", "agent:gate"]
+
+
+def test_is_not_ready_without_a_service_but_does_without_the_model(
+    client: Client, services_down: Down
+) -> None:
+    make_heartbeat()
+    services_down("kafka", "model")
+
+    assert client.get("/readyz").json() == {"ready": False, "missing": ["kafka"]}
+
+
+def test_asks_no_database_that_is_away(
+    client: Client,
+    services_down: Down,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    services_down("postgresql")
+
+    with django_assert_num_queries(0):
+        response = client.get("/readyz")
+
+    assert response.json()["missing"] == ["postgresql", "agents"]
+
+
+# Metrics
+
+
+def metrics(client: Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(response.content.decode())
+        for sample in family.samples
+    }
+
+
+def records(value: float) -> dict[str, object]:
+    labels = {"agent": "gate", "topic": "t", "outcome": "ok"}
+    return {
+        "name": "interlock_records",
+        "help": "Records that an agent is done with.",
+        "type": "counter",
+        "samples": [["interlock_records_total", labels, value]],
+    }
+
+
+def test_metrics_add_up_what_the_live_workers_counted(client: Client) -> None:
+    make_heartbeat(metrics=[records(3)])
+    make_heartbeat(metrics=[records(4)])
+    make_heartbeat(metrics=[records(100)], age_s=60)
+
+    labels = frozenset({("agent", "gate"), ("topic", "t"), ("outcome", "ok")})
+    assert metrics(client)["interlock_records_total", labels] == 7
+
+
+def test_metrics_tell_lag_approvals_and_stops(client: Client) -> None:
+    make_heartbeat(agents=[make_status("gate", lag={"t": 5})])
+    make_heartbeat(agents=[make_status("gate", lag={"t": 6})])
+    make_approval(team="discount")
+    Stop.objects.create(
+        mode="hard", scope="everything", reason="drill", requested_by=make_admin()
+    )
+
+    told = metrics(client)
+
+    assert (
+        told["kafka_consumer_lag", frozenset({("agent", "gate"), ("topic", "t")})] == 11
+    )
+    assert told["interlock_approvals_pending", frozenset({("team", "discount")})] == 1
+    hard, soft = (
+        frozenset({("scope", "everything"), ("mode", mode)})
+        for mode in ("hard", "soft")
+    )
+    assert told["interlock_stop_active", hard] == 1
+    assert told["interlock_stop_active", soft] == 0
+
+
+@pytest.mark.parametrize(
+    "where",
+    [{"REMOTE_ADDR": "10.1.2.3"}, {"HTTP_X_FORWARDED_FOR": "10.1.2.3"}],
+    ids=["another machine", "through a proxy on this one"],
+)
+def test_metrics_for_others_need_a_token_with_the_scope(
+    client: Client, where: dict[str, Any]
+) -> None:
+    assert client.get("/metrics", **where).status_code == 403
+
+    ada = make_admin()
+    for scope, status in (("traces:read", 403), ("runtime:read", 200)):
+        token = actions.create_token(ada, scopes=[scope], actor="test")
+        response = client.get("/metrics", HTTP_AUTHORIZATION=f"Bearer {token}", **where)
+        assert response.status_code == status
