@@ -20,6 +20,8 @@ from controlplane.embedded.services import Services
 ROOT = Path(__file__).resolve().parent.parent
 TEST_DATABASE = "test_interlock"
 settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
+# Slow hashing is for real passwords.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",
@@ -27,6 +29,7 @@ KEPT_TABLES = (
     "auth_permission",
     "django_content_type",
     "django_migrations",
+    "moderation_team",
     "runtime_controlversion",
 )
 
