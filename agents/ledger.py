@@ -44,6 +44,11 @@ class Ledger:
         return next(iter(self._open.copy()), None)
 
     @property
+    def span(self) -> int:
+        """Return how many would be repeated, were the process killed now."""
+        return len(self._open)
+
+    @property
     def running(self) -> int:
         """Return how many are begun and not done."""
         return len(self._started)

@@ -34,6 +34,9 @@ MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
 DRAIN_S = 8.0  # with leaving the group it must be done within 10 s
 MAX_WAITING = 2_000
+MAX_SPAN = (
+    20_000  # what is done behind one slow record waits for it, and repeats after a kill
+)
 FAILURES_IN_ROW = 20
 
 
@@ -109,12 +112,12 @@ class Runner:
     def _control_flow(self) -> None:
         """Pause fetching while enough waits; polling goes on, so membership stays."""
         waiting = self._executor.size
-        if waiting >= MAX_WAITING and (
-            more := self._ledgers.keys() - self._flow_paused
-        ):
+        span = sum(ledger.span for ledger in self._ledgers.values())
+        is_full = waiting >= MAX_WAITING or span >= MAX_SPAN
+        if is_full and (more := self._ledgers.keys() - self._flow_paused):
             self._consumer.pause(more)
             self._flow_paused |= more
-        elif waiting < MAX_WAITING // 2 and self._flow_paused:
+        elif self._flow_paused and waiting < MAX_WAITING // 2 and span < MAX_SPAN // 2:
             self._consumer.resume(self._flow_paused)
             self._flow_paused.clear()
 

@@ -207,11 +207,17 @@ def test_a_commit_that_kafka_refuses_is_told(stage: Stage) -> None:
 
 
 def test_a_commit_that_cannot_be_made_is_an_error(stage: Stage) -> None:
-    consumer = Consumer(AWAY, group=f"g.{stage.id}", topics=["in"], rebalance=Nobody())
-    consumer.close()
-
-    with pytest.raises(RuntimeError):
-        consumer.commit({("in", 0): 1}, wait=True)
+    consumer = Consumer(
+        settings.KAFKA,
+        group=f"g.{stage.id}",
+        topics=[stage.topic("in")],
+        rebalance=Nobody(),
+    )
+    try:
+        with pytest.raises(BrokerError):
+            consumer.commit({("no such topic", 0): 1}, wait=True)
+    finally:
+        consumer.close()
 
 
 def test_what_was_refused_is_committed_again(stage: Stage) -> None:

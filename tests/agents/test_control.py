@@ -295,6 +295,20 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(
     wait_for(lambda: why(control) == "")
 
 
+def test_a_follower_that_is_stopped_while_it_waits_to_try_again_ends(
+    rules: RuleSet, follow: Make, logs: list[EventDict]
+) -> None:
+    control = follow(conninfo="host=127.0.0.1 port=1 connect_timeout=1")
+    wait_for(lambda: logs)
+
+    control.stop()
+
+    assert not control._thread.is_alive()
+    tries = len(logs)
+    control._follow()  # as its back-off does last
+    assert len(logs) == tries
+
+
 def test_a_restart_of_the_database_is_survived(
     services: Services, rules: RuleSet, admin: User, follow: Make
 ) -> None:

@@ -1,7 +1,12 @@
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
 from agents import runner as runner_module
-from tests.agents.stage import Stage, committed, members, texts
+from agents.agent import Context, Event, Send
+from tests.agents.stage import Stage, committed, members, repeat, texts
 from tests.waiting import wait_for
 
 
@@ -49,3 +54,29 @@ def test_partitions_that_come_while_it_is_full_do_not_leave_others_paused_for_ev
 
     wait_for(lambda: sum(committed(agent).values()) == 200)
     assert running.runner.status()["done"] == 200
+
+
+def test_one_slow_record_does_not_let_what_is_done_behind_it_grow_without_bound(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it would be kept in memory, and repeated after a kill."""
+    monkeypatch.setattr(runner_module, "MAX_SPAN", 60)
+    may_end = asyncio.Event()
+
+    async def handle(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
+        if event.data.text == "0":
+            await may_end.wait()
+        for send in repeat(event, ctx):
+            yield send
+
+    agent = stage.agent(handle_async=handle, batch_size=20)
+    runner = stage.run(stage.runner(agent)).runner
+    stage.send_all(agent.reads[0], map(str, range(300)), keys=300)
+    wait_for(lambda: runner._flow_paused and not runner._executor.size)
+
+    rounds = runner._measured_at_s
+    wait_for(lambda: runner._measured_at_s > rounds, what="more rounds")
+    assert 60 <= runner._ledgers[agent.reads[0], 0].span < 60 + 20
+
+    stage.on_loop(may_end.set)
+    wait_for(lambda: sum(committed(agent).values()) == 300)

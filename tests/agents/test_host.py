@@ -1,6 +1,5 @@
 """Agents in a real Celery worker: a process that is asked, paused, cut off and ended."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -9,7 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
+from celery import Celery
+from kombu.exceptions import OperationalError
 
 from agents import host
 from agents.runtime import Runtime
@@ -49,18 +51,27 @@ def celery(product: Product, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def ask(product: Product, *arguments: str) -> Any:
-    """Return what the one worker answers to a remote command."""
-    done = celery(product, *arguments, "--json", "--timeout", "5")
-    assert done.returncode == 0, done.stdout + done.stderr
-    answers = json.loads(done.stdout)
-    [worker] = answers if isinstance(answers, list) else [answers]
-    [answer] = worker.values()
+def ask(product: Product, command: str, **arguments: Any) -> Any:
+    """Return what the first worker answers to a remote command, once one does."""
+    [answer] = wait_for(
+        lambda: _answer(product, command, arguments), timeout_s=30, what=command
+    )
     return answer
 
 
+def _answer(product: Product, command: str, arguments: dict[str, Any]) -> Any:
+    try:
+        with Celery(broker=product.env["REDIS_URL"]) as app, app.connection() as link:
+            answers = app.control.broadcast(
+                command, arguments, reply=True, timeout=2, limit=1, connection=link
+            )
+    except (OSError, OperationalError):  # Valkey is away
+        return None
+    return [said for answer in answers or [] for said in answer.values()]
+
+
 def agents_of(product: Product) -> dict[str, dict[str, Any]]:
-    return {status["agent"]: status for status in ask(product, "inspect", "agents")}
+    return {status["agent"]: status for status in ask(product, "agents")}
 
 
 def test_a_worker_hosts_the_agents_it_was_given_and_tells_what_they_do(
@@ -76,14 +87,28 @@ def test_a_worker_hosts_the_agents_it_was_given_and_tells_what_they_do(
 def test_an_agent_of_one_worker_is_paused_and_let_go_on(
     product: Product, worker: Process
 ) -> None:
-    assert ask(product, "control", "pause_agents", "input-guard") == {
+    assert ask(product, "pause_agents", names=["input-guard"]) == {
         "ok": ["input-guard"]
     }
     paused = agents_of(product)["input-guard"]
     assert (paused["state"], paused["why"]) == ("held", "paused by remote control")
 
-    assert ask(product, "control", "resume_agents") == {"ok": ["input-guard"]}
+    assert ask(product, "resume_agents") == {"ok": ["input-guard"]}
     assert agents_of(product)["input-guard"]["state"] == "running"
+
+
+def test_the_command_line_of_celery_asks_and_pauses(
+    product: Product, worker: Process
+) -> None:
+    paused = celery(
+        product, "control", "pause_agents", "input-guard", "-t", "2", "--json"
+    )
+    assert "'ok': ['input-guard']" in paused.stdout.replace('"', "'")
+
+    assert "input-guard" in celery(product, "inspect", "agents", "-t", "2").stdout
+    assert ask(product, "resume_agents", names=["input-guard", "relay"]) == {
+        "ok": ["input-guard"]
+    }
 
 
 def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
@@ -104,7 +129,6 @@ def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
     finally:
         services.valkey.start()
 
-    wait_for(lambda: celery(product, "inspect", "ping").returncode == 0, timeout_s=30)
     assert worker.is_running
     [after] = product.sql("SELECT instance FROM runtime_heartbeat")
     assert after[0] == before[0]
@@ -133,6 +157,41 @@ def test_an_unknown_agent_is_refused_with_a_sentence(product: Product) -> None:
     said = done.stdout + done.stderr
     assert "no agent or workflow 'nobody'; there are: all, chat" in said
     assert "Traceback" not in said
+
+
+def test_the_step_starts_the_agents_with_the_worker_and_stops_them_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+
+    class Hosted:
+        def start(self) -> None:
+            told.append("start")
+
+        def stop(self) -> None:
+            told.append("stop")
+
+    monkeypatch.setattr(host, "_hosted", None)
+    monkeypatch.setattr(host, "make_runtime", lambda names: Hosted())
+    step = host.AgentsStep(None, agents="gate")
+    assert (step.names, step.enabled) == (["gate"], True)
+
+    step.start(None)
+    step.stop(None)
+    step.terminate(None)
+
+    assert told == ["start", "stop", "stop"]
+
+
+def test_an_app_that_installs_it_knows_the_option() -> None:
+    app = Celery("test")
+    host.install(app)
+
+    assert host.AgentsStep in app.steps["worker"]
+    [option] = app.user_options["worker"]
+    assert option.callback(None, option, "chat,gate") == "chat,gate"
+    with pytest.raises(click.BadParameter, match="no agent or workflow 'nobody'"):
+        option.callback(None, option, "nobody")
 
 
 def test_a_worker_without_agents_hosts_none() -> None:

@@ -1,11 +1,16 @@
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer as KafkaProducer
+from structlog.testing import capture_logs
 
 from agents import runner as runner_module
 from agents.agent import Context, Event, Send
+from agents.broker import BrokerError
+from controlplane.embedded.services import Services
 from tests.agents.stage import Note, Stage, committed, ids, repeat, texts
 from tests.waiting import wait_for
 
@@ -138,3 +143,55 @@ def test_an_agent_of_events_cannot_read_a_topic_without_a_contract(
     stage.send(topic, value=b"x")
 
     wait_for(lambda: running.runner.errors == 1)
+
+
+def test_what_kafka_does_not_acknowledge_in_time_is_published_again(
+    stage: Stage, services: Services
+) -> None:
+    assert services.kafka is not None
+    node, frozen = services.kafka.nodes[0], threading.Event()
+
+    def handle(event: Event[Any], ctx: Context) -> list[Send]:
+        assert frozen.wait(10)
+        return list(repeat(event, ctx))
+
+    agent = stage.agent(handle=handle)
+    runner = stage.runner(agent)
+    runner._producer._config["delivery.timeout.ms"] = 500
+    runner._producer._producer = KafkaProducer(runner._producer._config)
+    with capture_logs() as logs:
+        stage.run(runner)
+        stage.send_all(agent.reads[0], ["a"])
+        wait_for(lambda: runner.status()["in_flight"] == 1)
+        node.freeze()
+        try:
+            frozen.set()
+            wait_for(lambda: [log for log in logs if log["event"] == "publish_retried"])
+            assert runner.status()["in_flight"] == 1
+        finally:
+            node.thaw()
+
+    wait_for(lambda: sum(committed(agent).values()) == 1, timeout_s=20)
+    assert len(set(ids(agent.writes[0]))) == 1
+    assert runner.errors == 0
+
+
+def test_a_commit_that_fails_is_made_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = stage.agent()
+    runner = stage.runner(agent)
+    commit, failures = runner._consumer.commit, [1, 2]
+
+    def fail_at_first(offsets: Any, *, wait: bool = False) -> None:
+        if failures:
+            failures.pop()
+            raise BrokerError("the coordinator moves", retriable=True)
+        commit(offsets, wait=wait)
+
+    monkeypatch.setattr(runner._consumer, "commit", fail_at_first)
+    stage.run(runner)
+    stage.send_all(agent.reads[0], ["a"])
+
+    wait_for(lambda: sum(committed(agent).values()) == 1)
+    assert failures == []

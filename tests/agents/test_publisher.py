@@ -80,6 +80,18 @@ async def test_what_kafka_refuses_is_said(stage: Stage, publisher: Publisher) ->
     assert refused.value.retriable is False
 
 
+async def test_an_acknowledgement_that_comes_too_late_is_passed_over(
+    stage: Stage, publisher: Publisher
+) -> None:
+    topic = stage.topic("out")
+
+    with pytest.raises(TimeoutError):
+        await publisher.publish(note(topic, "late"), timeout_s=0)
+
+    await publisher.publish(note(topic, "after"), timeout_s=10)
+    assert texts(topic) == ["late", "after"]
+
+
 def test_an_acknowledgement_after_the_loop_was_closed_does_not_end_the_publisher(
     stage: Stage,
 ) -> None:

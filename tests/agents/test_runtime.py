@@ -85,6 +85,7 @@ def test_a_runtime_beats_and_takes_its_row_away_when_it_stops(
     assert row is not None
     assert row.instance == runtime.heartbeat.instance
     assert [status["agent"] for status in row.agents] == [agent.name]
+    wait_for(lambda: members(agent) == 1)
 
     stop(runtime)
 

@@ -13,6 +13,7 @@ from agents.postgres import Database
 from agents.publisher import Publisher
 from controlplane.embedded.services import Services
 from controlplane.runtime import relay as relay_module
+from controlplane.runtime import sinks
 from controlplane.runtime.actions import enqueue
 from controlplane.runtime.models import OutboxRecord
 from controlplane.runtime.relay import Relay
@@ -222,6 +223,13 @@ def test_a_relay_that_ends_gives_up_the_lead(
     first._future.cancel()
 
     wait_for(lambda: second.relay.state == "leading")
+
+
+def test_a_worker_builds_it_with_the_tools_of_its_runtime() -> None:
+    class Tools:
+        database = publisher = None
+
+    assert isinstance(sinks.relay(Tools()), Relay)  # type: ignore[arg-type]
 
 
 def test_without_a_database_it_waits(stage: Stage, loop_thread: LoopThread) -> None:
