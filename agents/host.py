@@ -29,10 +29,20 @@ def install(app: Celery) -> None:
         click.Option(
             ["--agents"],
             default="",
+            callback=_check,
             help="Agents or workflows to host, with commas, or all.",
         )
     )
     app.steps["worker"].add(AgentsStep)
+
+
+def _check(_context: click.Context, _option: click.Parameter, names: str) -> str:
+    """Refuse an unknown name before anything starts."""
+    try:
+        registry.chosen(names)
+    except registry.UnknownAgentError as error:
+        raise click.BadParameter(str(error)) from error
+    return names
 
 
 class AgentsStep(bootsteps.StartStopStep):

@@ -2,12 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
 import structlog
-from tenacity import Retrying, wait_exponential_jitter
+from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 
 from agents.agent import Agent, Context
 from agents.control import Connection, Control
@@ -67,12 +67,14 @@ class Seat:
     def pause(self, reason: str) -> None:
         """Hold the agent in this process only; an empty reason lets it go on."""
         self._paused = reason
-        if self.runner is not None:
-            self.runner.paused = reason
+        runner = self.runner  # its thread may take it away at any time
+        if runner is not None:
+            runner.paused = reason
 
     def status(self) -> dict[str, Any]:
-        if self.runner is not None:
-            return self.runner.status()
+        runner = self.runner
+        if runner is not None:
+            return runner.status()
         return {
             "agent": self.agent.name,
             "state": "starting",
@@ -112,6 +114,27 @@ class Seat:
         finally:
             self.runner = None
             runner.drain()
+
+
+async def _keep(service: Service) -> None:
+    """Whatever ends a service, it starts again."""
+    retrying = AsyncRetrying(
+        wait=wait_exponential_jitter(multiplier=0.2, max=5.0),
+        before_sleep=lambda state: log.error(
+            "service_failed",
+            service=service.name,
+            exc_info=state.outcome and state.outcome.exception(),
+        ),
+    )
+    await retrying(service.run)
+
+
+async def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel them and wait, all but the one that asks."""
+    ending = [task for task in tasks if task is not asyncio.current_task()]
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 class Runtime:
@@ -156,6 +179,8 @@ class Runtime:
         self._on_loop(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop_thread.join(5)
+        if not self._loop_thread.is_alive():
+            self._loop.close()
         self._remove_heartbeat()
 
     def statuses(self) -> list[dict[str, Any]]:
@@ -173,14 +198,14 @@ class Runtime:
                 self.seats[built.name] = self._seat(built)
             else:
                 self._services.append(built)
-                self._tasks.append(self._loop.create_task(built.run()))
+                self._tasks.append(self._loop.create_task(_keep(built)))
 
     async def _close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _cancel(self._tasks)
         await self._tools.database.close()
         await asyncio.to_thread(self._tools.publisher.close)
+        # Handlers that the drain did not wait for any longer.
+        await _cancel(asyncio.all_tasks())
 
     def _seat(self, agent: Agent) -> Seat:
         return Seat(

@@ -28,9 +28,6 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
     def with_conversation(self) -> "ApprovalQuerySet":
         return self.select_related("turn__conversation")
 
-    def with_decision(self) -> "ApprovalQuerySet":
-        return self.with_conversation().select_related("decision__decided_by")
-
     def most_urgent_first(self) -> "ApprovalQuerySet":
         return self.order_by("deadline_at", "pk")
 

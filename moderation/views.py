@@ -142,7 +142,6 @@ def _page(
     context |= {
         "may_decide": may_decide,
         "may_override": request.user.has_perm(actions.OVERRIDE),
-        "following": pages.next_pending(team, after=approval),
         "is_fragment": _wants_fragment(request),
     }
     template = "_item_answer" if _wants_fragment(request) else "queue"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, TypeVar
 
-from axe_playwright_python.sync_playwright import (  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import (
     Axe,
 )
 from django.conf import settings

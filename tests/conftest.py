@@ -18,8 +18,12 @@ from controlplane.embedded import services as embedded
 from controlplane.embedded.services import Services
 
 ROOT = Path(__file__).resolve().parent.parent
+# Test processes that run side by side have services of their own.
+RUN_DIR = ROOT / ".run" / f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 TEST_DATABASE = "test_interlock"
 settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
+# Slow hashing is for real passwords.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",
@@ -27,6 +31,7 @@ KEPT_TABLES = (
     "auth_permission",
     "django_content_type",
     "django_migrations",
+    "moderation_team",
     "runtime_controlversion",
 )
 
@@ -34,10 +39,9 @@ KEPT_TABLES = (
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """Kafka, PostgreSQL, Valkey and the demo model, with data and ports of their own."""
-    data_dir = ROOT / ".run" / "test"
-    embedded.remove(data_dir)
+    embedded.remove(RUN_DIR)
     given = {name: os.environ.pop(name, None) for name in _URLS}
-    running = embedded.start(data_dir)
+    running = embedded.start(RUN_DIR)
     os.environ.update(running.environment)
     _apply_environment()
     yield running

@@ -11,7 +11,12 @@ VIEWER = [
     "stops.view_stop",
 ]
 MODERATOR = [*VIEWER, "moderation.decide_approval"]
-LEAD = [*MODERATOR, "moderation.view_decision", "guardrails.view_rule"]
+LEAD = [
+    *MODERATOR,
+    "moderation.view_decision",
+    "moderation.override_guardrail",
+    "guardrails.view_rule",
+]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
 ADMIN = [
     *LEAD,

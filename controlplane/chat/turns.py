@@ -336,10 +336,12 @@ class Settlement:
         for number, turn in sorted(by_number.items()):
             if turn.is_ready and number <= conversation.passed_turn:  # it was given up
                 self._deliver(conversation, turn, turn.ready_text, decided_at=None)
-        while (turn := by_number.get(conversation.passed_turn + 1)) is not None:
-            if turn.is_ready:
-                self._deliver(conversation, turn, turn.ready_text, decided_at=None)
-            elif turn.state == "open" and not self._is_abandoned(turn):
+        while (waiting := by_number.get(conversation.passed_turn + 1)) is not None:
+            if waiting.is_ready:
+                self._deliver(
+                    conversation, waiting, waiting.ready_text, decided_at=None
+                )
+            elif waiting.state == "open" and not self._is_abandoned(waiting):
                 return
             conversation.passed_turn += 1
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -27,6 +28,7 @@ from agents.work import Work
 from guardrails.dealer import DEALER
 from guardrails.engine import compile_rules
 
+T = TypeVar("T")
 ENGINE = compile_rules(DEALER)
 
 
@@ -157,6 +159,12 @@ class LoopThread:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever)
         self._thread.start()
+
+    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.start(coroutine).result(30)
 
     def close(self) -> None:
         asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result(5)

@@ -10,10 +10,10 @@ from psycopg.types.json import Jsonb
 
 from agents import cloudevents
 from agents.agent import Event
-from agents.broker import Record
 from agents.cloudevents import Envelope
 from agents.events import Payload
 from agents.postgres import Database
+from agents.records import Record
 from controlplane.chat.settle import Limits, Settled, settle
 from controlplane.chat.turns import Fact, sha256
 from guardrails.verdicts import Finding, Verdict
@@ -143,7 +143,7 @@ async def transcript_of(database: Database, conversation: str = "c1") -> list[st
 
 async def states_of(database: Database) -> dict[str, str]:
     return dict(
-        await rows(database, "SELECT turn_id, state FROM chat_outcome ORDER BY turn_id")  # type: ignore[arg-type]
+        await rows(database, "SELECT turn_id, state FROM chat_outcome ORDER BY turn_id")
     )
 
 

@@ -18,24 +18,34 @@ TURNS = 10_000
 async def crowded(database: Database) -> Database:
     """One conversation with 10,000 settled turns and an open one; 20,000 turns of others."""
     for statement in (
-        'INSERT INTO chat_conversation (id, "user", tier, workflow, latest_turn, passed_turn, '
-        "latest_seq, created_at) SELECT 'c' || n, '', 'free', 'chat', 20, 20, 0, now() "
-        "FROM generate_series(1, 1000) n",
+        (
+            'INSERT INTO chat_conversation (id, "user", tier, workflow, latest_turn, passed_turn, '
+            "latest_seq, created_at) SELECT 'c' || n, '', 'free', 'chat', 20, 20, 0, now() "
+            "FROM generate_series(1, 1000) n"
+        ),
         "INSERT INTO chat_conversation VALUES ('long', '', 'free', 'chat', 10001, 10000, 20000, now())",
-        "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
-        "created_at, accepted_at, deadline_at) SELECT 'long-' || n, 'long', n, '', 'hello', "
-        "md5('long' || n), 'free', now(), now(), now() FROM generate_series(1, 10001) n",
-        "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
-        "created_at, accepted_at, deadline_at) SELECT 'c' || c || '-' || n, 'c' || c, n, '', "
-        "'hello', md5(c || '-' || n), 'free', now(), now(), now() "
-        "FROM generate_series(1, 1000) c, generate_series(1, 20) n",
-        "INSERT INTO chat_outcome (turn_id, effect, state, record_id, kind, text, reviewed, "
-        "reason, source, changed_at) SELECT id, 'reply', CASE WHEN id = 'long-10001' THEN 'open' "
-        "WHEN random() < 0.01 THEN 'failed' ELSE 'delivered' END, 'r', '', '', false, '', '', "
-        "now() - interval '2 days' FROM chat_turn",
-        "INSERT INTO chat_message (conversation_id, seq, turn_id, role, text, kind, reviewed, "
-        "delivered_at) SELECT conversation_id, 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
-        "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r",
+        (
+            "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
+            "created_at, accepted_at, deadline_at) SELECT 'long-' || n, 'long', n, '', 'hello', "
+            "md5('long' || n), 'free', now(), now(), now() FROM generate_series(1, 10001) n"
+        ),
+        (
+            "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
+            "created_at, accepted_at, deadline_at) SELECT 'c' || c || '-' || n, 'c' || c, n, '', "
+            "'hello', md5(c || '-' || n), 'free', now(), now(), now() "
+            "FROM generate_series(1, 1000) c, generate_series(1, 20) n"
+        ),
+        (
+            "INSERT INTO chat_outcome (turn_id, effect, state, record_id, kind, text, reviewed, "
+            "reason, source, changed_at) SELECT id, 'reply', CASE WHEN id = 'long-10001' THEN 'open' "
+            "WHEN random() < 0.01 THEN 'failed' ELSE 'delivered' END, 'r', '', '', false, '', '', "
+            "now() - interval '2 days' FROM chat_turn"
+        ),
+        (
+            "INSERT INTO chat_message (conversation_id, seq, turn_id, role, text, kind, reviewed, "
+            "delivered_at) SELECT conversation_id, 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
+            "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r"
+        ),
     ):
         await rows(database, statement)
     with connect_as_owner() as owner:

@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.chat import tokens
 from controlplane.embedded.services import Services
-from tests.conftest import ROOT
+from tests.conftest import RUN_DIR
 from tests.e2e.product import Product, running
 from tests.e2e.widget import Widget
 
@@ -15,7 +15,7 @@ from tests.e2e.widget import Widget
 @pytest.fixture(scope="session")
 def product(services: Services) -> Iterator[Product]:
     """Site and worker, wholly on services that are given by URL."""
-    with running(Product(services.environment, ROOT / ".run/test/product")) as started:
+    with running(Product(services.environment, RUN_DIR / "product")) as started:
         started.prepare()
         started.start_web()
         started.start_worker()

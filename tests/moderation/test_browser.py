@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync
-from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
@@ -173,6 +173,23 @@ def test_an_answer_that_arrives_appears_by_itself(
 
     expect(page.locator(f"#row-{approval.pk}")).to_contain_text("25 % off")
     expect(page.locator("#queue-teams")).to_contain_text("Discounts 1")
+    expect(page.locator("#item")).to_contain_text("1 answer waits for a person")
+    expect(page.get_by_text("You're all caught up")).to_be_hidden()
+
+
+def test_who_is_caught_up_is_told_of_the_next_one(
+    open_page: Callable[..., Page], mira: User
+) -> None:
+    approval = held("I can give you 25 % off today.")
+    page = open_page(mira, f"/queue/{approval.pk}/")
+    is_live(page)
+    page.keyboard.press("a")
+    expect(page.locator(".caught")).to_have_text("You're all caught up")
+
+    held("Another 25 % off")
+
+    page.get_by_role("link", name="Open the next").click()
+    draft(page, "Another 25 % off")
 
 
 def test_nothing_moves_under_the_pointer(
@@ -226,6 +243,8 @@ def test_an_edit_after_a_newer_message_passes_the_second_time(
     expect(
         page.get_by_text("The customer has written since you opened")
     ).to_be_visible()
+    expect(page.get_by_text("Hello?")).to_have_count(3)
+    expect(page.get_by_text("since this was drafted")).to_be_hidden()
     assert not Decision.objects.exists()
     expect(page.get_by_label("What the customer gets instead")).to_have_value(EDITED)
     page.wait_for_timeout(700)

@@ -31,6 +31,10 @@ def test_what_cannot_be_seen_is_shown(text: str, html: str) -> None:
         ([(5, 9, "A")], 'give <mark title="A">25 %</mark> 😀 off'),
         ([(10, 11, "A")], 'give 25 % <mark title="A">😀</mark> off'),
         ([(5, 9, "A"), (7, 11, "B")], 'give <mark title="A; B">25 % 😀</mark> off'),
+        (
+            [(5, 9, "B"), (0, 4, "A")],
+            '<mark title="A">give</mark> <mark title="B">25 %</mark> 😀 off',
+        ),
         ([(5, 9, "A"), (5, 9, "A")], 'give <mark title="A">25 %</mark> 😀 off'),
         ([(12, 99, '"<')], 'give 25 % 😀 <mark title="&quot;&lt;">off</mark>'),
         ([(-4, 4, "A")], '<mark title="A">give</mark> 25 % 😀 off'),

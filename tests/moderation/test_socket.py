@@ -40,6 +40,7 @@ async def close_code(socket: WebsocketCommunicator) -> int:
     assert connected  # refused before, the client would try for ever
     message = await socket.receive_output(timeout=10)
     assert message["type"] == "websocket.close"
+    await socket.disconnect()
     code: int = message["code"]
     return code
 

@@ -1,7 +1,7 @@
 """The launcher and the panel: keyboard, focus, narrow screens, accessibility."""
 
 import pytest
-from axe_playwright_python.sync_playwright import (  # type: ignore[import-untyped]
+from axe_playwright_python.sync_playwright import (
     Axe,
 )
 from playwright.sync_api import Browser, Page, expect

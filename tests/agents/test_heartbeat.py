@@ -1,0 +1,96 @@
+import json
+import os
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from agents.heartbeat import Heartbeat
+from agents.host import conninfo
+from agents.metrics import DELIVERIES, samples
+from controlplane.runtime import models
+from tests.agents.stage import FreshControl
+
+STATUS: list[dict[str, Any]] = [{"agent": "guard", "state": "held", "why": "soft stop"}]
+
+
+@pytest.fixture
+def heartbeat(transactional_db: None) -> Heartbeat:
+    return Heartbeat(lambda: STATUS)
+
+
+def beat(heartbeat: Heartbeat, *, at_once: bool = False) -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as connection:
+        heartbeat.beat(connection, FreshControl(), at_once=at_once)
+
+
+def test_a_beat_says_what_the_worker_does(heartbeat: Heartbeat) -> None:
+    beat(heartbeat)
+
+    row = models.Heartbeat.objects.live().get()
+    assert (row.instance, row.pid) == (heartbeat.instance, os.getpid())
+    assert (row.applied_version, row.applied_in_ms, row.ruleset_hash) == (1, 0.0, "")
+    assert row.agents == STATUS
+    assert {family["name"] for family in row.metrics} >= {
+        "interlock_records",
+        "interlock_handle_seconds",
+        "llm_requests",
+    }
+    assert str(row) == row.instance
+
+
+def test_it_beats_at_once_on_a_change_and_else_every_two_seconds(
+    heartbeat: Heartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+
+    def seen() -> Any:
+        return models.Heartbeat.objects.get().seen_at
+
+    beat(heartbeat)
+    first = seen()
+    clock[0] += 1.0
+    beat(heartbeat)
+    assert seen() == first
+
+    beat(heartbeat, at_once=True)
+    second = seen()
+    assert second > first
+
+    clock[0] += 2.0
+    beat(heartbeat)
+    assert seen() > second
+    assert models.Heartbeat.objects.count() == 1
+
+
+def test_a_worker_that_ends_by_itself_is_gone(heartbeat: Heartbeat) -> None:
+    beat(heartbeat)
+
+    with psycopg.connect(conninfo(), autocommit=True) as connection:
+        heartbeat.remove(connection)
+
+    assert not models.Heartbeat.objects.exists()
+
+
+def test_two_workers_of_one_process_are_two_instances() -> None:
+    assert Heartbeat(list).instance != Heartbeat(list).instance
+
+
+def test_figures_travel_as_plain_data() -> None:
+    DELIVERIES.labels("test", "true").inc()
+
+    [family] = [
+        family for family in samples() if family["name"] == "interlock_deliveries"
+    ]
+
+    assert family["type"] == "counter"
+    assert [
+        "interlock_deliveries_total",
+        {"workflow": "test", "approved": "true"},
+        1.0,
+    ] in family["samples"]
+    assert not [name for name, _, _ in family["samples"] if name.endswith("_created")]
+    assert json.loads(json.dumps(list(samples())))
+    DELIVERIES.remove("test", "true")

@@ -1,0 +1,182 @@
+"""Agents in a real Celery worker: a process that is asked, paused, cut off and ended."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import host
+from agents.runtime import Runtime
+from controlplane.embedded.services import Services
+from tests.e2e.product import ROOT, Process, Product
+from tests.waiting import wait_for
+
+CELERY = (sys.executable, "-m", "celery", "-A", "controlplane")
+
+
+@pytest.fixture(scope="module")
+def product(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
+    made = Product(services.environment, tmp_path_factory.mktemp("host"))
+    made.prepare()
+    yield made
+    made.end()
+
+
+@pytest.fixture(scope="module")
+def worker(product: Product) -> Iterator[Process]:
+    process = product.start_worker("input-guard,relay")
+    yield process
+    process.end()
+
+
+def celery(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*CELERY, *arguments],
+        cwd=ROOT,
+        env=product.env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def ask(product: Product, *arguments: str) -> Any:
+    """Return what the one worker answers to a remote command."""
+    done = celery(product, *arguments, "--json", "--timeout", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    answers = json.loads(done.stdout)
+    [worker] = answers if isinstance(answers, list) else [answers]
+    [answer] = worker.values()
+    return answer
+
+
+def agents_of(product: Product) -> dict[str, dict[str, Any]]:
+    return {status["agent"]: status for status in ask(product, "inspect", "agents")}
+
+
+def test_a_worker_hosts_the_agents_it_was_given_and_tells_what_they_do(
+    product: Product, worker: Process
+) -> None:
+    agents = agents_of(product)
+
+    assert list(agents) == ["input-guard", "relay"]
+    assert agents["input-guard"]["state"] == "running"
+    assert agents["input-guard"]["partitions"] == 6
+
+
+def test_an_agent_of_one_worker_is_paused_and_let_go_on(
+    product: Product, worker: Process
+) -> None:
+    assert ask(product, "control", "pause_agents", "input-guard") == {
+        "ok": ["input-guard"]
+    }
+    paused = agents_of(product)["input-guard"]
+    assert (paused["state"], paused["why"]) == ("held", "paused by remote control")
+
+    assert ask(product, "control", "resume_agents") == {"ok": ["input-guard"]}
+    assert agents_of(product)["input-guard"]["state"] == "running"
+
+
+def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
+    product: Product, worker: Process, services: Services
+) -> None:
+    assert services.valkey is not None
+    [before] = product.sql("SELECT instance, agents FROM runtime_heartbeat")
+    try:
+        services.valkey.kill()
+        wait_for(
+            lambda: product.sql(
+                "SELECT 1 FROM runtime_heartbeat WHERE instance = %s AND seen_at > now()"
+                " - interval '1 s'",
+                before[0],
+            ),
+            what="it beats without Valkey",
+        )
+    finally:
+        services.valkey.start()
+
+    wait_for(lambda: celery(product, "inspect", "ping").returncode == 0, timeout_s=30)
+    assert worker.is_running
+    [after] = product.sql("SELECT instance FROM runtime_heartbeat")
+    assert after[0] == before[0]
+    assert agents_of(product)["input-guard"]["partitions"] == 6
+
+
+def test_a_term_signal_drains_the_worker_within_ten_seconds_and_removes_its_row(
+    product: Product,
+) -> None:
+    process = product.start_worker("chat,platform")
+    began_s = time.monotonic()
+
+    process.signal(signal.SIGTERM)
+
+    assert process.wait(20) == 0
+    assert time.monotonic() - began_s < 10
+    assert not product.sql(
+        "SELECT 1 FROM runtime_heartbeat WHERE pid = %s", process.pid
+    )
+
+
+def test_an_unknown_agent_is_refused_with_a_sentence(product: Product) -> None:
+    done = celery(product, "worker", "-P", "threads", "--agents", "nobody")
+
+    assert done.returncode != 0
+    said = done.stdout + done.stderr
+    assert "no agent or workflow 'nobody'; there are: all, chat" in said
+    assert "Traceback" not in said
+
+
+def test_a_worker_without_agents_hosts_none() -> None:
+    step = host.AgentsStep(None, agents="")
+
+    assert step.enabled is False
+    assert host.agents(None) == []
+    assert host.pause_agents(None) == {"error": ["this worker hosts no agents"]}
+    step.stop(None)
+
+
+def test_remote_control_names_only_the_agents_that_are_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Seat:
+        why = ""
+
+        def pause(self, reason: str) -> None:
+            self.why = reason
+
+    class Hosted:
+        seats = {"guard": Seat(), "gate": Seat()}
+
+        def statuses(self) -> list[dict[str, Any]]:
+            return [{"agent": "guard"}]
+
+    monkeypatch.setattr(host, "_hosted", Hosted())
+
+    assert host.agents(None) == [{"agent": "guard"}]
+    assert host.pause_agents(None, ["guard", "nobody"]) == {"ok": ["guard"]}
+    assert Hosted.seats["guard"].why == "paused by remote control"
+    assert host.resume_agents(None) == {"ok": ["guard", "gate"]}
+    assert Hosted.seats["guard"].why == ""
+
+
+def test_a_runtime_is_made_of_the_settings(
+    services: Services, transactional_db: None, tmp_path: Path, settings: Any
+) -> None:
+    knowledge = tmp_path / "knowledge.md"
+    knowledge.write_text("The E-Class costs 50,000.")
+    settings.KNOWLEDGE_PATH = str(knowledge)
+
+    runtime: Runtime = host.make_runtime(["relay"])
+
+    assert runtime._knowledge == "The E-Class costs 50,000."
+    assert "dbname='test_interlock'" in host.conninfo()
+    runtime._loop.close()

@@ -1,0 +1,236 @@
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import settings
+from django.db import transaction
+
+from agents.agent import UnavailableError
+from agents.host import conninfo
+from agents.postgres import Database
+from agents.publisher import Publisher
+from controlplane.embedded.services import Services
+from controlplane.runtime import relay as relay_module
+from controlplane.runtime.actions import enqueue
+from controlplane.runtime.models import OutboxRecord
+from controlplane.runtime.relay import Relay
+from tests.agents.stage import LoopThread, Note, Stage, envelope, ids, read, texts
+from tests.waiting import wait_for
+
+
+class Running:
+    """A relay on a loop, with a pool and a publisher of its own."""
+
+    def __init__(self, loop_thread: LoopThread) -> None:
+        self._loop = loop_thread
+        self.publisher = Publisher(settings.KAFKA)
+        self.database = loop_thread.run(_open())
+        self.relay = Relay(self.database, self.publisher)
+        self._future: Future[None] = loop_thread.start(self.relay.run())
+
+    def end(self) -> None:
+        self._future.cancel()
+        self._loop.run(_settle(self.database))
+        self.publisher.close()
+
+
+async def _open() -> Database:
+    database = Database(conninfo(), max_size=2)
+    await database.open()
+    return database
+
+
+async def _settle(database: Database) -> None:
+    await database.close()
+
+
+@pytest.fixture
+def start(
+    stage: Stage, loop_thread: LoopThread, transactional_db: None
+) -> Iterator[Callable[[], Running]]:
+    running: list[Running] = []
+
+    def make() -> Running:
+        running.append(Running(loop_thread))
+        return running[-1]
+
+    yield make
+    for each in running:
+        each.end()
+
+
+def write(topic: str, *said: str, key: str = "k") -> list[str]:
+    of = [envelope() for _ in said]
+    with transaction.atomic():
+        for text, each in zip(said, of, strict=True):
+            enqueue(topic, key=key, data=Note(text=text), envelope=each)
+    return [each.id for each in of]
+
+
+def unmarked() -> int:
+    return OutboxRecord.objects.filter(published_at=None).count()
+
+
+def test_what_was_written_is_published_in_order_and_marked(
+    stage: Stage, start: Callable[[], Running]
+) -> None:
+    topic = stage.topic("out")
+    written = write(topic, "a", "b")
+    running = start()
+    wait_for(lambda: unmarked() == 0)
+
+    written += write(topic, *map(str, range(relay_module.BATCH + 50)))
+
+    wait_for(lambda: unmarked() == 0)
+    assert ids(topic) == written
+    assert texts(topic)[:3] == ["a", "b", "0"]
+    assert [record.key for record in read(topic)][:1] == [b"k"]
+    assert running.relay.published == len(written)
+    status = running.relay.status()
+    assert (status["state"], status["why"], status["done"]) == (
+        "running",
+        "leading",
+        len(written),
+    )
+
+
+def test_a_row_is_published_at_its_notification_and_not_at_the_poll(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = stage.topic("out")
+    running = start()
+    wait_for(lambda: running.relay.state == "leading")
+    monkeypatch.setattr(relay_module, "POLL_S", 60)
+    write(topic, "wakes it from the short poll")
+    wait_for(lambda: unmarked() == 0)
+
+    write(topic, "b")
+
+    wait_for(lambda: unmarked() == 0, timeout_s=5)
+
+
+def test_a_row_that_is_rolled_back_is_never_published(
+    stage: Stage, start: Callable[[], Running]
+) -> None:
+    topic = stage.topic("out")
+    start()
+
+    with transaction.atomic():
+        enqueue(topic, key="k", data=Note(text="not this"), envelope=envelope())
+        transaction.set_rollback(True)
+    write(topic, "this")
+
+    wait_for(lambda: texts(topic) == ["this"])
+
+
+def test_a_row_is_marked_only_after_kafka_has_acknowledged_it(
+    stage: Stage, start: Callable[[], Running], services: Services
+) -> None:
+    assert services.kafka is not None
+    topic = stage.topic("out")
+    running = start()
+    write(topic, "before")
+    wait_for(lambda: unmarked() == 0)
+
+    services.kafka.nodes[0].freeze()
+    try:
+        write(topic, "while")
+        wait_for(
+            lambda: len(running.publisher._producer._producer) > 0, what="it was sent"
+        )
+        assert unmarked() == 1
+    finally:
+        services.kafka.nodes[0].thaw()
+
+    wait_for(lambda: unmarked() == 0, timeout_s=20)
+    assert texts(topic) == ["before", "while"]
+
+
+def test_a_failure_leaves_the_rows_unmarked_and_says_why(
+    stage: Stage, start: Callable[[], Running]
+) -> None:
+    narrow = stage.topic("narrow", max_bytes=100)
+    running = start()
+
+    write(narrow, "x" * 20_000_000)
+
+    wait_for(lambda: running.relay.state.startswith("waiting"))
+    assert unmarked() == 1
+    status = running.relay.status()
+    assert (status["state"], status["done"]) == ("held", 0)
+    assert "large" in str(status["why"])
+
+
+def test_an_unconfirmed_batch_is_published_again_with_the_same_ids(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = stage.topic("out")
+    monkeypatch.setattr(relay_module, "PUBLISH_TIMEOUT_S", 0)
+    [written] = write(topic, "a")
+    running = start()
+    wait_for(lambda: running.relay.state.startswith("waiting"))
+
+    monkeypatch.setattr(relay_module, "PUBLISH_TIMEOUT_S", 10)
+
+    wait_for(lambda: unmarked() == 0)
+    assert set(ids(topic)) == {written}
+
+
+def test_a_second_relay_stands_by_and_takes_over_when_the_leaders_connection_dies(
+    stage: Stage, start: Callable[[], Running]
+) -> None:
+    topic = stage.topic("out")
+    first = start()
+    wait_for(lambda: first.relay.state == "leading")
+    second = start()
+    wait_for(lambda: second.relay.state == "standing by")
+    write(topic, "a")
+    wait_for(lambda: first.relay.published == 1)
+    assert second.relay.status()["state"] == "running"
+
+    def kill_until_the_other_leads() -> bool:
+        if second.relay.state == "leading":
+            return True
+        _kill_leader()
+        return False
+
+    wait_for(kill_until_the_other_leads, timeout_s=20)
+    write(topic, "b")
+
+    wait_for(lambda: unmarked() == 0)
+    wait_for(lambda: texts(topic) == ["a", "b"])
+
+
+def _kill_leader() -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks "
+            "WHERE locktype = 'advisory' AND objid = %s AND granted",
+            [relay_module.LEADER],
+        )
+
+
+def test_a_relay_that_ends_gives_up_the_lead(
+    stage: Stage, start: Callable[[], Running], loop_thread: LoopThread
+) -> None:
+    first = start()
+    wait_for(lambda: first.relay.state == "leading")
+    second = start()
+
+    first._future.cancel()
+
+    wait_for(lambda: second.relay.state == "leading")
+
+
+def test_without_a_database_it_waits(stage: Stage, loop_thread: LoopThread) -> None:
+    class Away:
+        def connection(self) -> Any:
+            raise UnavailableError("PostgreSQL: away")
+
+    relay = Relay(Away(), None)  # type: ignore[arg-type]
+    future = loop_thread.start(relay.run())
+
+    wait_for(lambda: relay.state == "waiting: PostgreSQL: away")
+    future.cancel()
