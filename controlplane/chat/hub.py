@@ -108,7 +108,8 @@ class Hub:
             except Exception:  # one broken socket must not keep the others waiting
                 log.exception("socket_not_shown", conversation=socket.conversation_id)
                 self.leave(socket)
-                await socket.close()
+                # It may be too broken to be closed.
+                await asyncio.gather(socket.close(), return_exceptions=True)
 
     async def _show(
         self, socket: Socket, lines: list[Line], turns: list[OpenTurn]
