@@ -28,7 +28,12 @@ def test_a_users_message_opens_the_turn_of_its_own_id() -> None:
     fact = fact_of(event(topics.USER_RAW, said, id="t1", source="widget"))
 
     assert (fact.kind, fact.turn_id, fact.record_id) == ("opened", "t1", "t1")
-    assert (fact.user, fact.tier, fact.client_id, fact.text) == ("u_1", "pro", "7", "hi")
+    assert (fact.user, fact.tier, fact.client_id, fact.text) == (
+        "u_1",
+        "pro",
+        "7",
+        "hi",
+    )
     assert (fact.trace_id, fact.source) == (TRACE, "widget")
     assert fact.coordinates == (topics.USER_RAW, 0, 0)
 
@@ -79,12 +84,22 @@ def test_a_pending_answer_is_held_for_its_team(topic: str) -> None:
 @pytest.mark.parametrize("kind", ["approved", "rejected", "expired"])
 def test_a_decided_answer_is_what_its_topic_says(kind: str) -> None:
     data = DecidedResponse(
-        **TURN, approval_id="a1", text="ok", text_sha256="", decided_by="mira", reason="r"
+        **TURN,
+        approval_id="a1",
+        text="ok",
+        text_sha256="",
+        decided_by="mira",
+        reason="r",
     )
 
     fact = fact_of(event(f"agent.responses.{kind}", data))
 
-    assert (fact.kind, fact.approval_id, fact.text, fact.reason) == (kind, "a1", "ok", "r")
+    assert (fact.kind, fact.approval_id, fact.text, fact.reason) == (
+        kind,
+        "a1",
+        "ok",
+        "r",
+    )
 
 
 def test_nul_becomes_visible_wherever_people_may_read_it() -> None:
