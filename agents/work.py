@@ -118,7 +118,12 @@ def read_event(
     try:
         envelope = cloudevents.decode_headers(record.headers)
         data = decoders[record.topic].decode(record.value)
-    except (HeaderError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (
+        HeaderError,
+        msgspec.DecodeError,
+        UnicodeDecodeError,
+        RecursionError,
+    ) as error:
         raise UnreadableError(str(error)) from error
     return Event(data=data, envelope=envelope, record=record)
 

@@ -25,7 +25,6 @@ def grant(sender: AppConfig, using: str, **_: Any) -> None:
     if using != "owner" or connection.settings_dict["USER"] == role:
         return
     quoted = connection.ops.quote_name(role)
-    tables = ", ".join(connection.ops.quote_name(name) for name in APPEND_ONLY)
     with connection.cursor() as cursor:
         cursor.execute(f"GRANT USAGE ON SCHEMA public TO {quoted}")
         cursor.execute(
@@ -34,4 +33,15 @@ def grant(sender: AppConfig, using: str, **_: Any) -> None:
         cursor.execute(
             f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {quoted}"
         )
-        cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {tables} FROM {quoted}")
+        for table in _with_partitions(cursor):
+            cursor.execute(f"REVOKE UPDATE, DELETE, TRUNCATE ON {table} FROM {quoted}")
+
+
+def _with_partitions(cursor: Any) -> list[str]:
+    """Return quoted names. A partition that is named directly has rights of its own."""
+    cursor.execute(
+        "SELECT relid::regclass::text FROM unnest(%s::regclass[]) AS root(id), "
+        "pg_partition_tree(root.id) UNION SELECT root.id::text FROM unnest(%s::regclass[]) AS root(id)",
+        [list(APPEND_ONLY), list(APPEND_ONLY)],
+    )
+    return [row[0] for row in cursor.fetchall()]

@@ -10,12 +10,13 @@ import msgspec
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
+from agents.agent import UnavailableError
 from controlplane.chat import ingress, live, tokens, transcript
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn
 
 FRAME_MAX_CHARS = 40_000
-UNAUTHORIZED, FORBIDDEN = 4401, 4403
+UNAUTHORIZED, FORBIDDEN, TRY_AGAIN = 4401, 4403, 1013
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
@@ -41,14 +42,16 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         self._visitor: tokens.Visitor | None = None
+        self._is_refused = False
         self._sending = asyncio.Lock()
         self._showing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._statuses: dict[str, str] = {}
         await self.accept()
         if not is_allowed_origin(self.scope):
-            await self._error("forbidden_origin", "This page may not embed the chat.")
-            await self.close(FORBIDDEN)
+            await self._refuse_socket(
+                FORBIDDEN, "forbidden_origin", "This page may not embed the chat."
+            )
 
     async def disconnect(self, code: int) -> None:
         if self._visitor is None:
@@ -59,12 +62,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
-        if text_data is None or len(text_data) > FRAME_MAX_CHARS:
+        if self._is_refused:
+            return
+        if text_data is None:
+            await self._error("bad_request", "Frames are text.")
+            return
+        if len(text_data) > FRAME_MAX_CHARS:
             await self._error("too_long", "The frame is too large.")
             return
         try:
             frame = _decoder.decode(text_data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             await self._error("bad_request", str(error))
             return
         if isinstance(frame, Hello):
@@ -80,25 +88,34 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             return
         try:
             visitor = tokens.read(hello.token)
+            kept = await resources()
+            seq = await transcript.latest_seq(kept.database, visitor.conversation_id)
         except tokens.TokenError as error:
-            await self._error("unauthorized", str(error))
-            await self.close(UNAUTHORIZED)
+            await self._refuse_socket(UNAUTHORIZED, "unauthorized", str(error))
+            return
+        except UnavailableError as error:
+            await self._refuse_socket(TRY_AGAIN, "unavailable", str(error))
             return
         self._visitor = visitor
         self.conversation_id, self.tier = visitor.conversation_id, visitor.tier
-        self.cursor = max(0, hello.after)
+        self.cursor = min(max(0, hello.after), seq)
         self.has_open_turns = True  # until the first look says otherwise
         self._group = live.conversation_group(visitor.conversation_id)
         await self.channel_layer.group_add(self._group, self.channel_name)
-        kept = await resources()
         await self._send(
             type="ready",
             conversation=visitor.conversation_id,
             tier=visitor.tier,
-            seq=await transcript.latest_seq(kept.database, visitor.conversation_id),
+            seq=seq,
             now=datetime.now(UTC).isoformat(),
         )
         kept.hub.join(self)
+
+    async def _refuse_socket(self, close_code: int, code: str, detail: str) -> None:
+        """Say why and hang up; what the client has sent meanwhile is not read."""
+        self._is_refused = True
+        await self._error(code, detail)
+        await self.close(close_code)
 
     # Messages of the user
 

@@ -33,7 +33,7 @@ class Socket(Protocol):
 
 
 class Hub:
-    """Sockets ask for a refresh when woken; once a second those with open turns get one anyway."""
+    """Sockets ask for a refresh when woken; once a second the late ones get one anyway."""
 
     def __init__(self, database: Database, control: Control) -> None:
         self._database = database
@@ -70,9 +70,22 @@ class Hub:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            for socket in self._sockets:
-                if socket.has_open_turns:
-                    self.ask(socket)
+            try:
+                await self._ask_the_late()
+            except UnavailableError as error:
+                log.warning("sockets_wait", reason=str(error))
+
+    async def _ask_the_late(self) -> None:
+        """Refresh what has open turns, and what a lost push has left behind."""
+        quiet = {socket for socket in self._sockets if not socket.has_open_turns}
+        for socket in self._sockets - quiet:
+            self.ask(socket)
+        late = (
+            await transcript.behind(self._database, _cursors(quiet)) if quiet else set()
+        )
+        for socket in quiet:
+            if socket.conversation_id in late:
+                self.ask(socket)
 
     async def _run(self) -> None:
         while True:
@@ -83,12 +96,8 @@ class Hub:
                 await self._refresh(asked)
 
     async def _refresh(self, sockets: set[Socket]) -> None:
-        cursors: dict[str, int] = {}
-        for socket in sockets:
-            name = socket.conversation_id
-            cursors[name] = min(socket.cursor, cursors.get(name, socket.cursor))
         try:
-            lines, turns = await transcript.read(self._database, cursors)
+            lines, turns = await transcript.read(self._database, _cursors(sockets))
         except UnavailableError as error:
             log.warning("sockets_wait", reason=str(error))
             await asyncio.sleep(TICK_S)
@@ -101,7 +110,8 @@ class Hub:
             except Exception:  # one broken socket must not keep the others waiting
                 log.exception("socket_not_shown", conversation=socket.conversation_id)
                 self.leave(socket)
-                await socket.close()
+                # It may be too broken to be closed.
+                await asyncio.gather(socket.close(), return_exceptions=True)
 
     async def _show(
         self, socket: Socket, lines: list[Line], turns: list[OpenTurn]
@@ -118,3 +128,12 @@ class Hub:
             stop.mode == "soft" and stop.covers(workflow="chat", tier=tier)
             for stop in self._control.state.stops
         )
+
+
+def _cursors(sockets: Iterable[Socket]) -> dict[str, int]:
+    """Return the lowest cursor of each conversation."""
+    cursors: dict[str, int] = {}
+    for socket in sockets:
+        name = socket.conversation_id
+        cursors[name] = min(socket.cursor, cursors.get(name, socket.cursor))
+    return cursors

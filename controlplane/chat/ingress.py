@@ -116,6 +116,8 @@ async def submit(  # the fields of a message
 def _check(message: Incoming) -> None:
     if not message.text.strip():
         raise BadMessageError("the message has no text")
+    if clean(message.client_id) != message.client_id:
+        raise BadMessageError("the id has a character that no id can have")
     if not 0 < len(message.client_id) <= ID_MAX_CHARS:
         raise BadMessageError(f"the id must have 1 to {ID_MAX_CHARS} characters")
     size = len(message.text.encode())

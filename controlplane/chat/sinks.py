@@ -120,7 +120,7 @@ async def _failed_turns(database: Database, letters: Sequence[Record]) -> list[F
 
 def _trace_and_reason(letter: Record) -> tuple[str, str] | None:
     headers = dict(letter.headers)
-    if headers.get("ilk_dlq_agent", b"").decode() in _BYSTANDERS:
+    if headers.get("ilk_dlq_agent", b"").decode(errors="replace") in _BYSTANDERS:
         return None
     reason = headers.get("ilk_dlq_reason", b"").decode(errors="replace")
     try:

@@ -2,6 +2,8 @@
 
 import asyncio
 
+from django.conf import settings
+
 from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat.facts import failed
@@ -10,13 +12,16 @@ from controlplane.chat.sinks import limits, tell
 
 REASON = "no answer before the deadline"
 
-# A soft stop is a reason to wait, not to fail.
+# A soft stop is a reason to wait, not to fail; after it the agents get a whole deadline.
 _OVERDUE = """
 SELECT t.id, t.conversation_id FROM chat_turn t
 JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply' AND o.state = 'open'
 JOIN chat_conversation c ON c.id = t.conversation_id
 WHERE t.deadline_at < now() AND o.record_id = '' AND NOT EXISTS (
-  SELECT 1 FROM stops_stop s WHERE s.mode = 'soft' AND s.released_at IS NULL)
+  SELECT 1 FROM stops_stop s WHERE s.mode = 'soft'
+    AND (s.released_at IS NULL OR s.released_at > now() - make_interval(secs => %s))
+    AND (s.scope IN ('everything', 'agent') OR (s.scope, s.value) IN (
+      ('workflow', c.workflow), ('tier', coalesce(nullif(t.tier, ''), c.tier)))))
 ORDER BY t.deadline_at LIMIT 500
 """
 # Ready, but the turn before it was never confirmed and nothing has happened since.
@@ -36,7 +41,8 @@ async def _sweep() -> None:
     await database.open()
     try:
         async with database.connection() as connection:
-            overdue = await (await connection.execute(_OVERDUE)).fetchall()
+            cursor = await connection.execute(_OVERDUE, [settings.TURN_DEADLINE_S])
+            overdue = await cursor.fetchall()
             waiting = await (await connection.execute(_WAITING)).fetchall()
         facts = [
             failed(turn, conversation, record_id=f"sweeper:{turn}", reason=REASON)

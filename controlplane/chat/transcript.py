@@ -23,6 +23,10 @@ CROSS JOIN LATERAL (SELECT * FROM chat_turn t WHERE t.id = m.turn_id OFFSET 0) t
 ORDER BY m.conversation_id, m.seq
 """
 _LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"
+_BEHIND = """
+SELECT w.id FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
+JOIN chat_conversation c ON c.id = w.id AND c.latest_seq > w.cursor
+"""
 # The latest hop tells checking from thinking; an approval tells since when a person is asked.
 _TURNS = """
 SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
@@ -105,6 +109,15 @@ async def latest_seq(database: Database, conversation_id: str) -> int:
         cursor = await connection.execute(_LATEST_SEQ, [conversation_id])
         row = await cursor.fetchone()
     return int(row[0]) if row else 0
+
+
+async def behind(database: Database, cursors: Mapping[str, int]) -> set[str]:
+    """Return the conversations that have rows after their cursor."""
+    async with database.connection() as connection:
+        cursor = await connection.execute(
+            _BEHIND, [list(cursors), list(cursors.values())]
+        )
+        return {row[0] for row in await cursor.fetchall()}
 
 
 async def read(

@@ -41,6 +41,8 @@ COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents,
 _COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
 """
+# An index cannot take longer ones. The whole key is in the payload.
+KEY_MAX_CHARS = 200
 _UNREAD = Envelope(id="", type="", source="", trace_id="")
 # The fields that hold what people wrote or read.
 _TEXT = msgspec.json.Decoder(dict[str, Any])
@@ -149,7 +151,7 @@ def index_row(record: Record) -> tuple[Any, ...]:
         [_plain(parent) for parent in envelope.parents],
         _plain(envelope.type),
         _plain(envelope.source),
-        _plain((record.key or b"").decode(errors="backslashreplace")),
+        _plain((record.key or b"").decode(errors="backslashreplace"))[:KEY_MAX_CHARS],
         _plain(envelope.workflow),
         _plain(envelope.tier),
         _plain(envelope.subject),
@@ -186,7 +188,7 @@ def _at(record: Record) -> datetime:
 def _text(record: Record) -> str:
     try:
         text = _TEXT.decode(record.value).get("text", "")
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
     return _plain(text) if isinstance(text, str) else ""
 

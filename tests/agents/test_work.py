@@ -55,6 +55,7 @@ def test_a_record_is_read_and_validated_in_one_step() -> None:
         b"{}",
         b'{"text": "\xff"}',
         b"[" * 100_000,
+        b'{"conversation_id": "c1", "text": "hi", "more": ' + b"[" * 100_000,
     ],
     ids=[
         "empty",
@@ -65,6 +66,7 @@ def test_a_record_is_read_and_validated_in_one_step() -> None:
         "no text",
         "not UTF-8",
         "too deep",
+        "too deep in a field that is ignored",
     ],
 )
 def test_a_value_that_is_not_the_topics_contract_is_unreadable(value: bytes) -> None:

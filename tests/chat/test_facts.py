@@ -1,0 +1,121 @@
+"""Records as facts: what each topic's record claims."""
+
+import pytest
+
+from agents import topics
+from agents.events import (
+    BlockedMessage,
+    DecidedResponse,
+    FinalResponse,
+    ModelRequest,
+    Payload,
+    PendingResponse,
+    UserMessage,
+)
+from controlplane.chat.facts import clean, fact_of, facts_of
+from guardrails.verdicts import Verdict
+from tests.chat.making import ESCALATE, TRACE, event, finding
+
+TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "pro"}
+ALLOW = Verdict(action="allow")
+
+
+def test_a_users_message_opens_the_turn_of_its_own_id() -> None:
+    said = UserMessage(
+        conversation_id="c1", text="hi", user="u_1", tier="pro", client_id="7"
+    )
+
+    fact = fact_of(event(topics.USER_RAW, said, id="t1", source="widget"))
+
+    assert (fact.kind, fact.turn_id, fact.record_id) == ("opened", "t1", "t1")
+    assert (fact.user, fact.tier, fact.client_id, fact.text) == (
+        "u_1",
+        "pro",
+        "7",
+        "hi",
+    )
+    assert (fact.trace_id, fact.source) == (TRACE, "widget")
+    assert fact.coordinates == (topics.USER_RAW, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("topic", "data", "said"),
+    [
+        (
+            topics.USER_BLOCKED,
+            BlockedMessage(**TURN, text="bad", reply="no", verdict=ALLOW),
+            ("reply", "no", "refusal"),
+        ),
+        (
+            topics.RESPONSES_FINAL,
+            FinalResponse(**TURN, text="yes", verdict=ALLOW),
+            ("reply", "yes", "reply"),
+        ),
+        (
+            topics.RESPONSES_FINAL,
+            FinalResponse(**TURN, text="sorry", kind="fallback", verdict=ALLOW),
+            ("reply", "sorry", "fallback"),
+        ),
+    ],
+    ids=["blocked", "final", "fallback"],
+)
+def test_a_safe_text_is_a_reply_of_its_kind(
+    topic: str, data: Payload, said: tuple[str, str, str]
+) -> None:
+    fact = fact_of(event(topic, data))
+
+    assert (fact.kind, fact.text, fact.text_kind) == said
+    assert (fact.turn_id, fact.conversation_id, fact.tier) == ("t1", "c1", "pro")
+
+
+@pytest.mark.parametrize("topic", topics.ALL_PENDING)
+def test_a_pending_answer_is_held_for_its_team(topic: str) -> None:
+    data = PendingResponse(
+        **TURN, question="q", text="25 %", team="legal", verdict=ESCALATE
+    )
+
+    fact = fact_of(event(topic, data))
+
+    assert (fact.kind, fact.text, fact.team) == ("hold", "25 %", "legal")
+    assert fact.reason == "Held for a person"
+    assert fact.verdict == ESCALATE
+
+
+@pytest.mark.parametrize("kind", ["approved", "rejected", "expired"])
+def test_a_decided_answer_is_what_its_topic_says(kind: str) -> None:
+    data = DecidedResponse(
+        **TURN,
+        approval_id="a1",
+        text="ok",
+        text_sha256="",
+        decided_by="mira",
+        reason="r",
+    )
+
+    fact = fact_of(event(f"agent.responses.{kind}", data))
+
+    assert (fact.kind, fact.approval_id, fact.text, fact.reason) == (
+        kind,
+        "a1",
+        "ok",
+        "r",
+    )
+
+
+def test_nul_becomes_visible_wherever_people_may_read_it() -> None:
+    verdict = Verdict(action="escalate", findings=(finding(said="a\x00b", number=2.5),))
+    data = PendingResponse(**TURN, question="q", text="\x00", team="", verdict=verdict)
+
+    fact = fact_of(event(topics.PENDING, data))
+
+    assert clean("a\x00b") == "a␀b"
+    assert fact.text == "␀"
+    assert "\x00" not in fact.reason
+    assert fact.verdict == Verdict(
+        action="escalate", findings=(finding(said="a␀b", number=2.5),)
+    )
+
+
+def test_a_record_that_says_nothing_about_an_outcome_is_an_error() -> None:
+    with pytest.raises(TypeError, match="ModelRequest"):
+        facts_of([event(topics.REQUESTS[0], ModelRequest(**TURN, text="q"))])

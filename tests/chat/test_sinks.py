@@ -1,0 +1,235 @@
+"""Gate, intake and failures: records become outcomes, and sockets are told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from redis.exceptions import ConnectionError as ValkeyGoneError
+
+from agents import cloudevents, topics
+from agents.agent import Agent
+from agents.cloudevents import Envelope
+from agents.events import FinalResponse, PendingResponse, UserMessage
+from agents.host import conninfo
+from agents.metrics import DELIVERIES
+from agents.runtime import Tools
+from agents.work import dead_letter
+from controlplane.chat import live, sinks
+from guardrails.verdicts import Verdict
+from tests.chat.making import (
+    ESCALATE,
+    TRACE,
+    commit,
+    event,
+    opened,
+    record,
+    reply,
+    rows,
+    states_of,
+    transcript_of,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "free"}
+QUESTION = event(
+    topics.USER_RAW,
+    UserMessage(conversation_id="c1", text="hi"),
+    id="t1",
+    source="widget",
+)
+FINAL = event(
+    topics.RESPONSES_FINAL,
+    FinalResponse(**TURN, text="hello", verdict=Verdict(action="allow")),
+)
+PENDING = event(
+    topics.PENDING,
+    PendingResponse(**TURN, question="hi", text="25 %", team="", verdict=ESCALATE),
+)
+
+
+@pytest.fixture
+async def tools() -> AsyncIterator[Tools]:
+    made = Tools(conninfo(), {})
+    await made.database.open()
+    yield made
+    await made.database.close()
+    await asyncio.to_thread(made.publisher.close)
+
+
+@pytest.fixture
+def pushes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Collect what is pushed instead of sending it: Valkey is another process."""
+    sent: list[tuple[str, str]] = []
+
+    async def send(group: str, kind: str) -> None:
+        sent.append((group, kind))
+
+    monkeypatch.setattr(live, "_send", send)
+    return sent
+
+
+async def batch(agent: Agent, *events: object) -> None:
+    assert agent.handle_batch is not None
+    await agent.handle_batch(events)  # type: ignore[arg-type]
+
+
+async def test_intake_and_gate_bring_a_question_to_its_answer(
+    tools: Tools, pushes: list[tuple[str, str]]
+) -> None:
+    counter = DELIVERIES.labels("chat", "false")
+    before = counter._value.get()
+
+    await batch(sinks.intake(tools), QUESTION)
+    await batch(sinks.gate(tools), FINAL)
+
+    assert await transcript_of(tools.database) == ["1 user hi", "2 assistant hello"]
+    assert pushes == [("chat.c1", "chat.wake")] * 2
+    assert counter._value.get() == before + 1
+    assert await rows(
+        tools.database, "SELECT actor FROM audit_entry WHERE action = 'reply_delivered'"
+    ) == [("gate",)]
+
+
+async def test_a_held_answer_wakes_the_queue(
+    tools: Tools, pushes: list[tuple[str, str]]
+) -> None:
+    await batch(sinks.intake(tools), QUESTION, PENDING)
+
+    assert ("moderation.queue", "queue.wake") in pushes
+    assert await states_of(tools.database) == {"t1": "held"}
+
+
+async def test_an_empty_batch_tells_nobody(
+    tools: Tools, pushes: list[tuple[str, str]]
+) -> None:
+    await batch(sinks.gate(tools))
+
+    assert pushes == []
+
+
+async def test_gate_and_intake_read_what_their_topics_register_says(
+    tools: Tools,
+) -> None:
+    reads = {
+        *sinks.gate(tools).reads,
+        *sinks.intake(tools).reads,
+        *sinks.failures(tools).reads,
+    }
+
+    assert reads <= set(topics.TOPICS)
+    assert sinks.gate(tools).is_sink
+
+
+# Dead letters
+
+
+def letter(
+    *, agent: str = "responder", reason: str = "boom", headers: bool = True
+) -> object:
+    envelope = Envelope(id="r1", type="ModelRequest", source="router", trace_id=TRACE)
+    failed = record(
+        "agent.requests.free",
+        headers=cloudevents.encode_headers(envelope) if headers else [],
+    )
+    made = dead_letter(failed, agent=agent, reason=reason, attempts=3)
+    return record(topics.DEAD_LETTERS, headers=made.headers, value=made.value)
+
+
+async def bury(tools: Tools, *letters: object) -> None:
+    agent = sinks.failures(tools)
+    assert agent.handle_records is not None
+    await agent.handle_records(letters)  # type: ignore[arg-type]
+
+
+async def test_a_turn_that_ends_in_the_dead_letters_has_failed(
+    tools: Tools, pushes: list[tuple[str, str]]
+) -> None:
+    await commit(tools.database, opened())
+
+    await bury(tools, letter(reason="no\x00model"))
+    await bury(tools, letter())
+
+    assert await rows(tools.database, "SELECT state, reason FROM chat_outcome") == [
+        ("failed", "nomodel")
+    ]
+    assert pushes[0] == ("chat.c1", "chat.wake")
+
+
+async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(
+    tools: Tools,
+) -> None:
+    await commit(tools.database, opened())
+    headers = [
+        ("traceparent", f"00-{TRACE}-{'0' * 15}1-01".encode()),
+        ("ilk_dlq_agent", b"x"),
+    ]
+
+    await bury(tools, record(topics.DEAD_LETTERS, headers=headers))
+
+    assert await states_of(tools.database) == {"t1": "failed"}
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        [letter(agent="recorder")],
+        [letter(headers=False)],
+        [
+            record(
+                topics.DEAD_LETTERS,
+                headers=[("traceparent", b"\xff"), ("ilk_dlq_agent", b"\xff")],
+            )
+        ],
+        [],
+    ],
+    ids=["of the recorder", "without a trace", "not text", "none"],
+)
+async def test_a_letter_that_says_nothing_about_a_turn_changes_none(
+    tools: Tools, letters: list[object]
+) -> None:
+    await commit(tools.database, opened())
+
+    await bury(tools, *letters)
+
+    assert await states_of(tools.database) == {"t1": "open"}
+
+
+async def test_a_letter_about_an_answered_turn_changes_nothing(tools: Tools) -> None:
+    await commit(tools.database, opened(), reply())
+
+    await bury(tools, letter())
+
+    assert await states_of(tools.database) == {"t1": "delivered"}
+
+
+# Pushes
+
+
+@pytest.mark.parametrize(
+    "odd", ["a b", "ä" * 100, "c_" + "0" * 98, "", "x.y_z", "\x00", "🙂"]
+)
+def test_every_conversation_has_a_group_name_that_channels_takes(odd: str) -> None:
+    group = live.conversation_group(odd)
+
+    assert len(group) < 100
+    assert all(c.isascii() and (c.isalnum() or c in "-._") for c in group)
+
+
+async def test_valkey_away_loses_the_push_and_nothing_else(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gone:
+        async def group_send(self, *_: object) -> None:
+            raise ValkeyGoneError
+
+    monkeypatch.setattr(live, "get_channel_layer", Gone)
+
+    await batch(sinks.intake(tools), QUESTION)
+
+    assert await transcript_of(tools.database) == ["1 user hi"]
+
+
+def test_events_here_are_as_kafka_would_carry_them() -> None:
+    assert msgspec.json.decode(FINAL.record.value, type=FinalResponse) == FINAL.data
