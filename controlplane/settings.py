@@ -87,8 +87,9 @@ DATABASES = {
     "default": environment.database("DATABASE_URL", _DATABASE_URL),
     "owner": environment.database("DATABASE_OWNER_URL", _DATABASE_URL),
 }
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # PostgreSQL may have been restarted
 DATABASES["default"]["OPTIONS"] |= {
-    "pool": {"min_size": 1, "max_size": 8, "timeout": 5}
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 2}
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

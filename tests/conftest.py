@@ -42,6 +42,16 @@ def services() -> Iterator[Services]:
     embedded.remove(RUN_DIR)
     given = {name: os.environ.pop(name, None) for name in _URLS}
     running = embedded.start(RUN_DIR)
+    assert running.postgres is not None
+    start_again = running.postgres.start
+
+    def start_postgres() -> None:
+        """After a restart Django's connection of this thread is a dead one."""
+        start_again()
+        if not connections["default"].in_atomic_block:
+            connections["default"].close()
+
+    running.postgres.start = start_postgres  # type: ignore[method-assign]
     os.environ.update(running.environment)
     _apply_environment()
     yield running

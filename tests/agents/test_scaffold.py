@@ -53,7 +53,7 @@ PLANS = [
         writes=topics.pending_topic("finance"),
         package="workflows.lead_to_pitch",
     ),
-    make_plan("history", reads=topics.CONTROL_HISTORY, writes=topics.RESPONSES_RAW),
+    make_plan("change-log", reads=topics.CONTROL_HISTORY, writes=topics.RESPONSES_RAW),
     make_plan("to-blocked", writes=topics.USER_BLOCKED),
     make_plan(
         "guard-of-pitches",

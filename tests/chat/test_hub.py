@@ -220,7 +220,7 @@ async def _until_it_answers(database: Database) -> None:
         while True:
             try:
                 await rows(database, "SELECT 1")
-            except Exception:  # noqa: BLE001  # whatever a pool says of a dead server
+            except Exception:  # whatever a pool says of a dead server
                 await asyncio.sleep(0.1)
             else:
                 return

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from agents.agent import UnavailableError
 from agents.broker import Record
+from agents.events import UserMessage
 from agents.host import conninfo
 from agents.postgres import Database
 from agents.runtime import Tools
 from controlplane.traces.sinks import index_row, record, recorder
-from tests.chat.making import event, record as make_record, rows
-from agents.events import UserMessage
+from tests.chat.making import event, rows
+from tests.chat.making import record as make_record
 
 INCOMPRESSIBLE = "".join(
     hashlib.sha512(bytes([n])).hexdigest() for n in range(100)
