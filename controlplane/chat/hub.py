@@ -80,7 +80,9 @@ class Hub:
         quiet = {socket for socket in self._sockets if not socket.has_open_turns}
         for socket in self._sockets - quiet:
             self.ask(socket)
-        late = await transcript.behind(self._database, _cursors(quiet)) if quiet else set()
+        late = (
+            await transcript.behind(self._database, _cursors(quiet)) if quiet else set()
+        )
         for socket in quiet:
             if socket.conversation_id in late:
                 self.ask(socket)

@@ -114,7 +114,9 @@ async def latest_seq(database: Database, conversation_id: str) -> int:
 async def behind(database: Database, cursors: Mapping[str, int]) -> set[str]:
     """Return the conversations that have rows after their cursor."""
     async with database.connection() as connection:
-        cursor = await connection.execute(_BEHIND, [list(cursors), list(cursors.values())])
+        cursor = await connection.execute(
+            _BEHIND, [list(cursors), list(cursors.values())]
+        )
         return {row[0] for row in await cursor.fetchall()}
 
 

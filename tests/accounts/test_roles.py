@@ -1,5 +1,7 @@
 """The roles: every permission that they name exists, and an auditor changes nothing."""
 
+from itertools import pairwise
+
 import pytest
 from django.contrib.auth.models import Group
 
@@ -34,4 +36,4 @@ def test_nobody_may_change_or_delete_the_audit_log() -> None:
 def test_each_role_of_the_line_can_what_the_one_below_can() -> None:
     line = [set(ROLES[role]) for role in ("viewer", "moderator", "lead", "admin")]
 
-    assert all(lower < higher for lower, higher in zip(line, line[1:], strict=False))
+    assert all(lower < higher for lower, higher in pairwise(line))

@@ -96,7 +96,9 @@ def test_the_owner_cannot_change_the_log_either(verb: str) -> None:
     make_entry()
 
     with connect_as_owner() as owner, pytest.raises(Exception, match="append-only"):
-        owner.execute(STATEMENTS[verb].format(table="audit_entry", column="actor").encode())
+        owner.execute(
+            STATEMENTS[verb].format(table="audit_entry", column="actor").encode()
+        )
 
     assert Entry.objects.count() == 1
 

@@ -1,5 +1,7 @@
 """Records as facts: what each topic's record claims."""
 
+from typing import Any
+
 import pytest
 
 from agents import topics
@@ -16,7 +18,7 @@ from controlplane.chat.facts import clean, fact_of, facts_of
 from guardrails.verdicts import Verdict
 from tests.chat.making import ESCALATE, TRACE, event, finding
 
-TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "pro"}
+TURN: dict[str, Any] = {"turn_id": "t1", "conversation_id": "c1", "tier": "pro"}
 ALLOW = Verdict(action="allow")
 
 
@@ -28,7 +30,12 @@ def test_a_users_message_opens_the_turn_of_its_own_id() -> None:
     fact = fact_of(event(topics.USER_RAW, said, id="t1", source="widget"))
 
     assert (fact.kind, fact.turn_id, fact.record_id) == ("opened", "t1", "t1")
-    assert (fact.user, fact.tier, fact.client_id, fact.text) == ("u_1", "pro", "7", "hi")
+    assert (fact.user, fact.tier, fact.client_id, fact.text) == (
+        "u_1",
+        "pro",
+        "7",
+        "hi",
+    )
     assert (fact.trace_id, fact.source) == (TRACE, "widget")
     assert fact.coordinates == (topics.USER_RAW, 0, 0)
 
@@ -79,12 +86,22 @@ def test_a_pending_answer_is_held_for_its_team(topic: str) -> None:
 @pytest.mark.parametrize("kind", ["approved", "rejected", "expired"])
 def test_a_decided_answer_is_what_its_topic_says(kind: str) -> None:
     data = DecidedResponse(
-        **TURN, approval_id="a1", text="ok", text_sha256="", decided_by="mira", reason="r"
+        **TURN,
+        approval_id="a1",
+        text="ok",
+        text_sha256="",
+        decided_by="mira",
+        reason="r",
     )
 
     fact = fact_of(event(f"agent.responses.{kind}", data))
 
-    assert (fact.kind, fact.approval_id, fact.text, fact.reason) == (kind, "a1", "ok", "r")
+    assert (fact.kind, fact.approval_id, fact.text, fact.reason) == (
+        kind,
+        "a1",
+        "ok",
+        "r",
+    )
 
 
 def test_nul_becomes_visible_wherever_people_may_read_it() -> None:

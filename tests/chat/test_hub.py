@@ -53,7 +53,9 @@ class FakeSocket:
 
 
 @pytest.fixture
-async def hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hub]:
+async def hub(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Hub]:
     monkeypatch.setattr(hub_module, "TICK_S", 0.05)
     running = Hub(database, Control(conninfo()))
     running.start()
@@ -67,7 +69,9 @@ async def until(fact: object) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_socket_that_breaks_leaves_the_others_alone(hub: Hub, database: Database) -> None:
+async def test_a_socket_that_breaks_leaves_the_others_alone(
+    hub: Hub, database: Database
+) -> None:
     await commit(database, opened())
     broken, sound = FakeSocket(is_broken=True), FakeSocket()
     hub.join(broken)
@@ -98,7 +102,9 @@ async def test_a_tick_is_one_query_however_many_sockets_there_are(
 ) -> None:
     queries = []
 
-    async def read(_: Database, cursors: dict[str, int]) -> tuple[list[Line], list[OpenTurn]]:
+    async def read(
+        _: Database, cursors: dict[str, int]
+    ) -> tuple[list[Line], list[OpenTurn]]:
         queries.append(set(cursors))
         return [], []
 
@@ -125,7 +131,9 @@ async def test_a_tick_is_one_query_however_many_sockets_there_are(
     ]
 
 
-async def test_nobody_connected_is_no_query(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_connected_is_no_query(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def query(*_: object) -> None:
         raise AssertionError("a query for nobody")
 
@@ -164,7 +172,11 @@ async def test_a_lost_push_costs_about_a_second_and_no_message(
     async with Widget() as one, Widget(user=one.user) as two:
         await one.hello()
         await two.hello()
-        await commit(kept.database, opened("t1", one.conversation_id), reply("t1", one.conversation_id))
+        await commit(
+            kept.database,
+            opened("t1", one.conversation_id),
+            reply("t1", one.conversation_id),
+        )
         await live.wake_conversations([one.conversation_id])
         for widget in (one, two):
             assert (await widget.receive("message", timeout_s=2.5))["seq"] == 1
@@ -193,7 +205,9 @@ async def test_a_socket_lives_through_a_restart_of_postgresql(
         services.postgres.stop()
         async with Widget() as unlucky:
             await unlucky.send(type="hello", token=unlucky.token)
-            assert (await unlucky.receive("error", timeout_s=10))["code"] == "unavailable"
+            assert (await unlucky.receive("error", timeout_s=10))[
+                "code"
+            ] == "unavailable"
             assert await unlucky.closed() == 1013
         await asyncio.to_thread(services.postgres.start)
         await _until_it_answers(kept.database)
@@ -206,7 +220,7 @@ async def _until_it_answers(database: Database) -> None:
         while True:
             try:
                 await rows(database, "SELECT 1")
-            except Exception:  # noqa: BLE001  # whatever a pool says of a dead server
+            except Exception:  # whatever a pool says of a dead server
                 await asyncio.sleep(0.1)
             else:
                 return

@@ -30,7 +30,9 @@ async def say(text: str = "hello", **fields: Any) -> Accepted:
     return await submit(text=text, **(defaults | fields))
 
 
-async def accepted_by_intake(kept: Resources, client_id: str = "1", text: str = "hello") -> None:
+async def accepted_by_intake(
+    kept: Resources, client_id: str = "1", text: str = "hello"
+) -> None:
     turn = ingress_id("c1", client_id)
     await commit(kept.database, opened(turn, record_id=turn, text=text))
 
@@ -60,12 +62,16 @@ async def test_a_message_is_a_numbered_turn_and_a_record(kept: Resources) -> Non
     ) == [(turn, 1, "1", "hello", accepted.trace_id, "pro", None, 120)]
 
 
-async def test_fifty_messages_at_once_get_the_numbers_one_to_fifty(kept: Resources) -> None:
+async def test_fifty_messages_at_once_get_the_numbers_one_to_fifty(
+    kept: Resources,
+) -> None:
     await asyncio.gather(*(say(client_id=str(n)) for n in range(50)))
 
     numbers = await rows(kept.database, "SELECT number FROM chat_turn ORDER BY number")
     assert [number for (number,) in numbers] == list(range(1, 51))
-    assert await rows(kept.database, "SELECT latest_turn FROM chat_conversation") == [(50,)]
+    assert await rows(kept.database, "SELECT latest_turn FROM chat_conversation") == [
+        (50,)
+    ]
 
 
 async def test_the_same_id_many_times_at_once_is_one_turn(kept: Resources) -> None:
@@ -99,7 +105,9 @@ async def test_an_id_with_another_text_is_refused(kept: Resources) -> None:
     assert await rows(kept.database, "SELECT text FROM chat_turn") == [("one",)]
 
 
-async def test_the_same_id_in_another_conversation_is_another_message(kept: Resources) -> None:
+async def test_the_same_id_in_another_conversation_is_another_message(
+    kept: Resources,
+) -> None:
     assert await say("one") != await say("two", conversation_id="c2")
 
 
@@ -163,7 +171,11 @@ async def test_a_third_message_within_a_minute_waits_for_the_first_to_be_a_minut
 
 @pytest.mark.parametrize(
     "error",
-    [TimeoutError(), BrokerError("no leader", retriable=True), UnavailableError("away")],
+    [
+        TimeoutError(),
+        BrokerError("no leader", retriable=True),
+        UnavailableError("away"),
+    ],
 )
 async def test_what_kafka_does_not_confirm_is_unconfirmed(
     kept: Resources, monkeypatch: pytest.MonkeyPatch, error: Exception
@@ -192,7 +204,9 @@ async def test_a_message_sent_again_after_kafka_froze_is_one_turn(
         accepted = await say()
 
     assert accepted.event_id == ingress_id("c1", "1")
-    assert await rows(kept.database, "SELECT number FROM chat_turn ORDER BY number") == [(1,), (2,)]
+    assert await rows(
+        kept.database, "SELECT number FROM chat_turn ORDER BY number"
+    ) == [(1,), (2,)]
 
 
 async def test_postgresql_away_is_unconfirmed(kept: Resources) -> None:
@@ -202,8 +216,12 @@ async def test_postgresql_away_is_unconfirmed(kept: Resources) -> None:
         await say()
 
 
-async def test_the_record_in_kafka_is_the_message(kept: Resources, settings: Any) -> None:
-    accepted = await say("What does it cost?", linked_trace="cd" * 16, client_id="kafka")
+async def test_the_record_in_kafka_is_the_message(
+    kept: Resources, settings: Any
+) -> None:
+    accepted = await say(
+        "What does it cost?", linked_trace="cd" * 16, client_id="kafka"
+    )
 
     headers, value = await asyncio.to_thread(_find, settings.KAFKA, accepted.event_id)
 
@@ -214,7 +232,9 @@ async def test_the_record_in_kafka_is_the_message(kept: Resources, settings: Any
 
 
 def _find(client: dict[str, str], event_id: str) -> tuple[dict[str, bytes], bytes]:
-    consumer = Consumer(dict(client) | {"group.id": "test-ingress", "auto.offset.reset": "earliest"})
+    consumer = Consumer(
+        dict(client) | {"group.id": "test-ingress", "auto.offset.reset": "earliest"}
+    )
     consumer.assign([TopicPartition(topics.USER_RAW, n, 0) for n in range(6)])
     try:
         for _ in range(100):

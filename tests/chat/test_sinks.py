@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,12 +33,16 @@ from tests.chat.making import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "free"}
+TURN: dict[str, Any] = {"turn_id": "t1", "conversation_id": "c1", "tier": "free"}
 QUESTION = event(
-    topics.USER_RAW, UserMessage(conversation_id="c1", text="hi"), id="t1", source="widget"
+    topics.USER_RAW,
+    UserMessage(conversation_id="c1", text="hi"),
+    id="t1",
+    source="widget",
 )
 FINAL = event(
-    topics.RESPONSES_FINAL, FinalResponse(**TURN, text="hello", verdict=Verdict(action="allow"))
+    topics.RESPONSES_FINAL,
+    FinalResponse(**TURN, text="hello", verdict=Verdict(action="allow")),
 )
 PENDING = event(
     topics.PENDING,
@@ -97,14 +102,22 @@ async def test_a_held_answer_wakes_the_queue(
     assert await states_of(tools.database) == {"t1": "held"}
 
 
-async def test_an_empty_batch_tells_nobody(tools: Tools, pushes: list[tuple[str, str]]) -> None:
+async def test_an_empty_batch_tells_nobody(
+    tools: Tools, pushes: list[tuple[str, str]]
+) -> None:
     await batch(sinks.gate(tools))
 
     assert pushes == []
 
 
-async def test_gate_and_intake_read_what_their_topics_register_says(tools: Tools) -> None:
-    reads = {*sinks.gate(tools).reads, *sinks.intake(tools).reads, *sinks.failures(tools).reads}
+async def test_gate_and_intake_read_what_their_topics_register_says(
+    tools: Tools,
+) -> None:
+    reads = {
+        *sinks.gate(tools).reads,
+        *sinks.intake(tools).reads,
+        *sinks.failures(tools).reads,
+    }
 
     assert reads <= set(topics.TOPICS)
     assert sinks.gate(tools).is_sink
@@ -113,7 +126,9 @@ async def test_gate_and_intake_read_what_their_topics_register_says(tools: Tools
 # Dead letters
 
 
-def letter(*, agent: str = "responder", reason: str = "boom", headers: bool = True) -> object:
+def letter(
+    *, agent: str = "responder", reason: str = "boom", headers: bool = True
+) -> object:
     envelope = Envelope(id="r1", type="ModelRequest", source="router", trace_id=TRACE)
     failed = record(
         "agent.requests.free",
@@ -143,9 +158,14 @@ async def test_a_turn_that_ends_in_the_dead_letters_has_failed(
     assert pushes[0] == ("chat.c1", "chat.wake")
 
 
-async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(tools: Tools) -> None:
+async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(
+    tools: Tools,
+) -> None:
     await commit(tools.database, opened())
-    headers = [("traceparent", f"00-{TRACE}-{'0' * 15}1-01".encode()), ("ilk_dlq_agent", b"x")]
+    headers = [
+        ("traceparent", f"00-{TRACE}-{'0' * 15}1-01".encode()),
+        ("ilk_dlq_agent", b"x"),
+    ]
 
     await bury(tools, record(topics.DEAD_LETTERS, headers=headers))
 
@@ -157,7 +177,12 @@ async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(tools: To
     [
         [letter(agent="recorder")],
         [letter(headers=False)],
-        [record(topics.DEAD_LETTERS, headers=[("traceparent", b"\xff"), ("ilk_dlq_agent", b"\xff")])],
+        [
+            record(
+                topics.DEAD_LETTERS,
+                headers=[("traceparent", b"\xff"), ("ilk_dlq_agent", b"\xff")],
+            )
+        ],
         [],
     ],
     ids=["of the recorder", "without a trace", "not text", "none"],

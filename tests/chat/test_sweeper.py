@@ -50,7 +50,8 @@ async def test_an_overdue_turn_fails_once(database: Database) -> None:
         ("failed", "no answer before the deadline")
     ]
     assert await rows(
-        database, "SELECT actor, count(*) FROM audit_entry WHERE action = 'turn_failed' GROUP BY 1"
+        database,
+        "SELECT actor, count(*) FROM audit_entry WHERE action = 'turn_failed' GROUP BY 1",
     ) == [("sweeper", 1)]
 
 
@@ -73,7 +74,12 @@ async def test_what_is_settled_or_held_does_not_fail(database: Database) -> None
 
 @pytest.mark.parametrize(
     ("scope", "value"),
-    [("everything", ""), ("workflow", "chat"), ("agent", "responder"), ("tier", "free")],
+    [
+        ("everything", ""),
+        ("workflow", "chat"),
+        ("agent", "responder"),
+        ("tier", "free"),
+    ],
 )
 async def test_a_turn_waits_while_its_agents_are_stopped(
     database: Database, scope: str, value: str
@@ -87,7 +93,9 @@ async def test_a_turn_waits_while_its_agents_are_stopped(
     assert await states_of(database) == {"t1": "open"}
 
 
-@pytest.mark.parametrize(("scope", "value"), [("workflow", "credit"), ("tier", "enterprise")])
+@pytest.mark.parametrize(
+    ("scope", "value"), [("workflow", "credit"), ("tier", "enterprise")]
+)
 async def test_a_stop_elsewhere_is_no_reason_to_wait(
     database: Database, scope: str, value: str
 ) -> None:
@@ -100,7 +108,9 @@ async def test_a_stop_elsewhere_is_no_reason_to_wait(
     assert await states_of(database) == {"t1": "failed"}
 
 
-async def test_agents_get_a_whole_deadline_after_a_release(database: Database, settings: Any) -> None:
+async def test_agents_get_a_whole_deadline_after_a_release(
+    database: Database, settings: Any
+) -> None:
     settings.TURN_DEADLINE_S = 120
     await commit(database, opened())
     await put_stop(database, mode="soft")
@@ -114,7 +124,9 @@ async def test_agents_get_a_whole_deadline_after_a_release(database: Database, s
     assert await states_of(database) == {"t1": "failed"}
 
 
-async def test_what_waits_behind_an_unconfirmed_turn_is_let_go(database: Database) -> None:
+async def test_what_waits_behind_an_unconfirmed_turn_is_let_go(
+    database: Database,
+) -> None:
     await commit(database, opened("t2"))
     await rows(database, "UPDATE chat_turn SET number = 2")
     await rows(database, "UPDATE chat_conversation SET latest_turn = 2")
@@ -131,4 +143,7 @@ async def test_what_waits_behind_an_unconfirmed_turn_is_let_go(database: Databas
     await age(database, created="11 seconds", changed="11 seconds")
     await sweep()
 
-    assert await transcript_of(database) == ["1 user question t2", "2 assistant answer t2"]
+    assert await transcript_of(database) == [
+        "1 user question t2",
+        "2 assistant answer t2",
+    ]

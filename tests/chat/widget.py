@@ -39,7 +39,9 @@ class Widget:
     ) -> None:
         await self.socket.disconnect(timeout=PATIENCE_S)
 
-    async def hello(self, *, after: int = 0, token: str | None = None) -> dict[str, Any]:
+    async def hello(
+        self, *, after: int = 0, token: str | None = None
+    ) -> dict[str, Any]:
         await self.send(type="hello", token=token or self.token, after=after)
         return await self.receive("ready")
 
@@ -56,7 +58,9 @@ class Widget:
         self.frames.append(frame)
         return frame
 
-    async def receive(self, kind: str, *, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
+    async def receive(
+        self, kind: str, *, timeout_s: float = PATIENCE_S
+    ) -> dict[str, Any]:
         """Return the next frame of a type."""
         while (frame := await self.next(timeout_s))["type"] != kind:
             pass

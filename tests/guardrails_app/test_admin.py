@@ -44,7 +44,9 @@ def say(answer: Any) -> list[str]:
 
 
 def run(client: Client, page: str, action: str, *keys: object) -> Any:
-    return client.post(page, {"action": action, "_selected_action": [str(key) for key in keys]})
+    return client.post(
+        page, {"action": action, "_selected_action": [str(key) for key in keys]}
+    )
 
 
 def test_a_rule_is_added_as_its_form_says(ada: Client) -> None:
@@ -113,7 +115,11 @@ def test_rules_are_deleted_from_the_list_and_from_their_page(ada: Client) -> Non
 
     ada.post(
         RULES,
-        {"action": "delete_selected", "_selected_action": [str(first.pk)], "post": "yes"},
+        {
+            "action": "delete_selected",
+            "_selected_action": [str(first.pk)],
+            "post": "yes",
+        },
     )
     ada.post(reverse("admin:guardrails_rule_delete", args=[second.pk]), {"post": "yes"})
 
@@ -151,7 +157,10 @@ def test_history_is_looked_at_and_never_edited(ada: Client, model: str) -> None:
     change = reverse(f"admin:guardrails_{model}_change", args=[key])
     assert ada.get(change).status_code == 200
     assert ada.post(change, {"reason": "rewritten"}).status_code == 403
-    assert ada.post(reverse(f"admin:guardrails_{model}_delete", args=[key])).status_code == 403
+    assert (
+        ada.post(reverse(f"admin:guardrails_{model}_delete", args=[key])).status_code
+        == 403
+    )
 
 
 @pytest.mark.parametrize("role", ["lead", "auditor"])

@@ -45,7 +45,10 @@ def test_a_publication_moves_the_version_and_is_on_record(admin: User) -> None:
 
     assert ControlVersion.objects.get().version == before + 1
     entry = Entry.objects.get(action="rules_published")
-    assert (entry.actor, entry.detail["ruleset_hash"]) == ("ada", publication.rule_set_id)
+    assert (entry.actor, entry.detail["ruleset_hash"]) == (
+        "ada",
+        publication.rule_set_id,
+    )
     assert OutboxRecord.objects.get().topic == "controlplane.config"
 
 
@@ -110,11 +113,13 @@ def test_what_was_published_cannot_be_changed(admin: User, table: str) -> None:
     publish(admin, BRANDS)
 
     with connection.cursor() as cursor, pytest.raises(DatabaseError, match="denied"):
-        cursor.execute(f"DELETE FROM {table}")
+        cursor.execute(f"DELETE FROM {table}")  # noqa: S608
 
 
 def test_a_rule_that_is_saved_is_its_next_version(admin: User) -> None:
-    rule = Rule(slug="brands", name="Brands", direction="output", kind="terms", action="tag")
+    rule = Rule(
+        slug="brands", name="Brands", direction="output", kind="terms", action="tag"
+    )
     actions.save_rule(rule, editor=admin, is_new=True)
     actions.save_rule(rule, editor=admin, is_new=False)
     actions.save_rule(rule, editor=admin, is_new=False)

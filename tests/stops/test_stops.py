@@ -88,7 +88,10 @@ def test_a_stop_requested_by_two_at_once_is_one_stop(admin: User) -> None:
         ({"reason": ""}, "has_reason"),
         ({"value": "x"}, "names_what_it_stops"),
         ({"scope": "tier"}, "names_what_it_stops"),
-        ({"mode": "soft", "scope": "conversation", "value": "c1"}, "not_for_one_conversation"),
+        (
+            {"mode": "soft", "scope": "conversation", "value": "c1"},
+            "not_for_one_conversation",
+        ),
     ],
 )
 def test_a_stop_that_cannot_be_is_refused_by_the_database(
@@ -126,7 +129,9 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
 
 def _somebody_waits_for_the_barrier() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        )
         return cursor.fetchone() is not None
 
 

@@ -5,6 +5,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,15 +13,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.agent import UnavailableError
-from agents.broker import Record
+from agents.events import UserMessage
 from agents.host import conninfo
 from agents.postgres import Database
+from agents.records import Record
 from agents.runtime import Tools
 from controlplane.traces.sinks import index_row, record, recorder
-from tests.chat.making import event, record as make_record, rows
-from agents.events import UserMessage
+from tests.chat.making import event, rows
+from tests.chat.making import record as make_record
 
-INCOMPRESSIBLE = "".join(hashlib.sha512(bytes([n])).hexdigest() for n in range(100)).encode()
+INCOMPRESSIBLE = "".join(
+    hashlib.sha512(bytes([n])).hexdigest() for n in range(100)
+).encode()
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +67,10 @@ async def stored(database: Database) -> list[Record]:
             timestamp_ms=round(at.timestamp() * 1000),
             key=key,
             value=value,
-            headers=[(name, base64.b64decode(text)) for name, text in msgspec.json.decode(headers)],
+            headers=[
+                (name, base64.b64decode(text))
+                for name, text in msgspec.json.decode(headers)
+            ],
         )
         for topic, partition, offset, at, key, value, headers in found
     ]
@@ -72,17 +79,23 @@ async def stored(database: Database) -> list[Record]:
 def any_bytes() -> st.SearchStrategy[bytes]:
     return st.one_of(
         st.binary(max_size=50),
-        st.sampled_from([b"\x00", b"\xff\xfe", b'{"text":"a\\u0000b"}', b'{"text":7}', b"[1]"]),
+        st.sampled_from(
+            [b"\x00", b"\xff\xfe", b'{"text":"a\\u0000b"}', b'{"text":7}', b"[1]"]
+        ),
     )
 
 
 def names() -> st.SearchStrategy[str]:
-    known = st.sampled_from(["ce_id", "ce_type", "ce_source", "traceparent", "ilk_parent"])
+    known = st.sampled_from(
+        ["ce_id", "ce_type", "ce_source", "traceparent", "ilk_parent"]
+    )
     return known | st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     contents=st.lists(
@@ -96,7 +109,8 @@ def names() -> st.SearchStrategy[str]:
     )
 )
 async def test_payloads_are_the_records_byte_for_byte(
-    database: Database, contents: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]]
+    database: Database,
+    contents: list[tuple[bytes | None, bytes, list[tuple[str, bytes]]]],
 ) -> None:
     await rows(database, "UPDATE traces_recorderoffset SET next_offset = 0")
     await start_at(database)
@@ -125,7 +139,9 @@ async def test_payloads_are_the_records_byte_for_byte(
 async def test_a_readable_record_is_found_by_its_trace(database: Database) -> None:
     await start_at(database)
     said = UserMessage(conversation_id="c1", text="hello\x00there")
-    kept = event("user.messages.raw", said, id="e1", parents=("p1", "p2"), tier="pro").record
+    kept = event(
+        "user.messages.raw", said, id="e1", parents=("p1", "p2"), tier="pro"
+    ).record
 
     await write(database, kept)
 
@@ -134,7 +150,9 @@ async def test_a_readable_record_is_found_by_its_trace(database: Database) -> No
         "SELECT event_id, parents, type, agent, conversation_id, tier, text "
         "FROM traces_record WHERE trace_id = %s",
         ["ab" * 16],
-    ) == [("e1", ["p1", "p2"], "UserMessage", "output-guard", "c1", "pro", "hello␀there")]
+    ) == [
+        ("e1", ["p1", "p2"], "UserMessage", "output-guard", "c1", "pro", "hello␀there")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -149,10 +167,19 @@ async def test_a_readable_record_is_found_by_its_trace(database: Database) -> No
         {"headers": [("ce_id", b"\xff")]},
         {"key": None, "value": b""},
     ],
-    ids=["bytes", "cut", "deep", "long key", "long text key", "huge header", "bad header", "empty"],
+    ids=[
+        "bytes",
+        "cut",
+        "deep",
+        "long key",
+        "long text key",
+        "huge header",
+        "bad header",
+        "empty",
+    ],
 )
 async def test_a_record_that_cannot_be_read_is_indexed_by_its_coordinates(
-    database: Database, fields: dict[str, object]
+    database: Database, fields: dict[str, Any]
 ) -> None:
     await start_at(database)
     odd = make_record(**fields)
@@ -160,7 +187,8 @@ async def test_a_record_that_cannot_be_read_is_indexed_by_its_coordinates(
     assert await write(database, odd) == 1
 
     assert await rows(
-        database, 'SELECT topic, partition, "offset", trace_id, event_id FROM traces_record'
+        database,
+        'SELECT topic, partition, "offset", trace_id, event_id FROM traces_record',
     ) == [("user.messages.raw", 0, 0, "", "")]
     assert await stored(database) == [odd]
 
@@ -176,13 +204,19 @@ async def test_offsets_move_with_the_rows_or_not_at_all(database: Database) -> N
     with pytest.raises(UnavailableError):
         await write_and_die()
     assert await stored(database) == []
-    assert await rows(database, "SELECT next_offset FROM traces_recorderoffset") == [(0,)]
+    assert await rows(database, "SELECT next_offset FROM traces_recorderoffset") == [
+        (0,)
+    ]
 
     await write(database, make_record(offset=0), make_record(offset=1))
-    assert await rows(database, "SELECT next_offset FROM traces_recorderoffset") == [(2,)]
+    assert await rows(database, "SELECT next_offset FROM traces_recorderoffset") == [
+        (2,)
+    ]
 
 
-async def test_two_recorders_with_the_same_batch_write_it_once(database: Database) -> None:
+async def test_two_recorders_with_the_same_batch_write_it_once(
+    database: Database,
+) -> None:
     await start_at(database, 0, 1)
     batch = [make_record(offset=n // 2, partition=n % 2) for n in range(200)]
 
@@ -240,7 +274,6 @@ async def test_rows_stand_in_the_month_of_their_record(database: Database) -> No
     )
 
     for table in ("traces_record", "traces_payload"):
-        found = await rows(
-            database, f'SELECT tableoid::regclass::text FROM {table} ORDER BY "offset"'
-        )
+        statement = f'SELECT tableoid::regclass::text FROM {table} ORDER BY "offset"'  # noqa: S608
+        found = await rows(database, statement)
         assert found == [(f"{table}_{now:%Y_%m}",), (f"{table}_other",)]
