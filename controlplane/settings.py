@@ -90,6 +90,9 @@ DATABASES = {
 DATABASES["default"]["OPTIONS"] |= {
     "pool": {"min_size": 1, "max_size": 8, "timeout": 5}
 }
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = (
+    True  # none that died in the pool is given out
+)
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
