@@ -17,7 +17,11 @@ pytestmark = pytest.mark.django_db
 ROUTES = [
     ("GET", f"/api/traces/{'0' * 32}", "traces:read"),
     ("GET", "/api/approvals", "approvals:read"),
-    ("POST", f"/api/approvals/{uuid4()}/decision", "approvals:decide"),
+    (
+        "POST",
+        "/api/approvals/00000000-0000-4000-8000-000000000001/decision",
+        "approvals:decide",
+    ),
     ("GET", "/api/runtime", "runtime:read"),
     ("POST", "/api/events/user.messages.raw", "events:write"),
 ]
