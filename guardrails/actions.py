@@ -20,7 +20,7 @@ class InvalidRulesError(Exception):
 
 
 def draft() -> rules.RuleSet:
-    """Return the rules as they stand in the editor."""
+    """Return the rules as they stand in the editor. InvalidRulesError if one cannot be read."""
     return rules.RuleSet(
         tuple(_to_struct(rule) for rule in Rule.objects.order_by("slug"))
     )
@@ -28,7 +28,10 @@ def draft() -> rules.RuleSet:
 
 def _to_struct(rule: Rule) -> rules.Rule:
     fields = {name: getattr(rule, name) for name in _FIELDS}
-    return msgspec.convert({"id": rule.slug} | fields, rules.Rule)
+    try:
+        return msgspec.convert({"id": rule.slug} | fields, rules.Rule)
+    except msgspec.ValidationError as error:
+        raise InvalidRulesError([f"{rule.name}: {error}."]) from error
 
 
 # All fields of a rule but its id, which is the row's slug.

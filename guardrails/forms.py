@@ -64,7 +64,10 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             return data
         fields = data | {"id": data["slug"]}
         del fields["slug"]
-        rule = msgspec.convert(fields, rules.Rule)
-        for problem in rules.check_rule(rule):
+        try:
+            problems = rules.check_rule(msgspec.convert(fields, rules.Rule))
+        except msgspec.ValidationError as error:
+            problems = [f"{error}."]
+        for problem in problems:
             self.add_error(None, problem)
         return data

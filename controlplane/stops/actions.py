@@ -35,8 +35,8 @@ def prove_stop(stop: Stop) -> Stop:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        stop.proven_at = timezone.now()
-        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=stop.proven_at)
+        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=timezone.now())
+        stop.refresh_from_db(fields=["proven_at"])
     return stop
 
 

@@ -1,5 +1,7 @@
 """Records as facts: what each topic's record claims."""
 
+from typing import Any
+
 import pytest
 
 from agents import topics
@@ -16,7 +18,7 @@ from controlplane.chat.facts import clean, fact_of, facts_of
 from guardrails.verdicts import Verdict
 from tests.chat.making import ESCALATE, TRACE, event, finding
 
-TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "pro"}
+TURN: dict[str, Any] = {"turn_id": "t1", "conversation_id": "c1", "tier": "pro"}
 ALLOW = Verdict(action="allow")
 
 

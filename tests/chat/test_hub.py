@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from agents.control import Control
 from agents.host import conninfo
@@ -196,6 +198,16 @@ async def test_a_push_wakes_sockets_at_once(
         assert (await widget.receive("message"))["seq"] == 1
 
 
+@pytest.fixture
+async def no_stale_connections() -> AsyncIterator[None]:
+    """Leave no connection of before the restart to the tests that follow."""
+    yield
+    await sync_to_async(connections.close_all)()
+    connections.close_all()
+    connections["default"].close_pool()  # type: ignore[attr-defined]
+
+
+@pytest.mark.usefixtures("no_stale_connections")
 async def test_a_socket_lives_through_a_restart_of_postgresql(
     kept: Resources, services: Services
 ) -> None:

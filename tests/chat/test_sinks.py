@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -32,7 +33,7 @@ from tests.chat.making import (
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TURN = {"turn_id": "t1", "conversation_id": "c1", "tier": "free"}
+TURN: dict[str, Any] = {"turn_id": "t1", "conversation_id": "c1", "tier": "free"}
 QUESTION = event(
     topics.USER_RAW,
     UserMessage(conversation_id="c1", text="hi"),

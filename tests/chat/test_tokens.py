@@ -69,7 +69,7 @@ def test_a_tier_that_is_none_is_the_lowest(tier: object) -> None:
         make_token(sub=None),
         make_token(tier=None),
         make_token(exp=None),
-        jwt.encode({"sub": "ada", "tier": "pro", "aud": "widget"}, None, "none"),
+        jwt.encode({"sub": "ada", "tier": "pro", "aud": "widget"}, "", "none"),
     ],
     ids=[
         "empty", "no token", "not ours", "expired", "other audience", "no audience",

@@ -5,6 +5,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -12,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.agent import UnavailableError
-from agents.broker import Record
 from agents.events import UserMessage
 from agents.host import conninfo
 from agents.postgres import Database
+from agents.records import Record
 from agents.runtime import Tools
 from controlplane.traces.sinks import index_row, record, recorder
 from tests.chat.making import event, rows
@@ -178,7 +179,7 @@ async def test_a_readable_record_is_found_by_its_trace(database: Database) -> No
     ],
 )
 async def test_a_record_that_cannot_be_read_is_indexed_by_its_coordinates(
-    database: Database, fields: dict[str, object]
+    database: Database, fields: dict[str, Any]
 ) -> None:
     await start_at(database)
     odd = make_record(**fields)
@@ -273,7 +274,6 @@ async def test_rows_stand_in_the_month_of_their_record(database: Database) -> No
     )
 
     for table in ("traces_record", "traces_payload"):
-        found = await rows(
-            database, f'SELECT tableoid::regclass::text FROM {table} ORDER BY "offset"'
-        )
+        statement = f'SELECT tableoid::regclass::text FROM {table} ORDER BY "offset"'  # noqa: S608
+        found = await rows(database, statement)
         assert found == [(f"{table}_{now:%Y_%m}",), (f"{table}_other",)]

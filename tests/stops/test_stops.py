@@ -1,0 +1,176 @@
+"""Emergency stops: requested, proven, released; each once, each with a person and a reason."""
+
+import threading
+from typing import Any
+
+import psycopg
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, IntegrityError, connection, transaction
+
+from agents.host import conninfo
+from controlplane.audit.models import Entry
+from controlplane.chat.settle import BARRIER
+from controlplane.runtime.models import ControlVersion, OutboxRecord
+from controlplane.stops import actions
+from controlplane.stops.models import Stop
+from tests.factories import make_admin
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def admin() -> User:
+    return make_admin()
+
+
+def request_stop(admin: User, **fields: Any) -> Stop:
+    defaults = {"mode": "hard", "scope": "everything", "reason": "drill"}
+    return actions.request_stop(requester=admin, **(defaults | fields))
+
+
+def version() -> int:
+    return ControlVersion.objects.get().version
+
+
+def test_a_request_is_in_force_at_once_and_on_record(admin: User) -> None:
+    before = version()
+
+    stop = request_stop(admin, scope="tier", value="pro")
+
+    assert list(Stop.objects.in_force()) == [stop]
+    assert str(stop) == "hard stop: tier pro"
+    assert version() == before + 1
+    entry = Entry.objects.get(action="stop_requested")
+    assert (entry.actor, entry.subject) == ("ada", f"stop:{stop.pk}")
+    assert entry.detail["reason"] == "drill"
+    assert OutboxRecord.objects.filter(topic="controlplane.config").count() == 1
+
+
+def test_a_stop_requested_twice_is_one_stop(admin: User) -> None:
+    first = request_stop(admin)
+    before = version()
+
+    assert request_stop(admin, reason="again") == first
+    assert version() == before
+
+
+def test_stops_of_other_modes_and_scopes_stand_side_by_side(admin: User) -> None:
+    request_stop(admin)
+    request_stop(admin, mode="soft")
+    request_stop(admin, scope="conversation", value="c1")
+
+    assert Stop.objects.in_force().count() == 3
+
+
+def test_a_stop_requested_by_two_at_once_is_one_stop(admin: User) -> None:
+    barrier, made = threading.Barrier(2), []
+
+    def request() -> None:
+        barrier.wait()
+        made.append(request_stop(admin).pk)
+        connection.close()
+
+    threads = [threading.Thread(target=request) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(made)) == 1
+    assert Entry.objects.filter(action="stop_requested").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "constraint"),
+    [
+        ({"reason": ""}, "has_reason"),
+        ({"value": "x"}, "names_what_it_stops"),
+        ({"scope": "tier"}, "names_what_it_stops"),
+        (
+            {"mode": "soft", "scope": "conversation", "value": "c1"},
+            "not_for_one_conversation",
+        ),
+    ],
+)
+def test_a_stop_that_cannot_be_is_refused_by_the_database(
+    admin: User, fields: dict[str, str], constraint: str
+) -> None:
+    with pytest.raises(IntegrityError, match=constraint):
+        request_stop(admin, **fields)
+
+    assert not Entry.objects.exists()
+
+
+def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
+    stop = request_stop(admin)
+    proven = threading.Event()
+
+    def prove() -> None:
+        actions.prove_stop(stop)
+        proven.set()
+        connection.close()
+
+    with psycopg.connect(conninfo()) as delivery:
+        delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        thread = threading.Thread(target=prove)
+        thread.start()
+        wait_for(_somebody_waits_for_the_barrier)
+        assert not proven.is_set()
+        delivery.commit()
+    thread.join(5)
+
+    assert proven.is_set()
+    stop.refresh_from_db()
+    assert stop.proven_at is not None
+    assert stop.proven_at > stop.requested_at
+
+
+def _somebody_waits_for_the_barrier() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        )
+        return cursor.fetchone() is not None
+
+
+def test_the_first_proof_counts(admin: User) -> None:
+    stop = request_stop(admin)
+    first = actions.prove_stop(stop).proven_at
+
+    assert actions.prove_stop(stop).proven_at == first
+    assert Stop.objects.get().proven_at == first
+
+
+def test_a_proof_inside_of_a_transaction_is_refused(admin: User) -> None:
+    stop = request_stop(admin)
+
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        actions.prove_stop(stop)
+
+
+def test_a_release_counts_once_and_is_on_record(admin: User) -> None:
+    stop = request_stop(admin)
+
+    assert actions.release_stop(stop, reason="over", releaser=admin)
+    assert not actions.release_stop(stop, reason="over", releaser=admin)
+
+    assert not Stop.objects.in_force().exists()
+    assert Entry.objects.filter(action="stop_released").count() == 1
+
+
+def test_a_release_without_a_reason_is_refused(admin: User) -> None:
+    stop = request_stop(admin)
+
+    with pytest.raises(DatabaseError, match="person_and_reason"):
+        actions.release_stop(stop, reason="", releaser=admin)
+
+    assert Stop.objects.in_force().exists()
+
+
+def test_what_was_released_may_be_stopped_again(admin: User) -> None:
+    stop = request_stop(admin)
+    actions.release_stop(stop, reason="over", releaser=admin)
+
+    assert request_stop(admin) != stop
