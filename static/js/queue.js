@@ -63,6 +63,8 @@
     if (event.target.matches("textarea[data-draft]")) showDifference(event.target);
   });
 
+  const rowsOf = (list) => [...list.querySelectorAll("a[id^='row-']")].map((row) => row.id).join();
+
   // ---- sending and what htmx brings
 
   document.addEventListener("submit", (event) => {
@@ -79,9 +81,11 @@
       if (at >= 0) tasks.splice(at, 1);
     };
     if (isPushed && find("form.decide.htmx-request")) drop("notice-"); // the answer to it says more
-    const isHeld = isPushed && find("#queue-list:hover") !== null;
+    const list = tasks.find((task) => task.target?.id === "queue-list");
+    const moves = list && rowsOf(list.fragment) !== rowsOf(list.target);
+    const isHeld = isPushed && moves && find("#queue-list:hover") !== null;
     if (isHeld) drop("queue-list");
-    find("#queue-changed").hidden = !isHeld;
+    if (list) find("#queue-changed").hidden = !isHeld;
   });
 
   document.addEventListener("htmx:after:swap", () => {

@@ -202,8 +202,24 @@ def test_nothing_moves_under_the_pointer(
 
     urgent = held("Urgent: 25 % off", minutes=1)
 
+    expect(page.locator("#queue-count")).to_contain_text("2")
     page.get_by_role("link", name="The queue has changed. Show it").click()
     expect(page.locator("#queue-list a").first).to_have_id(f"row-{urgent.pk}")
+    expect(page.locator("#queue-changed")).to_be_hidden()
+
+
+def test_opening_an_answer_is_no_change_of_the_queue(
+    open_page: Callable[..., Page], mira: User
+) -> None:
+    first = held("First: 25 % off")
+    page = open_page(mira)
+    is_live(page)
+
+    page.evaluate("delete document.getElementById('desk').dataset.live")
+    page.locator(f"#row-{first.pk}").click()
+
+    draft(page, "First: 25 % off")
+    is_live(page)  # the socket of the opened answer
     expect(page.locator("#queue-changed")).to_be_hidden()
 
 
