@@ -164,6 +164,9 @@ class Control:
             self._conninfo,
             autocommit=True,
             connect_timeout=3,
+            tcp_user_timeout=5_000,  # ms: a network that dropped us in silence
+            keepalives_idle=5,
+            keepalives_interval=2,
             application_name="interlock-control",
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")

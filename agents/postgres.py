@@ -12,6 +12,15 @@ from agents.agent import UnavailableError
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
+# A standby that refuses writes is away as well: it will be promoted, or gone.
+_AWAY = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,
+    PoolTimeout,
+)
+
+
 class Database:
     """A pool of connections on the runtime's event loop."""
 
@@ -37,5 +46,5 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+        except _AWAY as error:
             raise UnavailableError(f"PostgreSQL: {error}") from error
