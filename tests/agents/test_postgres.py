@@ -18,11 +18,15 @@ async def database(services: Services) -> AsyncIterator[Database]:
     await opened.close()
 
 
+async def write_where_it_is_refused(database: Database) -> None:
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("SET TRANSACTION READ ONLY")
+        await connection.execute("SELECT lo_create(0)")  # any write
+
+
 async def test_a_standby_that_refuses_writes_is_away(database: Database) -> None:
     with pytest.raises(UnavailableError, match="read-only"):
-        async with database.connection() as connection, connection.transaction():
-            await connection.execute("SET TRANSACTION READ ONLY")
-            await connection.execute("SELECT lo_create(0)")  # any write
+        await write_where_it_is_refused(database)
 
 
 async def test_a_backend_that_is_ended_is_away(database: Database) -> None:
