@@ -46,5 +46,7 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
+        except psycopg.errors.ProgramLimitExceeded:
+            raise  # an operational error by class, but the record's fault
         except _AWAY as error:
             raise UnavailableError(f"PostgreSQL: {error}") from error

@@ -35,6 +35,12 @@ async def test_a_backend_that_is_ended_is_away(database: Database) -> None:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+async def test_a_value_beyond_a_limit_is_not(database: Database) -> None:
+    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+        async with database.connection() as connection:
+            await connection.execute(f"SELECT {'1,' * 2_000}1")
+
+
 async def test_a_statement_that_is_wrong_is_not(database: Database) -> None:
     with pytest.raises(psycopg.errors.UndefinedTable):
         async with database.connection() as connection:
