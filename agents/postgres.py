@@ -21,6 +21,9 @@ _AWAY = (
 )
 
 
+_BEYOND_LIMITS = "54"  # operational by class, yet the record's fault
+
+
 class Database:
     """A pool of connections on the runtime's event loop."""
 
@@ -46,7 +49,7 @@ class Database:
         try:
             async with self._pool.connection() as connection:
                 yield connection
-        except psycopg.errors.ProgramLimitExceeded:
-            raise  # an operational error by class, but the record's fault
         except _AWAY as error:
+            if (getattr(error, "sqlstate", "") or "").startswith(_BEYOND_LIMITS):
+                raise
             raise UnavailableError(f"PostgreSQL: {error}") from error

@@ -36,7 +36,7 @@ async def test_a_backend_that_is_ended_is_away(database: Database) -> None:
 
 
 async def test_a_value_beyond_a_limit_is_not(database: Database) -> None:
-    with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+    with pytest.raises(psycopg.errors.TooManyColumns):
         async with database.connection() as connection:
             await connection.execute(f"SELECT {'1,' * 2_000}1")
 
