@@ -41,6 +41,7 @@ class Stack:
         began = time.monotonic()
         log = self.data_dir / "logs" / f"{arguments[0]}.log"
         log.parent.mkdir(exist_ok=True)
+        log.touch(mode=0o600)  # what a step says may hold a password
         with log.open("w") as file:
             done = subprocess.run(  # noqa: S603
                 [sys.executable, "manage.py", *arguments],

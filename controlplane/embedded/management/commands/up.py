@@ -49,13 +49,17 @@ class Command(BaseCommand):
         stack.manage("prepare")
         self._choose_port(stack)
         with ThreadPoolExecutor(1) as beside:
-            seeding = beside.submit(stack.manage, "seed_demo") if seed else None
+            seeding = beside.submit(self._seed, stack) if seed else None
             stack.start_processes()
             told = seeding.result() if seeding else ""
         self._report(f"ready at {stack.address}")
         if told:
             self._report(told)
         Supervisor([*stack.children, *stack.services.children], self._report).run()
+
+    def _seed(self, stack: Stack) -> str:
+        password = str(stack.data_dir / "demo-password")
+        return stack.manage("seed_demo", "--password-file", password)
 
     def _choose_port(self, stack: Stack) -> None:
         wanted, stack.port = stack.port, free_port(stack.port)
