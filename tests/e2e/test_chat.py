@@ -38,6 +38,7 @@ def test_a_question_gets_one_reply_one_model_call_and_one_trace(
         trace_id,
     )
     assert calls == [(1,)]
+    assert len(product.asked("latest model of Mercedes")) == 1
     assert [role for _, role, _ in user.transcript] == ["user", "assistant"]
 
 
@@ -52,6 +53,7 @@ def test_what_the_dealer_does_not_talk_about_is_refused_without_a_model_call(
     client_id, trace_id = user.ask(text)
     answer = user.answer(client_id)
 
+    assert product.asked(text) == []
     assert answer["text"].startswith("I'm here to help with Mercedes")
     wait_for(lambda: len(product.topics_of(trace_id)) == 2)
     assert set(product.topics_of(trace_id)) == {
@@ -73,7 +75,8 @@ def test_what_the_model_must_not_say_is_replaced_and_kept(
     answer = user.answer(client_id)
 
     assert answer["text"] == SAFE
-    assert not any(said in frame or "Porsche" in frame for frame in user.raw)
+    words = [said, "Porsche", "European"]
+    assert not any(word in frame for frame in user.raw for word in words)
     wait_for(lambda: "agent.responses.flagged" in product.topics_of(trace_id))
     kept = product.sql(
         "SELECT text FROM traces_record WHERE trace_id = %s AND topic = %s",

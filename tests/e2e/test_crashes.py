@@ -115,7 +115,7 @@ def test_every_accepted_turn_of_a_killed_worker_ends_in_one_outcome(
 ) -> None:
     product, marker = workers, uuid4().hex
     worker = product.start_worker()
-    product.script(match=marker, reply="Yes, it does.", delay_ms=400)
+    product.script(match=marker, reply="Yes, it does.", delay_ms=2_000)
     users = [widget() for _ in range(10)]
 
     asked = [
@@ -123,14 +123,16 @@ def test_every_accepted_turn_of_a_killed_worker_ends_in_one_outcome(
         for number in range(5)
         for user in users
     ]
-    wait_for(lambda: len(product.asked(marker)) >= 5, what="turns in flight")
+    wait_for(lambda: len(product.asked(marker)) >= 10, what="a call for each user")
+    client_ids = [client_id for _, client_id in asked]
     worker.signal(SIGKILL)
+    assert outcomes(product, client_ids)["delivered"] < 10, "turns were in flight"
     assert worker.wait() == -SIGKILL
     product.start_worker()
 
     for user, client_id in asked:
         user.answer(client_id, timeout_s=60)
-    assert outcomes(product, [client_id for _, client_id in asked]) == {"delivered": 50}
+    assert outcomes(product, client_ids) == {"delivered": 50}
     for user in users:
         assert [role for _, role, _ in user.transcript].count("assistant") == 5
         seqs = [seq for seq, _, _ in user.transcript]
