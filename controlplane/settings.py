@@ -91,9 +91,6 @@ DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # PostgreSQL may have been re
 DATABASES["default"]["OPTIONS"] |= {
     "pool": {"min_size": 1, "max_size": 8, "timeout": 2}
 }
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = (
-    True  # none that died in the pool is given out
-)
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
