@@ -1,6 +1,8 @@
 """Reads settings from environment variables, with an error that names the variable."""
 
 import os
+import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -69,3 +71,22 @@ def kafka_client() -> dict[str, str]:
     return {"bootstrap.servers": "127.0.0.1:9092"} | {
         name.removesuffix(".file"): value for name, value in found.items()
     }
+
+
+def kept_secret(name: str, path: Path) -> str:
+    """Return the variable, or a random secret that is made once and kept in the file."""
+    given = text(name)
+    if not given and not path.exists():
+        _make_secret(path)
+    return given or path.read_text()
+
+
+def _make_secret(path: Path) -> None:
+    """Whole or not at all: of processes that start together, the first one's stays."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    draft.touch(mode=0o600)
+    draft.write_text(secrets.token_urlsafe(50))
+    with suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()

@@ -10,12 +10,16 @@ from controlplane import environment
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 DEBUG = environment.flag("INTERLOCK_DEBUG", default=True)
-SECRET_KEY = environment.text(
-    "INTERLOCK_SECRET_KEY",
-    "development-only-secret-key-of-interlock-change-me-before-others-come"
+# A developer's machine gets secrets of its own; elsewhere they must be given.
+SECRET_KEY = (
+    environment.kept_secret("INTERLOCK_SECRET_KEY", BASE_DIR / ".run" / "secret-key")
     if DEBUG
-    else "",
+    else environment.text("INTERLOCK_SECRET_KEY")
 )
+# Shared with the servers of pages that embed the widget, so it signs nothing else.
+WIDGET_SECRET = environment.text("INTERLOCK_WIDGET_SECRET", f"widget {SECRET_KEY}")
+# Keeps an end user's pseudonym the same when the other secrets change.
+PSEUDONYM_SECRET = environment.text("INTERLOCK_PSEUDONYM_SECRET", f"users {SECRET_KEY}")
 ALLOWED_HOSTS = environment.names("INTERLOCK_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = environment.names("INTERLOCK_ORIGINS")
 # Pages of other hosts that may embed the widget; our own host always may.
@@ -73,6 +77,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "controlplane.home.context.shell",
+                "controlplane.home.context.demo",
             ],
         },
     },
@@ -140,6 +145,8 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Chat
+# The demo page gives anybody a token, so it is for trying the product.
+DEMO = environment.flag("INTERLOCK_DEMO", default=DEBUG)
 KNOWLEDGE_PATH = environment.text(
     "INTERLOCK_KNOWLEDGE",
     str(BASE_DIR / "controlplane/embedded/knowledge/dealer.md"),

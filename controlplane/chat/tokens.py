@@ -65,8 +65,9 @@ def pseudonym_of(user: str) -> str:
 
 
 def _digest(text: str) -> str:
-    return hmac.new(_key(), text.encode(), hashlib.sha256).hexdigest()[:20]
+    key = settings.PSEUDONYM_SECRET.encode()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:20]
 
 
 def _key() -> bytes:
-    return hashlib.sha256(f"widget {settings.SECRET_KEY}".encode()).digest()
+    return bytes(settings.WIDGET_SECRET, "utf-8")

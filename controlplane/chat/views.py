@@ -2,7 +2,8 @@
 
 from uuid import uuid4
 
-from django.http import HttpRequest, HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
@@ -13,6 +14,8 @@ from controlplane.chat import tokens
 @require_GET
 def demo(request: HttpRequest) -> HttpResponse:
     """A visitor keeps one identity per tier for as long as the browser session lasts."""
+    if not settings.DEMO:
+        raise Http404("The demo page is switched off.")
     wanted = request.GET.get("tier", "free")
     tier = wanted if wanted in TIERS else "free"
     visitor = request.session.setdefault("demo_visitor", uuid4().hex)

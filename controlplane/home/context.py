@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest
 
@@ -19,6 +20,11 @@ class Lamp(msgspec.Struct, frozen=True):
 
 RUNNING = Lamp("running", "Running")
 UNKNOWN = Lamp("unknown", "State unknown")
+
+
+def demo(request: HttpRequest) -> dict[str, Any]:
+    """The demo has a place in the shell where it is switched on."""
+    return {"has_demo": settings.DEMO}
 
 
 def shell(request: HttpRequest) -> dict[str, Any]:
