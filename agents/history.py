@@ -4,14 +4,22 @@ from agents.agent import Said
 from agents.postgres import Database
 
 LATEST = 20
+# A turn that nobody has numbered yet comes after all that have a number.
 _DELIVERED = """
-SELECT role, text FROM chat_message
-WHERE conversation_id = %s AND turn_id <> %s ORDER BY seq DESC LIMIT %s
+SELECT m.role, m.text FROM chat_message m
+JOIN chat_turn t ON t.id = m.turn_id
+JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
+WHERE m.conversation_id = %(conversation)s
+  AND o.state = 'delivered' AND o.kind <> 'refusal'
+  AND t.number < coalesce(
+    (SELECT number FROM chat_turn
+      WHERE id = %(turn)s AND conversation_id = %(conversation)s), 2147483647)
+ORDER BY m.seq DESC LIMIT %(latest)s
 """
 
 
 class DeliveredHistory:
-    """Reads the transcript: delivered texts, never a raw draft."""
+    """Reads earlier turns that were answered: no draft, nothing refused, held or unchecked."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -19,7 +27,8 @@ class DeliveredHistory:
     async def delivered(self, conversation_id: str, *, before: str) -> list[Said]:
         async with self._database.connection() as connection:
             cursor = await connection.execute(
-                _DELIVERED, [conversation_id, before, LATEST]
+                _DELIVERED,
+                {"conversation": conversation_id, "turn": before, "latest": LATEST},
             )
             rows = await cursor.fetchall()
         return [Said(role, text) for role, text in reversed(rows)]

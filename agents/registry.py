@@ -1,11 +1,13 @@
 """Every agent of the product, one line each."""
 
 from collections.abc import Iterable
+from functools import cache
 from importlib import import_module
 from typing import cast
 
 import msgspec
 
+from agents import topics
 from agents.agent import Agent
 from agents.runtime import Build, Tools
 
@@ -73,6 +75,24 @@ def declaration(name: str) -> Agent:
 def declarations() -> list[Declaration]:
     """Return what every agent and service reads and writes. Nothing is connected to."""
     return [_declared(name) for name in AGENTS]
+
+
+@cache
+def upstream() -> dict[str, frozenset[str]]:
+    """Return for each agent those whose work is in what it writes: itself and all before it."""
+    known = declarations()
+    return {each.name: _upstream_of(each, known) for each in known}
+
+
+def _upstream_of(start: Declaration, known: list[Declaration]) -> frozenset[str]:
+    found, waiting = {start.name}, [start]
+    while waiting:
+        reads = set(waiting.pop().reads) - topics.INGRESS
+        for other in known:
+            if other.name not in found and reads & set(other.writes):
+                found.add(other.name)
+                waiting.append(other)
+    return frozenset(found)
 
 
 class _NoTools(Tools):

@@ -106,6 +106,7 @@ def _declare() -> Iterator[Topic]:
 
 
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in _declare()}
+INGRESS = frozenset(name for name, each in TOPICS.items() if each.writers == "ingress")
 
 
 def contract_of(topic: str) -> type[events.Payload]:

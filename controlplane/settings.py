@@ -106,8 +106,11 @@ OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URL], "prefix": "interlock"},
+        "BACKEND": "controlplane.pushes.PushLayer",
+        "CONFIG": {
+            "hosts": [{"address": REDIS_URL, "socket_connect_timeout": 1}],
+            "prefix": "interlock",
+        },
     },
 }
 

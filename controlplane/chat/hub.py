@@ -74,6 +74,8 @@ class Hub:
                 await self._ask_the_late()
             except UnavailableError as error:
                 log.warning("sockets_wait", reason=str(error))
+            except Exception:  # the next second may be better
+                log.exception("hub_tick_broke")
 
     async def _ask_the_late(self) -> None:
         """Refresh what has open turns, and what a lost push has left behind."""
@@ -93,17 +95,23 @@ class Hub:
             self._wake.clear()
             asked, self._asked = self._asked & self._sockets, set()
             if asked:
-                await self._refresh(asked)
+                await self._refresh_or_retry(asked)
 
-    async def _refresh(self, sockets: set[Socket]) -> None:
+    async def _refresh_or_retry(self, sockets: set[Socket]) -> None:
         try:
-            lines, turns = await transcript.read(self._database, _cursors(sockets))
+            await self._refresh(sockets)
         except UnavailableError as error:
             log.warning("sockets_wait", reason=str(error))
-            await asyncio.sleep(TICK_S)
-            self._asked |= sockets
-            self._wake.set()
+        except Exception:  # a hub that has ended would leave every socket mute
+            log.exception("hub_refresh_broke")
+        else:
             return
+        await asyncio.sleep(TICK_S)
+        self._asked |= sockets
+        self._wake.set()
+
+    async def _refresh(self, sockets: set[Socket]) -> None:
+        lines, turns = await transcript.read(self._database, _cursors(sockets))
         for socket in sockets:
             try:
                 await self._show(socket, lines, turns)

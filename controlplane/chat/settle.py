@@ -1,6 +1,6 @@
 """The delivery gate's transaction: stops and approvals are checked where the outcome is recorded."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -120,15 +120,17 @@ async def settle(
     *,
     actor: str,
     limits: Limits,
+    upstream: Mapping[str, frozenset[str]],
     poke: Iterable[str] = (),
 ) -> Settled:
     """Apply facts in one transaction, and release what is ready in those conversations.
 
+    upstream: by the source of a text, the agents whose work is in it.
     poke: conversations to release without a fact. UnavailableError if PostgreSQL is away.
     """
     names = sorted({fact.conversation_id for fact in facts} | set(poke))
     async with database.connection() as connection, connection.transaction():
-        settlement, conversations = await _read(connection, names, facts)
+        settlement, conversations = await _read(connection, names, facts, upstream)
         for fact in facts:
             settlement.apply(fact)
         settlement.release()
@@ -137,7 +139,10 @@ async def settle(
 
 
 async def _read(
-    connection: Connection, names: list[str], facts: Sequence[Fact]
+    connection: Connection,
+    names: list[str],
+    facts: Sequence[Fact],
+    upstream: Mapping[str, frozenset[str]],
 ) -> tuple[Settlement, dict[str, ConversationState]]:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
     fresh = _introductions(facts)
@@ -179,6 +184,7 @@ async def _read(
             conversations,
             stops=[StopInForce(*row) for row in await stops.fetchall()],
             approvals={approval.id: approval for approval in decided},
+            upstream=upstream,
             now=datetime.now(UTC),
         )
     return settlement, conversations

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from agents import topics
+from agents import registry, topics
 from agents.agent import Agent, Event
 from agents.cloudevents import HeaderError, decode_headers, parse_traceparent
 from agents.metrics import DELIVERIES
@@ -34,7 +34,14 @@ async def settle_and_tell(
     database: Database, facts: Sequence[Fact], actor: str
 ) -> None:
     if facts:
-        await tell(await settle(database, facts, actor=actor, limits=limits()))
+        settled = await settle(
+            database,
+            facts,
+            actor=actor,
+            limits=limits(),
+            upstream=registry.upstream(),
+        )
+        await tell(settled)
 
 
 async def tell(settled: Settled) -> None:

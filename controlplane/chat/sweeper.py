@@ -4,6 +4,7 @@ import asyncio
 
 from django.conf import settings
 
+from agents import registry
 from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat.facts import failed
@@ -51,7 +52,12 @@ async def _sweep() -> None:
         poke = [row[0] for row in waiting]
         if facts or poke:
             settled = await settle(
-                database, facts, actor="sweeper", limits=limits(), poke=poke
+                database,
+                facts,
+                actor="sweeper",
+                limits=limits(),
+                upstream=registry.upstream(),
+                poke=poke,
             )
             await tell(settled)
     finally:

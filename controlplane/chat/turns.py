@@ -1,7 +1,7 @@
 """One turn, one outcome: the pure rules of what the gate and the intake may do to a turn."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -161,12 +161,15 @@ class Settlement:
         *,
         stops: Iterable[StopInForce],
         approvals: dict[str, DecidedApproval],
+        upstream: Mapping[str, frozenset[str]],
         now: datetime,
     ) -> None:
+        """upstream: by the source of a text, the agents whose work is in it."""
         self.plan = Plan()
         self._conversations = conversations
         self._stops = list(stops)
         self._approvals = approvals
+        self._upstream = upstream
         self._now = now
 
     def apply(self, fact: Fact) -> None:
@@ -292,15 +295,15 @@ class Settlement:
         decided_at: datetime | None,
     ) -> StopInForce | None:
         """Return the hard stop that forbids a delivery not decided by a person after it."""
+        facts = {
+            "everything": {""},
+            "workflow": {conversation.workflow},
+            "agent": {turn.source} | self._upstream.get(turn.source, frozenset()),
+            "tier": {turn.tier or conversation.tier},
+            "conversation": {conversation.id},
+        }
         for stop in self._stops:
-            facts = {
-                "everything": "",
-                "workflow": conversation.workflow,
-                "agent": turn.source,
-                "tier": turn.tier or conversation.tier,
-                "conversation": conversation.id,
-            }
-            if facts.get(stop.scope) == stop.value and not (
+            if stop.value in facts.get(stop.scope, ()) and not (
                 decided_at and decided_at > stop.requested_at
             ):
                 return stop

@@ -54,3 +54,15 @@ def test_each_agent_has_one_handler() -> None:
 def test_an_agent_of_the_platform_cannot_be_tried_alone() -> None:
     with pytest.raises(UnknownAgentError, match="gate belongs to the platform"):
         declaration("gate")
+
+
+def test_upstream_of_an_agent_are_those_whose_work_it_reads() -> None:
+    upstream = registry.upstream()
+
+    assert upstream["output-guard"] == {
+        "input-guard",
+        "tier-router",
+        "responder",
+        "output-guard",
+    }
+    assert upstream["input-guard"] == {"input-guard"}

@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 from psycopg.types.json import Jsonb
 
-from agents import cloudevents
+from agents import cloudevents, registry
 from agents.agent import Event
 from agents.cloudevents import Envelope
 from agents.events import Payload
@@ -119,7 +119,11 @@ def record(topic: str = "user.messages.raw", **fields: Any) -> Record:
 
 async def commit(database: Database, *facts: Fact, **options: Any) -> Settled:
     """Settle as the gate does."""
-    defaults: dict[str, Any] = {"actor": "gate", "limits": Limits()}
+    defaults: dict[str, Any] = {
+        "actor": "gate",
+        "limits": Limits(),
+        "upstream": registry.upstream(),
+    }
     return await settle(database, list(facts), **(defaults | options))
 
 

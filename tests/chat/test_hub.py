@@ -98,6 +98,28 @@ async def test_a_socket_without_open_turns_finds_what_no_push_told(
     await until(lambda: len(socket.shown) == 2)
 
 
+@pytest.mark.parametrize("query", ["read", "behind"])
+async def test_the_hub_goes_on_after_an_error_that_nobody_expected(
+    hub: Hub, database: Database, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    works, calls = getattr(transcript, query), []
+
+    async def breaks_once(*arguments: object) -> object:
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return await works(*arguments)
+
+    monkeypatch.setattr(transcript, query, breaks_once)
+    socket = FakeSocket()
+    hub.join(socket)
+    await until(lambda: len(calls) > 1)
+    await commit(database, opened(), reply())
+
+    await until(lambda: len(socket.shown) == 2)
+    assert all(not task.done() for task in hub._tasks)
+
+
 @pytest.mark.parametrize("count", [1, 30])
 async def test_a_tick_is_one_query_however_many_sockets_there_are(
     database: Database, monkeypatch: pytest.MonkeyPatch, count: int

@@ -133,6 +133,7 @@ class Interleavings(RuleBasedStateMachine):
             {"c1": conversation},
             stops=self.stops,
             approvals=dict(self.decided),
+            upstream={},
             now=self.now,
         )
         for fact in batch:

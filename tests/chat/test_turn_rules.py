@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agents import registry
 from controlplane.chat.turns import (
     UNCONFIRMED_PASSES_AFTER,
     ConversationState,
@@ -38,6 +39,7 @@ class Case:
             {"c1": self.conversation},
             stops=self.stops,
             approvals=self.approvals,
+            upstream=registry.upstream(),
             now=self.now,
         )
         for fact in facts:
@@ -399,6 +401,26 @@ def test_each_scope_covers_what_it_names_and_nothing_else(
 
     assert covered.settle(opened(), reply()).approvals
     assert not other.settle(opened(), reply()).approvals
+
+
+@pytest.mark.parametrize("agent", ["responder", "tier-router", "input-guard"])
+def test_a_stop_of_an_agent_covers_answers_that_its_work_is_in(agent: str) -> None:
+    case = Case()
+    case.stop("agent", agent)
+
+    plan = case.settle(opened(), reply(source="output-guard"))
+
+    assert [held.why for held in plan.approvals] == [f"Hard stop on agent {agent}"]
+
+
+@pytest.mark.parametrize("agent", ["responder", "tier-router", "output-guard"])
+def test_a_stop_of_an_agent_lets_pass_a_refusal_from_before_it(agent: str) -> None:
+    case = Case()
+    case.stop("agent", agent)
+
+    case.settle(opened(), reply(source="input-guard", text_kind="refusal"))
+
+    assert case.state() == "delivered"
 
 
 @pytest.mark.parametrize(
