@@ -207,13 +207,13 @@ class Runner:
         attempt: int,
     ) -> None:
         """Publish again what Kafka may take later; what it never takes is a dead letter."""
-        if is_letter:
+        if isinstance(error, BrokerError) and error.retriable:
+            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
+            self._publish(work, record, is_letter=is_letter, attempt=attempt + 1)
+        elif is_letter:
             self.broken = f"a dead letter could not be written: {error}"
             work.rest()
             log.error("dead_letter_lost", agent=self.agent.name, reason=str(error))
-        elif isinstance(error, BrokerError) and error.retriable:
-            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
-            self._publish(work, record, attempt=attempt + 1)
         elif work.bury():
             self._bury(work, error, attempt)  # the letter stands for the output
         else:
