@@ -14,6 +14,8 @@ from celery import Celery, bootsteps
 from celery.worker.control import control_command, inspect_command
 from django.conf import settings
 from django.db import connections
+from psycopg.conninfo import make_conninfo
+from psycopg.pq import Conninfo
 
 from agents import registry
 from agents.runtime import Runtime
@@ -77,13 +79,14 @@ def make_runtime(names: list[str]) -> Runtime:
 
 def conninfo() -> str:
     """Return the database of the default connection, tests' included, for plain psycopg."""
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     parameters = connections["default"].get_connection_params()
-    return " ".join(
-        f"{name}='{value}'"
-        for name, value in parameters.items()
-        if name
-        in {"dbname", "user", "password", "host", "port", "sslmode", "sslrootcert"}
-        and value
+    return make_conninfo(
+        **{
+            name: value
+            for name, value in parameters.items()
+            if name in known and value not in {None, ""}
+        }
     )
 
 

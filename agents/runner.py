@@ -33,9 +33,11 @@ COMMIT_EVERY_S = 0.1
 MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
 DRAIN_S = 8.0  # with leaving the group it must be done within 10 s
-MAX_WAITING = 2_000
+# From here on partitions over their share are paused; the others may still fill theirs,
+# so twice as much is the most there is.
+MAX_WAITING = 1_000
 MAX_SPAN = (
-    20_000  # what is done behind one slow record waits for it, and repeats after a kill
+    10_000  # what is done behind one slow record waits for it, and repeats after a kill
 )
 FAILURES_IN_ROW = 20
 
@@ -110,16 +112,28 @@ class Runner:
             return Work(record, ledger, None, error)
 
     def _control_flow(self) -> None:
-        """Pause fetching while enough waits; polling goes on, so membership stays."""
-        waiting = self._executor.size
+        """Pause fetching what holds its share while enough waits; what a stop holds stops no other.
+
+        Polling goes on, so membership stays.
+        """
         span = sum(ledger.span for ledger in self._ledgers.values())
-        is_full = waiting >= MAX_WAITING or span >= MAX_SPAN
-        if is_full and (more := self._ledgers.keys() - self._flow_paused):
+        is_full = self._executor.size >= MAX_WAITING or span >= MAX_SPAN
+        if is_full and (more := self._over(1.0) - self._flow_paused):
             self._consumer.pause(more)
             self._flow_paused |= more
-        elif self._flow_paused and waiting < MAX_WAITING // 2 and span < MAX_SPAN // 2:
-            self._consumer.resume(self._flow_paused)
-            self._flow_paused.clear()
+        if self._flow_paused and (less := self._flow_paused - self._over(0.5)):
+            self._consumer.resume(less)
+            self._flow_paused -= less
+
+    def _over(self, part: float) -> set[Partition]:
+        """Return the partitions that hold at least this part of their share."""
+        share = part / max(1, len(self._ledgers))
+        return {
+            partition
+            for partition, ledger in self._ledgers.items()
+            if ledger.in_flight >= MAX_WAITING * share
+            or ledger.span >= MAX_SPAN * share
+        }
 
     # What executors ask and tell (Desk); some of it comes from the loop's thread
 
@@ -207,13 +221,13 @@ class Runner:
         attempt: int,
     ) -> None:
         """Publish again what Kafka may take later; what it never takes is a dead letter."""
-        if is_letter:
+        if isinstance(error, BrokerError) and error.retriable:
+            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
+            self._publish(work, record, is_letter=is_letter, attempt=attempt + 1)
+        elif is_letter:
             self.broken = f"a dead letter could not be written: {error}"
             work.rest()
             log.error("dead_letter_lost", agent=self.agent.name, reason=str(error))
-        elif isinstance(error, BrokerError) and error.retriable:
-            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
-            self._publish(work, record, attempt=attempt + 1)
         elif work.bury():
             self._bury(work, error, attempt)  # the letter stands for the output
         else:

@@ -18,7 +18,10 @@ def text(name: str, default: str = "") -> str:
     """Return the variable, or the content of the file that `<name>_FILE` names."""
     path = os.environ.get(f"{name}_FILE")
     if path:
-        return Path(path).read_text().strip()
+        try:
+            return Path(path).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE cannot be read: {error}") from None
     return os.environ.get(name, default)
 
 
@@ -47,6 +50,10 @@ def database(name: str, default: str) -> dict[str, Any]:
     url = urlsplit(text(name) or default)
     if url.scheme not in {"postgres", "postgresql"}:
         raise SettingError(f"{name} must be a postgresql:// URL")
+    try:
+        port = str(url.port or "")
+    except ValueError as error:
+        raise SettingError(f"{name} has a bad port: {error}") from None
     options = dict(pair.split("=", 1) for pair in url.query.split("&") if "=" in pair)
     return {
         "ENGINE": "django.db.backends.postgresql",
@@ -54,7 +61,7 @@ def database(name: str, default: str) -> dict[str, Any]:
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
         "HOST": url.hostname or "",
-        "PORT": str(url.port or ""),
+        "PORT": port,
         "OPTIONS": {key: unquote(value) for key, value in options.items()},
     }
 

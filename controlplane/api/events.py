@@ -107,7 +107,7 @@ def read_event(topic: topics.Topic, body: bytes) -> Payload:
     """Read and validate in one step; the contract says what is wrong."""
     try:
         return msgspec.json.decode(body, type=topics.contract_of(topic.name))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid([_located(str(error))]) from error
 
 

@@ -136,7 +136,8 @@ def _prepare(
 
 
 def _is_wanted(variable: str) -> bool:
-    return not os.environ.get(variable)
+    """An address elsewhere is given as it is, or in a file."""
+    return not any(os.environ.get(name) for name in (variable, f"{variable}_FILE"))
 
 
 def _kafka_ports(ports: Ports, nodes: int) -> list[tuple[int, int]]:

@@ -5,10 +5,11 @@ from controlplane.home.services import Service
 from controlplane.runtime.models import Heartbeat
 
 NEEDED_SERVICES = ("postgresql", "kafka", "valkey")
+# Without the recorder traces are missing, and no answer is.
 NEEDED_AGENTS = tuple(
     name
     for name, (workflow, _) in AGENTS.items()
-    if workflow == "chat" or name == "gate"
+    if workflow in {"chat", "platform"} and name != "recorder"
 )
 
 

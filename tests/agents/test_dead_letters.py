@@ -7,6 +7,7 @@ import pytest
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
+from agents.broker import BrokerError
 from agents.cloudevents import encode_headers
 from agents.runner import FAILURES_IN_ROW
 from tests.agents.stage import (
@@ -176,6 +177,29 @@ def test_a_dead_letter_that_cannot_be_written_stops_the_agent_and_commits_nothin
     stage.forget(running)
     assert sum(committed(agent).values()) == 1
     assert read(letters) == []
+
+
+def test_a_dead_letter_that_kafka_may_take_later_is_published_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = stage.agent(handle=fail_on_bad, attempts=1)
+    runner = stage.runner(agent)
+    publish, refusals = runner._producer.publish, iter(["timed out"] * 2)
+
+    def publish_later(topic: str, **fields: Any) -> None:
+        refusal = next(refusals, "") if topic == topics.DEAD_LETTERS else ""
+        if refusal:
+            fields["delivered"](BrokerError(refusal, retriable=True))
+        else:
+            publish(topic, **fields)
+
+    monkeypatch.setattr(runner._producer, "publish", publish_later)
+    stage.run(runner)
+    stage.send_all(agent.reads[0], ["bad", "good"])
+
+    wait_for(lambda: sum(committed(agent).values()) == 2)
+    assert len(letters_of(agent)) == 1
+    assert (runner.broken, next(refusals, "")) == ("", "")
 
 
 @pytest.mark.parametrize("sizes", [(20_000_000, 10), (10, 20_000_000)])

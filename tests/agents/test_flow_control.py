@@ -6,7 +6,8 @@ import pytest
 
 from agents import runner as runner_module
 from agents.agent import Context, Event, Send
-from tests.agents.stage import Stage, committed, members, repeat, texts
+from agents.control import ControlState, Stop
+from tests.agents.stage import FreshControl, Stage, committed, members, repeat, texts
 from tests.waiting import wait_for
 
 
@@ -29,12 +30,43 @@ def test_no_more_is_fetched_while_enough_waits_and_the_agent_stays_a_member(
     rounds = runner._measured_at_s
     wait_for(lambda: runner._measured_at_s > rounds + 3, what="it polls for 3 s")
 
-    assert 50 <= runner._executor.size < 50 + 2 * 20
+    assert 50 <= runner._executor.size < 2 * 50 + 2 * 20
     assert (members(agent), running.partitions) == (1, 2)
 
     runner.paused = ""
     wait_for(lambda: sum(committed(agent).values()) == 500)
     assert sorted(texts(agent.writes[0]), key=int) == list(map(str, range(500)))
+
+
+def test_what_a_stop_of_one_tier_holds_does_not_keep_other_tiers_waiting(
+    stage: Stage,
+) -> None:
+    stop = Stop(id="1", mode="soft", scope="tier", value="free")
+    control = FreshControl(ControlState(version=1, stops=(stop,)))
+    free, pro = stage.topic("in-free"), stage.topic("in-pro")
+    out = stage.topic("out-free"), stage.topic("out-pro")
+    agent = stage.agent(reads=(free, pro), writes=out, batch_size=20)
+    runner = stage.runner(
+        agent, control=control, client={"max.poll.interval.ms": "1500"}
+    )
+    running = stage.run(runner)
+    for number in range(300):
+        stage.send(free, str(number), key=f"f{number}", tier="free")
+    wait_for(lambda: runner._flow_paused == {(free, 0)})
+
+    for number in range(100):
+        stage.send(pro, str(number), key="p", tier="pro")
+
+    wait_for(lambda: texts(out[1]) == list(map(str, range(100))))
+    rounds = runner._measured_at_s
+    wait_for(lambda: runner._measured_at_s > rounds + 3, what="it polls for 3 s")
+    assert (members(agent), running.partitions) == (1, 2)
+    assert runner._executor.size < 50 + 20
+    assert texts(out[0]) == []
+
+    control.state = ControlState(version=2)
+    wait_for(lambda: texts(out[0]) == list(map(str, range(300))))
+    wait_for(lambda: not runner._flow_paused)
 
 
 def test_partitions_that_come_while_it_is_full_do_not_leave_others_paused_for_ever(

@@ -12,6 +12,7 @@ import click
 import pytest
 from celery import Celery
 from kombu.exceptions import OperationalError
+from psycopg.conninfo import conninfo_to_dict
 
 from agents import host
 from agents.runtime import Runtime
@@ -246,5 +247,5 @@ def test_a_runtime_is_made_of_the_settings(
     runtime: Runtime = host.make_runtime(["relay"])
 
     assert runtime._knowledge == "The E-Class costs 50,000."
-    assert "dbname='test_interlock'" in host.conninfo()
+    assert conninfo_to_dict(host.conninfo())["dbname"] == "test_interlock"
     runtime._loop.close()

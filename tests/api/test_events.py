@@ -107,7 +107,14 @@ def test_what_the_contract_refuses_is_a_422_with_the_place(
     assert not submitted
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'"\xff"'])
+DEEP = b'{"x":' + b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"{}", b'"\xff"', DEEP],
+    ids=["empty", "cut off", "a list", "without fields", "not text", "deep"],
+)
 def test_a_body_that_is_no_event_is_a_422(call: Caller, body: bytes) -> None:
     response = call(
         "POST", "/api/events/user.messages.raw", body, HTTP_IDEMPOTENCY_KEY="k1"

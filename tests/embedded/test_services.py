@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from controlplane.embedded import pids, services
 from controlplane.embedded.processes import ServiceError
 from controlplane.embedded.valkey import url
-from tests.embedded.launching import launcher, running, want
+from tests.embedded.launching import VARIABLES, launcher, running, want
 
 
 @pytest.fixture
@@ -174,6 +174,16 @@ def test_what_has_an_address_is_not_started(
     want(monkeypatch)
     with running(data_dir) as nothing:
         assert nothing.environment == {}
+        assert nothing.children == []
+
+
+def test_what_has_its_address_in_a_file_is_not_started(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(monkeypatch, *VARIABLES)
+    for variable in VARIABLES.values():
+        monkeypatch.setenv(f"{variable}_FILE", "/run/secrets/address")
+    with running(data_dir) as nothing:
         assert nothing.children == []
 
 

@@ -7,6 +7,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
 
+from agents.registry import AGENTS
 from controlplane.accounts import actions
 from controlplane.stops.models import Stop
 from tests.factories import make_admin, make_approval
@@ -42,7 +43,19 @@ def test_is_not_ready_without_agents_and_names_them(client: Client) -> None:
     response = client.get("/readyz")
 
     assert response.status_code == 503
-    assert response.json()["missing"] == ["agent:output-guard", "agent:gate"]
+    assert response.json()["missing"] == [
+        "agent:output-guard",
+        "agent:intake",
+        "agent:gate",
+        "agent:failures",
+        "agent:relay",
+    ]
+
+
+def test_is_ready_without_the_recorder(client: Client) -> None:
+    make_heartbeat(agents=AGENTS.keys() - {"recorder"})
+
+    assert client.get("/readyz").json() == {"ready": True, "missing": []}
 
 
 def test_is_not_ready_without_a_service_but_does_without_the_model(

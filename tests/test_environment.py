@@ -1,0 +1,89 @@
+"""Settings from the environment: files, TLS and errors that name the variable."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.backends.postgresql.base import DatabaseWrapper
+from psycopg.conninfo import conninfo_to_dict
+
+from agents import host
+from controlplane import environment
+
+URL = (
+    "postgresql://app:it%27s%20%5Ca@db.example:6432/main?sslmode=verify-full"
+    "&sslrootcert=/etc/ca%20file.pem&sslcert=/etc/c.pem&sslkey=/etc/k.pem"
+)
+
+
+def test_kafka_s_properties_come_from_variables_and_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("it's a secret\n")
+    monkeypatch.setenv("KAFKA_BOOTSTRAP_SERVERS", "kafka.example:9093")
+    monkeypatch.setenv("KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("KAFKA_SSL_CA_LOCATION", "/etc/ca.pem")
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD_FILE", str(secret))
+
+    assert environment.kafka_client() == {
+        "bootstrap.servers": "kafka.example:9093",
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": "/etc/ca.pem",
+        "sasl.password": "it's a secret",
+    }
+
+
+def test_tls_of_the_database_reaches_django_and_plain_psycopg(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", URL)
+    database = environment.database("DATABASE_URL", "")
+    tls = {
+        "sslmode": "verify-full",
+        "sslrootcert": "/etc/ca file.pem",
+        "sslcert": "/etc/c.pem",
+        "sslkey": "/etc/k.pem",
+    }
+    assert database["OPTIONS"] == tls
+
+    wrapper = DatabaseWrapper(_with_defaults(database))
+    monkeypatch.setattr(host, "connections", {"default": wrapper})
+    assert conninfo_to_dict(host.conninfo()) == tls | {
+        "dbname": "main",
+        "user": "app",
+        "password": "it's \\a",
+        "host": "db.example",
+        "port": "6432",
+        "client_encoding": "UTF8",
+    }
+
+
+def _with_defaults(database: dict[str, Any]) -> dict[str, Any]:
+    own = {"pool": True, "prepare_threshold": 5}  # Django's, not libpq's
+    return {
+        "CONN_MAX_AGE": 0,
+        "TIME_ZONE": None,
+        **database,
+        "OPTIONS": database["OPTIONS"] | own,
+    }
+
+
+def test_a_bad_value_is_refused_with_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME", "many")
+    monkeypatch.setenv("FAR_URL", "postgresql://db:many/main")
+    monkeypatch.setenv("OTHER_URL", "mysql://db/main")
+    monkeypatch.setenv("SECRET_FILE", "/nowhere")
+
+    with pytest.raises(environment.SettingError, match="SOME must be a number"):
+        environment.number("SOME", 1)
+    with pytest.raises(environment.SettingError, match="SOME must be true or false"):
+        environment.flag("SOME", default=True)
+    with pytest.raises(environment.SettingError, match="FAR_URL has a bad port"):
+        environment.database("FAR_URL", "")
+    with pytest.raises(environment.SettingError, match="OTHER_URL must be"):
+        environment.database("OTHER_URL", "")
+    with pytest.raises(environment.SettingError, match="SECRET_FILE cannot be read"):
+        environment.text("SECRET")
