@@ -1,5 +1,6 @@
 """The widget's socket: its frames, its refusals, and what it shows after a reconnect."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,8 @@ import jwt
 import pytest
 from django.test import override_settings
 
-from controlplane.chat import tokens
+from controlplane.chat import ingress, tokens
+from controlplane.chat.consumers import WAITING_MAX
 from controlplane.chat.resources import Resources
 from tests.chat.making import (
     commit,
@@ -232,6 +234,52 @@ async def test_too_many_messages_are_told_when_to_come_again(kept: Resources) ->
 
     assert error["code"] == "rate_limited"
     assert 0 < error["retry_after_s"] <= 60
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of messages whose submission has begun; Kafka lets none of them go on."""
+    ids: list[str] = []
+
+    async def wait(*, client_id: str, **_: str) -> None:
+        ids.append(client_id)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ingress, "submit", wait)
+    return ids
+
+
+async def test_a_socket_has_only_so_many_messages_waiting(
+    kept: Resources, begun: list[str]
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        for number in range(WAITING_MAX):
+            await widget.say("hello", id=str(number))
+        await widget.say("one too many", id="last")
+        error = await widget.receive("error")
+
+    assert (error["code"], error["id"]) == ("rate_limited", "last")
+    assert error["retry_after_s"] > 0
+
+
+async def test_what_waits_when_a_socket_closes_is_not_submitted(
+    kept: Resources, begun: list[str]
+) -> None:
+    before = asyncio.all_tasks()
+    async with Widget() as widget:
+        await widget.hello()
+        await widget.say("one", id="1")
+        await widget.say("two", id="2")
+        await widget.send(type="hello", token=widget.token)
+        await widget.receive("error")  # by now both were read
+
+    left = [
+        task for task in asyncio.all_tasks() - before if "submit" in task.get_name()
+    ]
+    assert begun == ["1"]
+    assert [task.get_name() for task in left] == ["submit 1"]
+    left[0].cancel()
 
 
 # What is shown
