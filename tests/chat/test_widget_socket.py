@@ -6,11 +6,13 @@ from typing import Any
 
 import jwt
 import pytest
+from asgiref.sync import sync_to_async
 from django.test import override_settings
 
 from controlplane.chat import ingress, tokens
 from controlplane.chat.consumers import WAITING_MAX
 from controlplane.chat.resources import Resources
+from controlplane.runtime.actions import switch_agent
 from tests.chat.making import (
     commit,
     decide,
@@ -24,6 +26,8 @@ from tests.chat.making import (
     rows,
 )
 from tests.chat.widget import Widget
+from tests.factories import make_admin
+from tests.moderation.rows import publish_rules
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -364,6 +368,18 @@ async def test_a_failed_turn_is_shown_once_as_failed(kept: Resources) -> None:
     assert states.count("failed") == 1
 
 
+@pytest.fixture
+async def rules(kept: Resources) -> None:
+    """Rules in force: without them no agent starts anything."""
+    await sync_to_async(publish_rules)()
+    await change_control(kept)
+
+
+async def change_control(kept: Resources) -> None:
+    await rows(kept.database, "UPDATE runtime_controlversion SET version = version + 1")
+
+
+@pytest.mark.usefixtures("rules")
 async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()
@@ -380,21 +396,39 @@ async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> Non
         await widget.status("thinking")
 
 
-async def test_a_soft_stop_is_shown_as_paused(kept: Resources) -> None:
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("scope", "value"), [("tier", "free"), ("agent", "responder"), ("everything", "")]
+)
+async def test_a_soft_stop_is_shown_as_paused(
+    kept: Resources, scope: str, value: str
+) -> None:
     async with Widget() as widget:
         await widget.hello()
         await settle(kept, widget, opened, "t1")
         await widget.status("checking")
-        await put_stop(kept.database, mode="soft", scope="tier", value="free")
-        await rows(
-            kept.database, "UPDATE runtime_controlversion SET version = version + 1"
-        )
+        await put_stop(kept.database, mode="soft", scope=scope, value=value)
+        await change_control(kept)
         await widget.status("paused")
         await lift_stops(kept.database)
-        await rows(
-            kept.database, "UPDATE runtime_controlversion SET version = version + 1"
-        )
+        await change_control(kept)
         await widget.status("checking")
+
+
+@pytest.mark.usefixtures("rules")
+async def test_an_agent_that_is_switched_off_is_shown_as_paused(
+    kept: Resources,
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        await settle(kept, widget, opened, "t1")
+        await widget.status("checking")
+        admin = await sync_to_async(make_admin)()
+        for paused, state in [(True, "paused"), (False, "checking")]:
+            await sync_to_async(switch_agent)(
+                "tier-router", paused=paused, reason="drill", actor=admin
+            )
+            await widget.status(state)
 
 
 async def test_a_socket_that_is_idle_for_twelve_seconds_still_receives(
