@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.utils import timezone
 
 from agents import topics
 from agents.cloudevents import Envelope, derive_id
@@ -13,6 +12,7 @@ from agents.events import DecidedResponse
 from controlplane.audit import actions as audit
 from controlplane.chat.models import Conversation, Turn
 from controlplane.chat.turns import sha256
+from controlplane.clock import database_now
 from controlplane.routing.models import Tier
 from controlplane.runtime.actions import enqueue
 from guardrails.verdicts import Verdict
@@ -133,7 +133,7 @@ def _close(decision: Decision, fingerprint: str, overridden: list[str]) -> None:
     if not Approval.objects.pending().filter(pk=approval.pk).update(state=state):
         raise AlreadyDecidedError(_decision_of(approval))
     decision.approval = approval
-    decision.decided_at = timezone.now()
+    decision.decided_at = database_now()  # compared with that of stops
     decision.save(force_insert=True)
     approval.state = state
     _send(decision)

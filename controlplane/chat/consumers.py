@@ -16,6 +16,7 @@ from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn
 
 FRAME_MAX_CHARS = 40_000
+WAITING_MAX = 20  # messages of one socket that wait for Kafka
 UNAUTHORIZED, FORBIDDEN, TRY_AGAIN = 4401, 4403, 1013
 
 
@@ -46,6 +47,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self._sending = asyncio.Lock()
         self._showing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight: asyncio.Task[None] | None = None
         self._statuses: dict[str, str] = {}
         await self.accept()
         if not is_allowed_origin(self.scope):
@@ -56,6 +58,8 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         if self._visitor is None:
             return
+        for task in self._tasks - {self._in_flight}:  # whoever waits will send it again
+            task.cancel()
         (await resources()).hub.leave(self)
         await self.channel_layer.group_discard(self._group, self.channel_name)
 
@@ -80,7 +84,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         elif self._visitor is None:
             await self._error("unauthorized", "Say hello first.")
         else:
-            self._take(frame, self._visitor)
+            await self._take(frame, self._visitor)
 
     async def _greet(self, hello: Hello) -> None:
         if self._visitor is not None:
@@ -119,14 +123,20 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 
     # Messages of the user
 
-    def _take(self, said: Said, visitor: tokens.Visitor) -> None:
+    async def _take(self, said: Said, visitor: tokens.Visitor) -> None:
         """Answer in a task: what the socket has to show does not wait for Kafka."""
-        task = asyncio.create_task(self._submit(said, visitor))
+        if len(self._tasks) >= WAITING_MAX:
+            await self._refuse(said.id, ingress.RateLimitedError(1.0))
+            return
+        task = asyncio.create_task(
+            self._submit(said, visitor), name=f"submit {said.id}"
+        )
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _submit(self, said: Said, visitor: tokens.Visitor) -> None:
         async with self._sending:  # in the order in which they were written
+            self._in_flight = asyncio.current_task()
             try:
                 accepted = await ingress.submit(
                     conversation_id=visitor.conversation_id,

@@ -9,12 +9,14 @@ import structlog
 from agents.agent import UnavailableError
 from agents.control import Control
 from agents.postgres import Database
+from agents.registry import chosen
 from controlplane.chat import transcript
 from controlplane.chat.transcript import Line, OpenTurn
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
+_CHAT_AGENTS = chosen("chat")
 
 
 class Socket(Protocol):
@@ -132,9 +134,10 @@ class Hub:
         )
 
     def _is_paused(self, tier: str) -> bool:
+        """Whether an agent on the way to an answer may start nothing."""
         return any(
-            stop.mode == "soft" and stop.covers(workflow="chat", tier=tier)
-            for stop in self._control.state.stops
+            self._control.why_not(agent, "chat", {"tier": tier})
+            for agent in _CHAT_AGENTS
         )
 
 

@@ -5,6 +5,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from controlplane.chat.settle import BARRIER
+from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
 from controlplane.stops.models import Stop
 
@@ -19,7 +20,11 @@ def request_stop(
         scope=scope,
         value=value,
         released_at=None,
-        defaults={"reason": reason, "requested_by": requester},
+        defaults={
+            "reason": reason,
+            "requested_by": requester,
+            "requested_at": database_now(),  # compared with that of decisions
+        },
     )
     if is_new:
         _changed("stop_requested", stop, requester, reason)
@@ -35,7 +40,7 @@ def prove_stop(stop: Stop) -> Stop:
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=timezone.now())
+        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=database_now())
         stop.refresh_from_db(fields=["proven_at"])
     return stop
 

@@ -36,12 +36,14 @@ class FakeSocket:
         self.shown: list[str] = []
         self.is_broken = is_broken
         self.is_closed = False
+        self.is_paused = False
 
     async def show(
         self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
     ) -> None:
         if self.is_broken:
             raise ConnectionResetError
+        self.is_paused = is_paused
         for line in lines:
             if line.seq > self.cursor:
                 self.cursor = line.seq
@@ -96,6 +98,13 @@ async def test_a_socket_without_open_turns_finds_what_no_push_told(
     await commit(database, opened(), reply())
 
     await until(lambda: len(socket.shown) == 2)
+
+
+async def test_control_state_that_nobody_follows_is_a_pause(hub: Hub) -> None:
+    socket = FakeSocket()
+    hub.join(socket)
+
+    await until(lambda: socket.is_paused)
 
 
 @pytest.mark.parametrize("query", ["read", "behind"])

@@ -1,14 +1,18 @@
 """The widget's socket: its frames, its refusals, and what it shows after a reconnect."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import jwt
 import pytest
+from asgiref.sync import sync_to_async
 from django.test import override_settings
 
-from controlplane.chat import tokens
+from controlplane.chat import ingress, tokens
+from controlplane.chat.consumers import WAITING_MAX
 from controlplane.chat.resources import Resources
+from controlplane.runtime.actions import switch_agent
 from tests.chat.making import (
     commit,
     decide,
@@ -22,6 +26,8 @@ from tests.chat.making import (
     rows,
 )
 from tests.chat.widget import Widget
+from tests.factories import make_admin
+from tests.moderation.rows import publish_rules
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -234,6 +240,52 @@ async def test_too_many_messages_are_told_when_to_come_again(kept: Resources) ->
     assert 0 < error["retry_after_s"] <= 60
 
 
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of messages whose submission has begun; Kafka lets none of them go on."""
+    ids: list[str] = []
+
+    async def wait(*, client_id: str, **_: str) -> None:
+        ids.append(client_id)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ingress, "submit", wait)
+    return ids
+
+
+async def test_a_socket_has_only_so_many_messages_waiting(
+    kept: Resources, begun: list[str]
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        for number in range(WAITING_MAX):
+            await widget.say("hello", id=str(number))
+        await widget.say("one too many", id="last")
+        error = await widget.receive("error")
+
+    assert (error["code"], error["id"]) == ("rate_limited", "last")
+    assert error["retry_after_s"] > 0
+
+
+async def test_what_waits_when_a_socket_closes_is_not_submitted(
+    kept: Resources, begun: list[str]
+) -> None:
+    before = asyncio.all_tasks()
+    async with Widget() as widget:
+        await widget.hello()
+        await widget.say("one", id="1")
+        await widget.say("two", id="2")
+        await widget.send(type="hello", token=widget.token)
+        await widget.receive("error")  # by now both were read
+
+    left = [
+        task for task in asyncio.all_tasks() - before if "submit" in task.get_name()
+    ]
+    assert begun == ["1"]
+    assert [task.get_name() for task in left] == ["submit 1"]
+    left[0].cancel()
+
+
 # What is shown
 
 
@@ -316,6 +368,18 @@ async def test_a_failed_turn_is_shown_once_as_failed(kept: Resources) -> None:
     assert states.count("failed") == 1
 
 
+@pytest.fixture
+async def rules(kept: Resources) -> None:
+    """Rules in force: without them no agent starts anything."""
+    await sync_to_async(publish_rules)()
+    await change_control(kept)
+
+
+async def change_control(kept: Resources) -> None:
+    await rows(kept.database, "UPDATE runtime_controlversion SET version = version + 1")
+
+
+@pytest.mark.usefixtures("rules")
 async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()
@@ -332,21 +396,39 @@ async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> Non
         await widget.status("thinking")
 
 
-async def test_a_soft_stop_is_shown_as_paused(kept: Resources) -> None:
+@pytest.mark.usefixtures("rules")
+@pytest.mark.parametrize(
+    ("scope", "value"), [("tier", "free"), ("agent", "responder"), ("everything", "")]
+)
+async def test_a_soft_stop_is_shown_as_paused(
+    kept: Resources, scope: str, value: str
+) -> None:
     async with Widget() as widget:
         await widget.hello()
         await settle(kept, widget, opened, "t1")
         await widget.status("checking")
-        await put_stop(kept.database, mode="soft", scope="tier", value="free")
-        await rows(
-            kept.database, "UPDATE runtime_controlversion SET version = version + 1"
-        )
+        await put_stop(kept.database, mode="soft", scope=scope, value=value)
+        await change_control(kept)
         await widget.status("paused")
         await lift_stops(kept.database)
-        await rows(
-            kept.database, "UPDATE runtime_controlversion SET version = version + 1"
-        )
+        await change_control(kept)
         await widget.status("checking")
+
+
+@pytest.mark.usefixtures("rules")
+async def test_an_agent_that_is_switched_off_is_shown_as_paused(
+    kept: Resources,
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        await settle(kept, widget, opened, "t1")
+        await widget.status("checking")
+        admin = await sync_to_async(make_admin)()
+        for paused, state in [(True, "paused"), (False, "checking")]:
+            await sync_to_async(switch_agent)(
+                "tier-router", paused=paused, reason="drill", actor=admin
+            )
+            await widget.status(state)
 
 
 async def test_a_socket_that_is_idle_for_twelve_seconds_still_receives(

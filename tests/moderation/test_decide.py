@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -53,6 +54,15 @@ def test_approving_sends_the_draft_as_it_is(approval: Approval, mira: User) -> N
     assert data.text == approval.text
     assert data.approval_id == str(approval.pk)
     assert data.decided_by == "mira"
+
+
+def test_a_decision_has_the_time_of_postgresql(
+    approval: Approval, mira: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(actions, "database_now", lambda: moment)
+
+    assert decide(approval).decided_at == moment
 
 
 def test_the_record_says_where_it_comes_from(approval: Approval, mira: User) -> None:

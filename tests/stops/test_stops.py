@@ -1,6 +1,7 @@
 """Emergency stops: requested, proven, released; each once, each with a person and a reason."""
 
 import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from agents.host import conninfo
 from controlplane.audit.models import Entry
 from controlplane.chat.settle import BARRIER
+from controlplane.clock import database_now
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.stops import actions
 from controlplane.stops.models import Stop
@@ -46,6 +48,20 @@ def test_a_request_is_in_force_at_once_and_on_record(admin: User) -> None:
     assert (entry.actor, entry.subject) == ("ada", f"stop:{stop.pk}")
     assert entry.detail["reason"] == "drill"
     assert OutboxRecord.objects.filter(topic="controlplane.config").count() == 1
+
+
+def test_a_request_has_the_time_of_postgresql(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr(actions, "database_now", lambda: moment)
+
+    assert request_stop(admin).requested_at == moment
+
+
+def test_the_time_of_postgresql_goes_on_within_a_transaction() -> None:
+    with transaction.atomic():
+        assert database_now() < database_now()
 
 
 def test_a_stop_requested_twice_is_one_stop(admin: User) -> None:
