@@ -18,6 +18,8 @@ CHANNEL = "interlock_outbox"
 BATCH = 200
 POLL_S = 1.0
 PUBLISH_TIMEOUT_S = 10.0
+# The rows stay locked while Kafka is asked, which takes up to the timeout above.
+_BE_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # Held by the one relay that publishes; the others stand by.
 LEADER = 0x1A7E610D
 
@@ -82,6 +84,7 @@ class Relay:
     async def publish_batch(self, connection: Connection) -> int:
         """Publish the oldest records and mark them; what Kafka may take later stays unmarked."""
         async with connection.transaction():
+            await connection.execute(_BE_PATIENT)
             rows = await (await connection.execute(_TAKE, [BATCH])).fetchall()
             failures = await asyncio.gather(*(self._publish(*row) for row in rows))
             refused = {

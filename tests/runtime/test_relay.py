@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from secrets import token_hex
@@ -8,11 +9,13 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
+from agents import postgres
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.host import conninfo
 from agents.postgres import Database
 from agents.publisher import Publisher
+from agents.work import Outgoing
 from controlplane.embedded.services import Services
 from controlplane.runtime import relay as relay_module
 from controlplane.runtime import sinks
@@ -188,6 +191,26 @@ def test_a_failure_that_may_pass_leaves_the_rows_unmarked_and_says_why(
 
     wait_for(lambda: unmarked() == 0)
     assert texts(topic) == ["a"]
+
+
+def test_a_kafka_that_is_slow_does_not_cost_the_relay_its_transaction(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_IN_TRANSACTION", "100ms")
+    topic = stage.topic("out")
+    running = start()
+    publish = running.publisher.publish
+
+    async def slow(record: Outgoing, *, timeout_s: float) -> None:
+        await asyncio.sleep(0.5)
+        await publish(record, timeout_s=timeout_s)
+
+    monkeypatch.setattr(running.publisher, "publish", slow)
+    write(topic, "a")
+
+    wait_for(lambda: unmarked() == 0)
+    assert texts(topic) == ["a"]
+    assert running.relay.state == "leading"
 
 
 def test_an_unconfirmed_batch_is_published_again_with_the_same_ids(
