@@ -17,11 +17,16 @@ _AWAY = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.IdleInTransactionSessionTimeout,
     PoolTimeout,
 )
 
 
 _BEYOND_LIMITS = "54"  # operational by class, yet the record's fault
+
+
+# A frozen worker must let go of the rows that it locked in the middle of a transaction.
+IDLE_IN_TRANSACTION = "5s"
 
 
 class Database:
@@ -34,6 +39,7 @@ class Database:
             max_size=max_size,
             timeout=5,
             open=False,
+            configure=_configure,
             kwargs={"autocommit": True, "application_name": "interlock-agents"},
         )
 
@@ -53,3 +59,9 @@ class Database:
             if (getattr(error, "sqlstate", "") or "").startswith(_BEYOND_LIMITS):
                 raise
             raise UnavailableError(f"PostgreSQL: {error}") from error
+
+
+async def _configure(connection: Connection) -> None:
+    await connection.execute(
+        f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}'"
+    )

@@ -1,8 +1,10 @@
 """The gate and the intake: sinks that turn records into outcomes, and tell the sockets."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+import msgspec
 from django.conf import settings
 
 from agents import registry, topics
@@ -11,17 +13,22 @@ from agents.cloudevents import HeaderError, decode_headers, parse_traceparent
 from agents.metrics import DELIVERIES
 from agents.postgres import Database
 from agents.records import Record
+from agents.registry import declarations
 from agents.runtime import Tools
 from controlplane.chat import live
-from controlplane.chat.facts import facts_of, failed
+from controlplane.chat.facts import clean, facts_of, failed
 from controlplane.chat.settle import Limits, Settled, settle
 from controlplane.chat.turns import Fact
 
-_TURNS_OF_TRACES = """
-SELECT trace_id, id, conversation_id FROM chat_turn WHERE trace_id = ANY(%s)
+_FAILED_TURNS = """
+SELECT id, conversation_id, trace_id FROM chat_turn WHERE id = ANY(%s)
+UNION
+SELECT id, conversation_id, trace_id FROM chat_turn WHERE trace_id = ANY(%s)
 """
-# Letters of these agents say nothing about a turn: its answer goes on without them.
-_BYSTANDERS = {"recorder"}
+
+
+class _OfTurn(msgspec.Struct, frozen=True):
+    turn_id: str
 
 
 def limits() -> Limits:
@@ -113,27 +120,65 @@ def failures(tools: Tools) -> Agent:
 
 
 async def _failed_turns(database: Database, letters: Sequence[Record]) -> list[Fact]:
-    reasons = dict(filter(None, map(_trace_and_reason, letters)))
-    if not reasons:
+    of_turns: dict[str, str] = {}
+    of_traces: dict[str, str] = {}
+    for letter in letters:
+        headers = {name: _text(value) for name, value in letter.headers}
+        if headers.get("ilk_dlq_agent") in _on_the_way():
+            reason = clean(headers.get("ilk_dlq_reason", ""))
+            if turn := _turn_of(letter, headers):
+                of_turns[turn] = reason
+            elif trace := _trace_of(letter, headers):
+                of_traces[trace] = reason
+    if not of_turns and not of_traces:
         return []
     async with database.connection() as connection:
-        cursor = await connection.execute(_TURNS_OF_TRACES, [list(reasons)])
+        cursor = await connection.execute(
+            _FAILED_TURNS, [list(of_turns), list(of_traces)]
+        )
         rows = await cursor.fetchall()
     return [
-        failed(turn, conversation, record_id=f"dlq:{trace}", reason=reasons[trace])
-        for trace, turn, conversation in rows
+        failed(
+            turn,
+            conversation,
+            record_id=f"dlq:{trace}",
+            reason=of_turns[turn] if turn in of_turns else of_traces[trace],
+        )
+        for turn, conversation, trace in rows
     ]
 
 
-def _trace_and_reason(letter: Record) -> tuple[str, str] | None:
-    headers = dict(letter.headers)
-    if headers.get("ilk_dlq_agent", b"").decode(errors="replace") in _BYSTANDERS:
-        return None
-    reason = headers.get("ilk_dlq_reason", b"").decode(errors="replace")
+@cache
+def _on_the_way() -> set[str]:
+    """Return the agents that an answer waits for: without any other it goes on."""
+    declared = {agent.name: agent for agent in declarations()}
+    found = {"gate", "intake"}
+    while more := {
+        name
+        for reader in found
+        for name, agent in declared.items()
+        if name not in found and set(agent.writes) & set(declared[reader].reads)
+    }:
+        found |= more
+    return found
+
+
+def _turn_of(letter: Record, headers: dict[str, str]) -> str:
+    """Return the turn that the record itself names. A message that opens one is named as it."""
+    if headers.get("ilk_dlq_topic") == topics.USER_RAW:
+        return clean(headers.get("ce_id", ""))
     try:
-        trace = decode_headers(letter.headers).trace_id
+        return clean(msgspec.json.decode(letter.value, type=_OfTurn).turn_id)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _trace_of(letter: Record, headers: dict[str, str]) -> str:
+    try:
+        return decode_headers(letter.headers).trace_id
     except HeaderError:
-        trace = parse_traceparent(
-            headers.get("traceparent", b"").decode(errors="replace")
-        )
-    return (trace, reason.replace("\x00", "")) if trace else None
+        return parse_traceparent(headers.get("traceparent", ""))
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")

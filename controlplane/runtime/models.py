@@ -77,14 +77,16 @@ class OutboxRecord(models.Model):
     headers = models.JSONField()  # [[name, text], ...]
     created_at = models.DateTimeField(default=timezone.now)
     published_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    failure = models.TextField(blank=True)  # why Kafka will never take it
 
     class Meta:
         indexes = [
-            # The relay takes what is unpublished, oldest first.
+            # The relay takes what is unpublished and may be taken, oldest first.
             models.Index(
                 name="runtime_outbox_unpublished",
                 fields=["id"],
-                condition=Q(published_at=None),
+                condition=Q(published_at=None, failed_at=None),
             ),
         ]
 

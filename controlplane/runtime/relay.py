@@ -18,14 +18,17 @@ CHANNEL = "interlock_outbox"
 BATCH = 200
 POLL_S = 1.0
 PUBLISH_TIMEOUT_S = 10.0
+# The rows stay locked while Kafka is asked, which takes up to the timeout above.
+_BE_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # Held by the one relay that publishes; the others stand by.
 LEADER = 0x1A7E610D
 
 _TAKE = """
 SELECT id, topic, key, value, headers FROM runtime_outboxrecord
-WHERE published_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+WHERE published_at IS NULL AND failed_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 """
 _MARK = "UPDATE runtime_outboxrecord SET published_at = now() WHERE id = ANY(%s)"
+_FAIL = "UPDATE runtime_outboxrecord SET failed_at = now(), failure = %s WHERE id = %s"
 
 
 class Relay:
@@ -43,6 +46,7 @@ class Relay:
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self.state = "standing by"
         self.published = 0
+        self.refused = 0
         self._database = database
         self._publisher = publisher
 
@@ -78,21 +82,43 @@ class Relay:
                 pass
 
     async def publish_batch(self, connection: Connection) -> int:
-        """Publish the oldest records and mark them; a failure leaves them unmarked."""
+        """Publish the oldest records and mark them; what Kafka may take later stays unmarked."""
         async with connection.transaction():
+            await connection.execute(_BE_PATIENT)
             rows = await (await connection.execute(_TAKE, [BATCH])).fetchall()
-            if rows:
-                await asyncio.gather(*(self._publish(*row[1:]) for row in rows))
-                await connection.execute(_MARK, [[row[0] for row in rows]])
-        self.published += len(rows)
+            failures = await asyncio.gather(*(self._publish(*row) for row in rows))
+            refused = {
+                row[0]: failure
+                for row, failure in zip(rows, failures, strict=True)
+                if failure
+            }
+            published = [row[0] for row in rows if row[0] not in refused]
+            await _mark(connection, published, refused)
+        self.published += len(published)
+        self.refused += len(refused)
         return len(rows)
 
     async def _publish(
-        self, topic: str, key: bytes, value: bytes, headers: list[tuple[str, str]]
-    ) -> None:
+        self,
+        number: int,
+        topic: str,
+        key: bytes,
+        value: bytes,
+        headers: list[tuple[str, str]],
+    ) -> str:
+        """Return why Kafka will never take it, if so: it must not block what is behind it."""
         encoded = [(name, text.encode()) for name, text in headers]
         record = Outgoing(topic, bytes(key), bytes(value), encoded)
-        await self._publisher.publish(record, timeout_s=PUBLISH_TIMEOUT_S)
+        try:
+            await self._publisher.publish(record, timeout_s=PUBLISH_TIMEOUT_S)
+        except BrokerError as error:
+            if error.retriable:
+                raise
+            log.error(  # noqa: TRY400  # the trace says nothing more
+                "outbox_record_refused", id=number, topic=topic, reason=str(error)
+            )
+            return str(error)
+        return ""
 
     def status(self) -> dict[str, object]:
         return {
@@ -101,10 +127,19 @@ class Relay:
             "why": self.state,
             "in_flight": 0,
             "done": self.published,
-            "errors": 0,
+            "errors": self.refused,
             "partitions": 0,
             "lag": {},
         }
+
+
+async def _mark(
+    connection: Connection, published: list[int], refused: dict[int, str]
+) -> None:
+    if published:
+        await connection.execute(_MARK, [published])
+    for number, failure in refused.items():
+        await connection.execute(_FAIL, [failure, number])
 
 
 async def _let_go(connection: "AsyncConnection[tuple[object, ...]]") -> None:

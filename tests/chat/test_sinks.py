@@ -127,15 +127,35 @@ async def test_gate_and_intake_read_what_their_topics_register_says(
 
 
 def letter(
-    *, agent: str = "responder", reason: str = "boom", headers: bool = True
+    *,
+    agent: str = "responder",
+    reason: str = "boom",
+    topic: str = "agent.requests.free",
+    value: bytes = b"no JSON",
+    event_id: str = "r1",
+    headers: bool = True,
 ) -> object:
-    envelope = Envelope(id="r1", type="ModelRequest", source="router", trace_id=TRACE)
+    envelope = Envelope(
+        id=event_id, type="ModelRequest", source="router", trace_id=TRACE
+    )
     failed = record(
-        "agent.requests.free",
+        topic,
         headers=cloudevents.encode_headers(envelope) if headers else [],
+        value=value,
     )
     made = dead_letter(failed, agent=agent, reason=reason, attempts=3)
     return record(topics.DEAD_LETTERS, headers=made.headers, value=made.value)
+
+
+@pytest.mark.parametrize("name", ["input-guard", "tier-router", "gate", "intake"])
+async def test_a_letter_of_any_agent_on_the_way_of_an_answer_fails_its_turn(
+    tools: Tools, name: str
+) -> None:
+    await commit(tools.database, opened())
+
+    await bury(tools, letter(agent=name))
+
+    assert await states_of(tools.database) == {"t1": "failed"}
 
 
 async def bury(tools: Tools, *letters: object) -> None:
@@ -153,9 +173,28 @@ async def test_a_turn_that_ends_in_the_dead_letters_has_failed(
     await bury(tools, letter())
 
     assert await rows(tools.database, "SELECT state, reason FROM chat_outcome") == [
-        ("failed", "nomodel")
+        ("failed", "no\N{SYMBOL FOR NULL}model")
     ]
     assert pushes[0] == ("chat.c1", "chat.wake")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"value": b'{"turn_id": "t1"}'},
+        {"topic": topics.USER_RAW, "event_id": "t1", "agent": "input-guard"},
+    ],
+    ids=["in its value", "as the message that opened it"],
+)
+async def test_a_letter_that_names_a_turn_fails_that_one_alone(
+    tools: Tools, fields: dict[str, str]
+) -> None:
+    other = opened("t2", "c2")
+    await commit(tools.database, opened(trace_id="cd" * 16), other)
+
+    await bury(tools, letter(**fields))  # type: ignore[arg-type]
+
+    assert await states_of(tools.database) == {"t1": "failed", "t2": "open"}
 
 
 async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(
@@ -164,7 +203,7 @@ async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(
     await commit(tools.database, opened())
     headers = [
         ("traceparent", f"00-{TRACE}-{'0' * 15}1-01".encode()),
-        ("ilk_dlq_agent", b"x"),
+        ("ilk_dlq_agent", b"input-guard"),
     ]
 
     await bury(tools, record(topics.DEAD_LETTERS, headers=headers))
@@ -176,16 +215,27 @@ async def test_a_letter_whose_headers_are_broken_is_found_by_its_trace(
     "letters",
     [
         [letter(agent="recorder")],
+        [letter(agent="sentiment")],
+        [letter(value=b'{"turn_id": "another"}')],
+        [letter(topic=topics.USER_RAW)],
         [letter(headers=False)],
         [
             record(
                 topics.DEAD_LETTERS,
-                headers=[("traceparent", b"\xff"), ("ilk_dlq_agent", b"\xff")],
+                headers=[("traceparent", b"\xff"), ("ilk_dlq_agent", b"gate")],
             )
         ],
         [],
     ],
-    ids=["of the recorder", "without a trace", "not text", "none"],
+    ids=[
+        "of the recorder",
+        "of an agent aside",
+        "of another turn on this trace",
+        "of another message on this trace",
+        "without a trace",
+        "not text",
+        "none",
+    ],
 )
 async def test_a_letter_that_says_nothing_about_a_turn_changes_none(
     tools: Tools, letters: list[object]

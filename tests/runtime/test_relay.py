@@ -1,5 +1,7 @@
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from secrets import token_hex
 from typing import Any
 
 import psycopg
@@ -7,10 +9,13 @@ import pytest
 from django.conf import settings
 from django.db import transaction
 
+from agents import postgres
 from agents.agent import UnavailableError
+from agents.broker import BrokerError
 from agents.host import conninfo
 from agents.postgres import Database
 from agents.publisher import Publisher
+from agents.work import Outgoing
 from controlplane.embedded.services import Services
 from controlplane.runtime import relay as relay_module
 from controlplane.runtime import sinks
@@ -149,19 +154,63 @@ def test_a_row_is_marked_only_after_kafka_has_acknowledged_it(
     assert texts(topic) == ["before", "while"]
 
 
-def test_a_failure_leaves_the_rows_unmarked_and_says_why(
+def test_what_kafka_never_takes_is_marked_and_blocks_nothing_behind_it(
     stage: Stage, start: Callable[[], Running]
 ) -> None:
-    narrow = stage.topic("narrow", max_bytes=100)
+    narrow, topic = stage.topic("narrow", max_bytes=1_000), stage.topic("out")
+    write(narrow, "x" * 20_000_000)  # refused at once
+    write(narrow, token_hex(5_000))  # refused by the broker
+    write(topic, "a")
     running = start()
 
-    write(narrow, "x" * 20_000_000)
+    wait_for(lambda: running.relay.refused == 2)
 
-    wait_for(lambda: running.relay.state.startswith("waiting"))
-    assert unmarked() == 1
+    write(topic, "b")
+    wait_for(lambda: unmarked() == 2)
+    assert texts(topic) == ["a", "b"]
+    failed = OutboxRecord.objects.filter(published_at=None, failed_at__isnull=False)
+    assert all("large" in record.failure for record in failed)
     status = running.relay.status()
-    assert (status["state"], status["done"]) == ("held", 0)
-    assert "large" in str(status["why"])
+    assert (status["state"], status["done"], status["errors"]) == ("running", 2, 2)
+
+
+def test_a_failure_that_may_pass_leaves_the_rows_unmarked_and_says_why(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(record: object, *, timeout_s: float) -> None:
+        raise BrokerError("timed out", retriable=True)
+
+    topic = stage.topic("out")
+    running = start()
+    with monkeypatch.context() as patched:
+        patched.setattr(running.publisher, "publish", away)
+        write(topic, "a")
+        wait_for(lambda: running.relay.state == "waiting: timed out")
+        assert OutboxRecord.objects.filter(published_at=None, failed_at=None).exists()
+        assert running.relay.status()["state"] == "held"
+
+    wait_for(lambda: unmarked() == 0)
+    assert texts(topic) == ["a"]
+
+
+def test_a_kafka_that_is_slow_does_not_cost_the_relay_its_transaction(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_IN_TRANSACTION", "100ms")
+    topic = stage.topic("out")
+    running = start()
+    publish = running.publisher.publish
+
+    async def slow(record: Outgoing, *, timeout_s: float) -> None:
+        await asyncio.sleep(0.5)
+        await publish(record, timeout_s=timeout_s)
+
+    monkeypatch.setattr(running.publisher, "publish", slow)
+    write(topic, "a")
+
+    wait_for(lambda: unmarked() == 0)
+    assert texts(topic) == ["a"]
+    assert running.relay.state == "leading"
 
 
 def test_an_unconfirmed_batch_is_published_again_with_the_same_ids(
