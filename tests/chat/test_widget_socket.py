@@ -177,6 +177,7 @@ async def test_a_message_is_accepted_when_kafka_has_it(kept: Resources) -> None:
     ]
 
 
+@pytest.mark.usefixtures("rules")
 async def test_a_conversation_is_shown_as_it_goes(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()
