@@ -94,7 +94,7 @@ DATABASES = {
 }
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # PostgreSQL may have been restarted
 DATABASES["default"]["OPTIONS"] |= {
-    "pool": {"min_size": 1, "max_size": 8, "timeout": 2}
+    "pool": {"min_size": 1, "max_size": 8, "timeout": 5}
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

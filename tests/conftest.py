@@ -48,12 +48,10 @@ def services() -> Iterator[Services]:
     def start_postgres() -> None:
         """After a restart Django's connection of this thread is a dead one."""
         start_again()
-        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = (
-            "1"  # an async test may restart it too
-        )
-        if not connections["default"].in_atomic_block:
-            connections["default"].close()
-        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # async tests do it too
+            if not connections["default"].in_atomic_block:
+                connections["default"].close()
 
     running.postgres.start = start_postgres  # type: ignore[method-assign]
     os.environ.update(running.environment)

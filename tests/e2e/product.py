@@ -22,6 +22,15 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
+# Another test may have seeded this database before, with a password of its own.
+SET_PASSWORD = """
+from django.contrib.auth.models import User
+for user in User.objects.all():
+    user.set_password({password!r})
+    user.save(update_fields=["password"])
+"""
+
+
 class Process:
     """A child with its output in a file; ended by its own pid."""
 
@@ -101,6 +110,7 @@ class Product:
         self.manage(
             "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
         )
+        self.python(SET_PASSWORD.format(password=self.password))
 
     @property
     def password(self) -> str:
