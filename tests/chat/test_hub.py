@@ -234,7 +234,6 @@ async def no_stale_connections() -> AsyncIterator[None]:
     """Leave no connection of before the restart to the tests that follow."""
     yield
     await sync_to_async(connections.close_all)()
-    connections.close_all()
     connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
