@@ -1,7 +1,6 @@
 """CloudEvents 1.0 in Kafka's binary mode: the headers of every record, and deterministic ids."""
 
 import re
-import secrets
 import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -44,10 +43,6 @@ def derive_id(parent: str, agent: str, port: str, number: int) -> str:
 def ingress_id(conversation_id: str, client_id: str) -> str:
     """Return the id of a message from outside: the same client id is the same message."""
     return str(uuid.uuid5(NAMESPACE, f"ingress\n{conversation_id}\n{client_id}"))
-
-
-def new_trace_id() -> str:
-    return secrets.token_hex(16)
 
 
 def trace_id_of(event_id: str) -> str:

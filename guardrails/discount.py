@@ -23,7 +23,7 @@ import msgspec
 from guardrails import discount_words as words
 from guardrails.discount_sums import Offer, bare_sums, lowered_prices, offered_sums
 from guardrails.quantities import Quantity, find_fractions, find_money, find_percents
-from guardrails.text import Normalised, normalise
+from guardrails.text import Normalised
 
 
 class Discount(msgspec.Struct, frozen=True):
@@ -54,13 +54,8 @@ _CLAUSE_END = re.compile(
 )
 
 
-def read_discounts(text: str) -> list[Discount]:
-    """Every discount that the text offers, as they stand in it. Takes any text, in linear time."""
-    return read_normalised(text, normalise(text))
-
-
 def read_normalised(text: str, normal: Normalised) -> list[Discount]:
-    """The same for a text whose normal form is at hand."""
+    """Every discount that the text offers, as they stand in it. Takes any text, in linear time."""
     found = []
     for start, end in _spans_between(_SENTENCE_END, normal.text):
         for offer in _read_sentence(normal.text[start:end]):

@@ -56,7 +56,7 @@ def _fill(client: dict[str, str], topic: str) -> None:
             id=str(uuid4()),
             type="UserMessage",
             source="bench",
-            trace_id=cloudevents.new_trace_id(),
+            trace_id=uuid4().hex,
             workflow="bench",
             tier="free",
         )

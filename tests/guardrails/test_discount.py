@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardrails.discount import read_discounts
+from guardrails.discount import Discount, read_normalised
+from guardrails.text import normalise
 
 WORDS = [
     "25 %",
@@ -44,6 +45,10 @@ WORDS = [
     "unless",
     "cannot offer a",
 ]
+
+
+def read(text: str) -> list[Discount]:
+    return read_normalised(text, normalise(text))
 
 
 @pytest.mark.parametrize(
@@ -108,7 +113,7 @@ WORDS = [
     ],
 )
 def test_reads_what_is_offered(text: str, percent: float) -> None:
-    assert max(discount.percent or 0 for discount in read_discounts(text)) == percent
+    assert max(discount.percent or 0 for discount in read(text)) == percent
 
 
 @pytest.mark.parametrize(
@@ -137,7 +142,7 @@ def test_reads_what_is_offered(text: str, percent: float) -> None:
     ],
 )
 def test_what_is_offered_and_not_readable_is_held(text: str) -> None:
-    assert [discount.percent for discount in read_discounts(text)] == [None]
+    assert [discount.percent for discount in read(text)] == [None]
 
 
 @pytest.mark.parametrize(
@@ -177,11 +182,11 @@ def test_what_is_offered_and_not_readable_is_held(text: str) -> None:
     ],
 )
 def test_other_numbers_are_no_discounts(text: str) -> None:
-    assert read_discounts(text) == []
+    assert read(text) == []
 
 
 def test_says_where_it_was_said() -> None:
-    [discount] = read_discounts("Groß\u200be Freude: 2\u200b5 % off!")
+    [discount] = read("Groß\u200be Freude: 2\u200b5 % off!")
 
     assert discount.said == "2\u200b5 %"
 
@@ -190,7 +195,7 @@ def test_says_where_it_was_said() -> None:
     st.text(st.characters(codec=None)) | st.lists(st.sampled_from(WORDS)).map(" ".join)
 )
 def test_never_fails_and_every_place_lies_in_the_text(text: str) -> None:
-    for discount in read_discounts(text):
+    for discount in read(text):
         assert 0 <= discount.start < discount.end <= len(text)
         assert text[discount.start : discount.end] == discount.said
         assert discount.percent is None or discount.percent >= 0
@@ -230,5 +235,5 @@ def test_takes_linear_time(unit: str) -> None:
 
 def seconds(text: str) -> float:
     start = time.thread_time()
-    read_discounts(text)
+    read(text)
     return time.thread_time() - start
