@@ -20,7 +20,7 @@ from tenacity import (
 from agents.agent import FALLBACK_TEXT, Answer, Said
 from agents.control import ControlState, Route
 from agents.metrics import MODEL_REQUESTS, MODEL_SECONDS
-from agents.postgres import Database
+from agents.postgres import Database, plain
 
 log = structlog.get_logger()
 
@@ -118,7 +118,7 @@ class BackendModel:
                     answer.model,
                     Jsonb(
                         [
-                            {"role": said.role, "text": _plain(said.text)}
+                            {"role": said.role, "text": plain(said.text)}
                             for said in messages
                         ]
                     ),
@@ -145,10 +145,10 @@ async def ask(route: Route, messages: Sequence[Said]) -> Answer:
         async with stream:
             text, model, finish_reason = await _read(stream)
     return Answer(
-        text=_plain(text),
+        text=plain(text),
         backend=route.backend,
-        model=_plain(model or route.model)[:200],
-        finish_reason=_plain(finish_reason)[:50],
+        model=plain(model or route.model)[:200],
+        finish_reason=plain(finish_reason)[:50],
         latency_ms=(time.perf_counter() - started) * 1000,
     )
 
@@ -171,12 +171,6 @@ async def _read(
     if not finish_reason:
         raise BrokenAnswerError("the stream ended without a finish_reason")
     return text, model, finish_reason
-
-
-def _plain(text: str) -> str:
-    """Make visible what PostgreSQL text cannot hold."""
-    visible = text.replace("\x00", "\N{SYMBOL FOR NULL}")
-    return visible.encode(errors="replace").decode()
 
 
 @lru_cache(maxsize=32)

@@ -61,6 +61,12 @@ class Database:
             raise UnavailableError(f"PostgreSQL: {error}") from error
 
 
+def plain(text: str) -> str:
+    """Make visible what PostgreSQL text cannot hold: NUL becomes its symbol, half a pair `?`."""
+    visible = text.replace("\x00", "\N{SYMBOL FOR NULL}")
+    return visible.encode(errors="replace").decode()
+
+
 async def _configure(connection: Connection) -> None:
     await connection.execute(
         f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}'"

@@ -16,6 +16,7 @@ from agents.events import (
     TurnEvent,
     UserMessage,
 )
+from agents.postgres import plain
 from controlplane.chat.turns import Fact, FactKind
 from guardrails.verdicts import Verdict, why
 
@@ -44,29 +45,29 @@ def fact_of(event: Event[Any]) -> Fact:
     match data:
         case BlockedMessage():
             return Fact(
-                kind="reply", text=clean(data.reply), text_kind="refusal", **common
+                kind="reply", text=plain(data.reply), text_kind="refusal", **common
             )
         case FinalResponse():
             return Fact(
-                kind="reply", text=clean(data.text), text_kind=data.kind, **common
+                kind="reply", text=plain(data.text), text_kind=data.kind, **common
             )
         case PendingResponse():
             return Fact(
                 kind="hold",
-                text=clean(data.text),
+                text=plain(data.text),
                 team=data.team,
                 verdict=msgspec.convert(
                     _cleaned(msgspec.to_builtins(data.verdict)), Verdict
                 ),
-                reason=clean(why(data.verdict)),
+                reason=plain(why(data.verdict)),
                 **common,
             )
         case DecidedResponse():
             return Fact(
                 kind=_DECIDED[event.record.topic],
-                text=clean(data.text),
+                text=plain(data.text),
                 approval_id=data.approval_id,
-                reason=clean(data.reason),
+                reason=plain(data.reason),
                 **common,
             )
     raise TypeError(f"{type(data).__name__} says nothing about a turn")
@@ -82,15 +83,10 @@ def failed(turn_id: str, conversation_id: str, *, record_id: str, reason: str) -
     )
 
 
-def clean(text: str) -> str:
-    """Make visible what PostgreSQL text cannot hold: NUL becomes its symbol."""
-    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
-
-
 def _cleaned(value: Any) -> Any:
     match value:
         case str():
-            return clean(value)
+            return plain(value)
         case dict():
             return {name: _cleaned(inner) for name, inner in value.items()}
         case list() | tuple():
@@ -106,7 +102,7 @@ def _opened(event: Event[Any], data: UserMessage) -> Fact:
         tier=topics.known_tier(data.tier),
         user=data.user,
         client_id=data.client_id,
-        text=clean(data.text),
+        text=plain(data.text),
         **_common(event),
     )
 

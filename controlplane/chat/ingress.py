@@ -12,9 +12,8 @@ from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.cloudevents import Envelope
 from agents.events import UserMessage
-from agents.postgres import Connection
+from agents.postgres import Connection, plain
 from agents.work import Outgoing
-from controlplane.chat.facts import clean
 from controlplane.chat.resources import resources
 
 ID_MAX_CHARS = 100
@@ -94,7 +93,7 @@ async def submit(  # the fields of a message
     message = Incoming(
         conversation_id=conversation_id,
         client_id=client_id,
-        text=clean(text),
+        text=plain(text),
         user=user,
         tier=tier,
         linked_trace=linked_trace,
@@ -116,7 +115,7 @@ async def submit(  # the fields of a message
 def _check(message: Incoming) -> None:
     if not message.text.strip():
         raise BadMessageError("the message has no text")
-    if clean(message.client_id) != message.client_id:
+    if plain(message.client_id) != message.client_id:
         raise BadMessageError("the id has a character that no id can have")
     if not 0 < len(message.client_id) <= ID_MAX_CHARS:
         raise BadMessageError(f"the id must have 1 to {ID_MAX_CHARS} characters")

@@ -11,12 +11,12 @@ from agents import registry, topics
 from agents.agent import Agent, Event
 from agents.cloudevents import HeaderError, decode_headers, parse_traceparent
 from agents.metrics import DELIVERIES
-from agents.postgres import Database
+from agents.postgres import Database, plain
 from agents.records import Record
 from agents.registry import declarations
 from agents.runtime import Tools
 from controlplane.chat import live
-from controlplane.chat.facts import clean, facts_of, failed
+from controlplane.chat.facts import facts_of, failed
 from controlplane.chat.settle import Limits, Settled, settle
 from controlplane.chat.turns import Fact
 
@@ -125,7 +125,7 @@ async def _failed_turns(database: Database, letters: Sequence[Record]) -> list[F
     for letter in letters:
         headers = {name: _text(value) for name, value in letter.headers}
         if headers.get("ilk_dlq_agent") in _on_the_way():
-            reason = clean(headers.get("ilk_dlq_reason", ""))
+            reason = plain(headers.get("ilk_dlq_reason", ""))
             if turn := _turn_of(letter, headers):
                 of_turns[turn] = reason
             elif trace := _trace_of(letter, headers):
@@ -166,9 +166,9 @@ def _on_the_way() -> set[str]:
 def _turn_of(letter: Record, headers: dict[str, str]) -> str:
     """Return the turn that the record itself names. A message that opens one is named as it."""
     if headers.get("ilk_dlq_topic") == topics.USER_RAW:
-        return clean(headers.get("ce_id", ""))
+        return plain(headers.get("ce_id", ""))
     try:
-        return clean(msgspec.json.decode(letter.value, type=_OfTurn).turn_id)
+        return plain(msgspec.json.decode(letter.value, type=_OfTurn).turn_id)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
 

@@ -13,7 +13,7 @@ import structlog
 from agents import topics
 from agents.agent import Agent
 from agents.cloudevents import Envelope, HeaderError, decode_headers
-from agents.postgres import Connection
+from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.runtime import Tools
 
@@ -147,14 +147,14 @@ def index_row(record: Record) -> tuple[Any, ...]:
         record.offset,
         _at(record),
         envelope.trace_id,
-        _plain(envelope.id),
-        [_plain(parent) for parent in envelope.parents],
-        _plain(envelope.type),
-        _plain(envelope.source),
-        _plain((record.key or b"").decode(errors="backslashreplace"))[:KEY_MAX_CHARS],
-        _plain(envelope.workflow),
-        _plain(envelope.tier),
-        _plain(envelope.subject),
+        plain(envelope.id),
+        [plain(parent) for parent in envelope.parents],
+        plain(envelope.type),
+        plain(envelope.source),
+        plain((record.key or b"").decode(errors="backslashreplace"))[:KEY_MAX_CHARS],
+        plain(envelope.workflow),
+        plain(envelope.tier),
+        plain(envelope.subject),
         _text(record),
         hashlib.sha256(record.key or b"").digest(),
         hashlib.sha256(headers).digest(),
@@ -190,9 +190,4 @@ def _text(record: Record) -> str:
         text = _TEXT.decode(record.value).get("text", "")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return ""
-    return _plain(text) if isinstance(text, str) else ""
-
-
-def _plain(text: str) -> str:
-    """Make visible what PostgreSQL text cannot hold."""
-    return text.replace("\x00", "\N{SYMBOL FOR NULL}")
+    return plain(text) if isinstance(text, str) else ""

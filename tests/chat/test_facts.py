@@ -14,7 +14,7 @@ from agents.events import (
     PendingResponse,
     UserMessage,
 )
-from controlplane.chat.facts import clean, fact_of, facts_of
+from controlplane.chat.facts import fact_of, facts_of
 from guardrails.verdicts import Verdict
 from tests.chat.making import ESCALATE, TRACE, event, finding
 
@@ -110,7 +110,6 @@ def test_nul_becomes_visible_wherever_people_may_read_it() -> None:
 
     fact = fact_of(event(topics.PENDING, data))
 
-    assert clean("a\x00b") == "a␀b"
     assert fact.text == "␀"
     assert "\x00" not in fact.reason
     assert fact.verdict == Verdict(

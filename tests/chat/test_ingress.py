@@ -132,6 +132,7 @@ async def test_one_byte_more_is_too_long(kept: Resources, text: str) -> None:
         {"client_id": ""},
         {"client_id": "x" * 101},
         {"client_id": "\x00"},
+        {"client_id": "half a pair \ud800"},
     ],
 )
 async def test_a_message_without_text_or_id_is_refused(
@@ -141,11 +142,11 @@ async def test_a_message_without_text_or_id_is_refused(
         await say(**fields)
 
 
-async def test_nul_in_a_text_becomes_visible(kept: Resources) -> None:
-    await say("a\x00b")
+async def test_what_postgresql_cannot_hold_becomes_visible(kept: Resources) -> None:
+    await say("a\x00b\ud800")
 
-    assert await rows(kept.database, "SELECT text FROM chat_turn") == [("a␀b",)]
-    await say("a\x00b")  # the same text, so the same message
+    assert await rows(kept.database, "SELECT text FROM chat_turn") == [("a␀b?",)]
+    await say("a\x00b\ud800")  # the same text, so the same message
 
 
 @override_settings(MESSAGES_PER_MINUTE=2)
