@@ -9,12 +9,12 @@ import msgspec
 from psycopg.types.json import Jsonb
 
 from agents.postgres import Connection, Database
+from controlplane.chat.settlement import Settlement
 from controlplane.chat.turns import (
     ConversationState,
     DecidedApproval,
     Fact,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
     sha256,

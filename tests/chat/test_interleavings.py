@@ -7,14 +7,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
-    UNCONFIRMED_PASSES_AFTER,
     ConversationState,
     DecidedApproval,
     Fact,
     NewMessage,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
     sha256,

@@ -5,13 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents import registry
+from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
-    UNCONFIRMED_PASSES_AFTER,
     ConversationState,
     DecidedApproval,
     Fact,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
     sha256,
