@@ -62,16 +62,10 @@ async def tell(settled: Settled) -> None:
 
 
 def gate(tools: Tools) -> Agent:
-    database = tools.database
-
-    async def deliver(events: Sequence[Event[Any]]) -> None:
-        await settle_and_tell(database, facts_of(events), "gate")
-
-    return Agent(
+    return _settling(
+        tools,
         name="gate",
         description="Delivers what may be delivered: checks stops and approvals where it commits.",
-        kind="sink",
-        workflow="platform",
         reads=(
             topics.USER_BLOCKED,
             topics.RESPONSES_FINAL,
@@ -79,24 +73,33 @@ def gate(tools: Tools) -> Agent:
             topics.RESPONSES_REJECTED,
             topics.RESPONSES_EXPIRED,
         ),
-        handle_batch=deliver,
-        batch_size=100,
     )
 
 
 def intake(tools: Tools) -> Agent:
-    database = tools.database
-
-    async def take_in(events: Sequence[Event[Any]]) -> None:
-        await settle_and_tell(database, facts_of(events), "intake")
-
-    return Agent(
+    return _settling(
+        tools,
         name="intake",
         description="Opens turns, and puts held answers before people.",
+        reads=(topics.USER_RAW, *topics.ALL_PENDING),
+    )
+
+
+def _settling(
+    tools: Tools, *, name: str, description: str, reads: tuple[str, ...]
+) -> Agent:
+    """Return a sink that settles what its records say."""
+
+    async def take(events: Sequence[Event[Any]]) -> None:
+        await settle_and_tell(tools.database, facts_of(events), name)
+
+    return Agent(
+        name=name,
+        description=description,
         kind="sink",
         workflow="platform",
-        reads=(topics.USER_RAW, *topics.ALL_PENDING),
-        handle_batch=take_in,
+        reads=reads,
+        handle_batch=take,
         batch_size=100,
     )
 
