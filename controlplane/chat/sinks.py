@@ -17,7 +17,8 @@ from agents.registry import declarations
 from agents.runtime import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
-from controlplane.chat.settle import Limits, Settled, settle
+from controlplane.chat.settle import Settled, settle
+from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
 
 _FAILED_TURNS = """

@@ -10,7 +10,7 @@ from agents.agent import UnavailableError
 from agents.events import PendingResponse
 from agents.postgres import Database
 from controlplane.chat.facts import facts_of
-from controlplane.chat.settle import Limits
+from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
 from guardrails.verdicts import Verdict
 from tests.chat.making import (
