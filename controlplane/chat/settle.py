@@ -47,7 +47,7 @@ WHERE t.id IN (
     WHERE n.id = ANY(%(turns)s) AND n.conversation_id = ANY(%(names)s))
 """
 _APPROVALS = """
-SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at
+SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at, d.text, a.team
 FROM moderation_approval a JOIN moderation_decision d ON d.approval_id = a.id
 WHERE a.id = ANY(%s::uuid[])
 """

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from controlplane.chat.turns import (
     AuditLine,
     ConversationState,
+    Decided,
     DecidedApproval,
     Fact,
     NewApproval,
@@ -14,6 +15,7 @@ from controlplane.chat.turns import (
     Plan,
     StopInForce,
     TurnState,
+    buried,
     sha256,
 )
 from guardrails.verdicts import Verdict
@@ -87,12 +89,32 @@ class Settlement:
     def _apply_failed(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
     ) -> None:
+        if turn.state == "held":
+            self._ask_again(turn, fact)
         if turn.state != "open" or turn.is_ready:
             return
         turn.record_id, turn.reason = fact.record_id, fact.reason
         turn.move("failed")
         self._touch(turn)
         self._log("turn_failed", turn, reason=fact.reason)
+
+    def _ask_again(self, turn: TurnState, fact: Fact) -> None:
+        """Put before people what one of them decided and the gate cannot carry out."""
+        approval = self._approvals.get(fact.approval_id)
+        if approval is None or approval.turn_id != turn.id:
+            return
+        if turn.has_seen(fact.record_id) or turn.has_buried(fact.record_id):
+            return
+        turn.move(approval.state)
+        turn.record_id = buried(fact.record_id)
+        if approval.text:
+            self._hold(
+                turn,
+                approval.text,
+                team=approval.team,
+                verdict=Verdict(action="escalate", team=approval.team),
+                why=f"The decision could not be carried out: {fact.reason}",
+            )
 
     def _apply_approved(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
@@ -119,7 +141,7 @@ class Settlement:
         conversation: ConversationState,
         turn: TurnState,
         fact: Fact,
-        state: Literal["rejected", "expired"],
+        state: Decided,
     ) -> None:
         approval = self._decision(turn, fact, state)
         if approval is None:
@@ -146,7 +168,7 @@ class Settlement:
         return False
 
     def _decision(
-        self, turn: TurnState, fact: Fact, state: str
+        self, turn: TurnState, fact: Fact, state: Decided
     ) -> DecidedApproval | None:
         """Return the approval behind a decided record, if PostgreSQL knows of that decision."""
         if turn.has_seen(fact.record_id):
@@ -315,11 +337,13 @@ class Settlement:
 
 
 def _mismatch(
-    approval: DecidedApproval | None, turn: TurnState, fact: Fact, state: str
+    approval: DecidedApproval | None, turn: TurnState, fact: Fact, state: Decided
 ) -> str:
     """Return what is wrong with a record that says a person decided, or nothing."""
     if approval is None or approval.turn_id != turn.id:
         return "no such approval"
+    if turn.has_buried(fact.record_id):
+        return "it had failed, and people were asked again"
     if approval.state != state:
         return f"the approval is {approval.state}"
     if approval.text_sha256 != sha256(fact.text):

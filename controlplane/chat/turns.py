@@ -11,6 +11,7 @@ from guardrails.verdicts import Verdict
 State = Literal[
     "open", "held", "approved", "rejected", "expired", "delivered", "failed"
 ]
+Decided = Literal["approved", "rejected", "expired"]
 FactKind = Literal[
     "opened", "reply", "hold", "approved", "rejected", "expired", "failed"
 ]
@@ -18,7 +19,8 @@ FactKind = Literal[
 TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
     "held": frozenset({"approved", "rejected", "expired"}),
-    "approved": frozenset({"delivered", "held"}),  # held: a hard stop came in between
+    # held: a hard stop came in between, or the gate cannot carry the decision out
+    "approved": frozenset({"delivered", "held"}),
     "rejected": frozenset({"held"}),  # for its safe text
     "expired": frozenset({"held"}),
     "delivered": frozenset(),
@@ -62,9 +64,11 @@ class DecidedApproval(msgspec.Struct, frozen=True):
 
     id: str
     turn_id: str
-    state: str
+    state: Decided
     text_sha256: str
     decided_at: datetime | None
+    text: str
+    team: str
 
 
 class TurnState(msgspec.Struct, kw_only=True):
@@ -96,6 +100,10 @@ class TurnState(msgspec.Struct, kw_only=True):
 
     def has_seen(self, record_id: str) -> bool:
         return record_id == self.record_id or record_id in self.held_records
+
+    def has_buried(self, record_id: str) -> bool:
+        """Say whether people were asked again because the gate failed on this record."""
+        return buried(record_id) in self.held_records
 
     @property
     def is_ready(self) -> bool:
@@ -146,6 +154,11 @@ class Plan(msgspec.Struct, kw_only=True):
     duplicates: list[tuple[Fact, State]] = []
     audit: list[AuditLine] = []
     touched: dict[str, TurnState] = {}
+
+
+def buried(record_id: str) -> str:
+    """Return the id under which people are asked again about a record of the dead letters."""
+    return f"dlq:{record_id}"
 
 
 def sha256(text: str) -> str:

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
     ConversationState,
+    Decided,
     DecidedApproval,
     Fact,
     NewMessage,
@@ -93,14 +94,23 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data(), state=st.sampled_from(["approved", "rejected"]))
-    def a_person_decides(self, data: st.DataObject, state: str) -> None:
+    def a_person_decides(self, data: st.DataObject, state: Decided) -> None:
         approval = data.draw(st.sampled_from(sorted(self.pending)))
         turn, text = self.pending.pop(approval)
         self.now += timedelta(milliseconds=1)
         self.decided[approval] = DecidedApproval(
-            approval, turn, state, sha256(text), self.now
+            approval, turn, state, sha256(text), self.now, text, "general"
         )
         self.records.append(decided(state, approval, turn, text=text))
+
+    @precondition(lambda self: self.decided)
+    @rule(data=st.data())
+    def the_gate_fails_on_a_decision(self, data: st.DataObject) -> None:
+        approval = self.decided[data.draw(st.sampled_from(sorted(self.decided)))]
+        record = f"{approval.state}-{approval.id}"
+        self.settle(
+            [failed(approval.turn_id, record_id=record, approval_id=approval.id)]
+        )
 
     @rule()
     def a_hard_stop_comes(self) -> None:
@@ -191,6 +201,7 @@ class Interleavings(RuleBasedStateMachine):
                     if approval.turn_id == line.turn_id
                 }
         self.check_stop(plan)
+        self.check_held_turns_wait_for_somebody()
         self.check_nothing_is_stuck()
 
     def check_stop(self, plan: Plan) -> None:
@@ -202,6 +213,18 @@ class Interleavings(RuleBasedStateMachine):
                     and approval.decided_at > self.stops[0].requested_at
                     for approval in self.decided.values()
                 )
+
+    def check_held_turns_wait_for_somebody(self) -> None:
+        """For a person, or for a decided record that neither came nor died."""
+        asked = {turn for turn, _ in self.pending.values()}
+        for turn in self.turns.values():
+            if turn.state == "held" and turn.id not in asked:
+                assert any(
+                    approval.turn_id == turn.id
+                    and not turn.has_seen(f"{approval.state}-{approval.id}")
+                    and not turn.has_buried(f"{approval.state}-{approval.id}")
+                    for approval in self.decided.values()
+                ), f"nobody sees {turn.id}"
 
     def check_nothing_is_stuck(self) -> None:
         """A ready answer waits only for an earlier turn that is open and not given up."""

@@ -8,6 +8,7 @@ from agents import registry
 from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
     ConversationState,
+    Decided,
     DecidedApproval,
     Fact,
     Plan,
@@ -63,7 +64,7 @@ class Case:
         approval: str,
         turn: str = "t1",
         *,
-        state: str = "approved",
+        state: Decided = "approved",
         **fields: object,
     ) -> None:
         text = fields.get("text", f"risky {turn}")
@@ -71,7 +72,7 @@ class Case:
         assert isinstance(text, str)
         assert isinstance(at, datetime)
         self.approvals[approval] = DecidedApproval(
-            approval, turn, state, sha256(text), at
+            approval, turn, state, sha256(text), at, text, "discount"
         )
 
     def stop(
@@ -329,7 +330,7 @@ def test_a_decision_that_a_stop_held_back_is_nothing_new_when_it_comes_again() -
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_closed_turn_may_deliver_a_safe_text(state: str) -> None:
+def test_a_closed_turn_may_deliver_a_safe_text(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.decide("a1", state=state, text="sorry")
@@ -343,7 +344,7 @@ def test_a_closed_turn_may_deliver_a_safe_text(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_closed_turn_without_a_text_delivers_nothing(state: str) -> None:
+def test_a_closed_turn_without_a_text_delivers_nothing(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.decide("a1", state=state, text="")
@@ -352,6 +353,120 @@ def test_a_closed_turn_without_a_text_delivers_nothing(state: str) -> None:
 
     assert case.state() == state
     assert plan.messages == []
+
+
+# Decisions that the gate cannot carry out
+
+
+def buried(approval: str = "a1", kind: str = "approved", **fields: str) -> Fact:
+    """Return what the dead letter of a decided record says."""
+    defaults = {"record_id": f"{kind}-{approval}", "reason": "boom"}
+    return failed(approval_id=approval, **(defaults | fields))
+
+
+@pytest.mark.parametrize("state", ["approved", "rejected", "expired"])
+def test_people_are_asked_again_about_what_could_not_be_carried_out(
+    state: Decided,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1", state=state, text="decided")
+
+    plan = case.settle(buried(kind=state))
+
+    assert case.state() == "held"
+    assert plan.messages == []
+    [asked] = plan.approvals
+    assert (asked.text, asked.team) == ("decided", "discount")
+    assert asked.why == "The decision could not be carried out: boom"
+    assert actions(plan) == ["reply_held"]
+
+
+def test_the_same_letter_again_asks_nobody() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(buried())
+    case.decide("a2")  # whose record is still on its way
+
+    plan = case.settle(buried())
+
+    assert (plan.messages, plan.approvals, plan.audit) == ([], [], [])
+    assert lines(case.settle(decided("approved", "a2"))) == ["2 assistant risky t1"]
+
+
+@pytest.mark.parametrize("second", ["pending", "rejected"])
+def test_a_record_that_comes_back_from_the_dead_letters_is_a_duplicate(
+    second: str,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(buried())
+    if second == "rejected":
+        case.decide("a2", state="rejected", text="sorry")
+
+    plan = case.settle(decided("approved", "a1"))
+
+    assert plan.messages == []
+    assert [state for _, state in plan.duplicates] == ["held"]
+    assert (
+        plan.audit[0].detail["reason"] == "it had failed, and people were asked again"
+    )
+    assert case.state() == "held"
+
+
+def test_a_rejection_without_a_text_needs_nobody_again() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1", state="rejected", text="")
+
+    plan = case.settle(buried(kind="rejected"))
+
+    assert case.state() == "rejected"
+    assert (plan.messages, plan.approvals) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [buried(""), buried("a2"), buried("a3")],
+    ids=["no approval", "not decided", "of another turn"],
+)
+def test_a_letter_about_no_decision_of_a_held_turn_changes_nothing(
+    letter: Fact,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a3", "another")
+
+    plan = case.settle(letter)
+
+    assert case.state() == "held"
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
+
+
+def test_a_letter_about_what_was_carried_out_all_the_same_changes_nothing() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(decided("approved", "a1"))
+
+    plan = case.settle(buried())
+
+    assert case.state() == "delivered"
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
+
+
+def test_a_letter_about_what_a_stop_held_back_asks_nobody_a_second_time() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.stop(at=NOW)
+    case.decide("a1", at=NOW)
+    case.settle(decided("approved", "a1"))
+
+    plan = case.settle(buried())
+
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
 
 
 # Hard stops
@@ -442,7 +557,7 @@ def test_only_a_decision_after_the_stop_passes_it(scope: str, value: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: str) -> None:
+def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.stop(at=NOW)
