@@ -36,7 +36,8 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.state, 'open'), coalesce(o.record_id, ''), coalesce(o.kind, ''),
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
   coalesce(o.source, ''),
-  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier
+  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier,
+  ARRAY(SELECT m.role FROM chat_message m WHERE m.turn_id = t.id)
 FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
 WHERE t.id IN (
   SELECT n.id FROM chat_conversation c
@@ -186,4 +187,5 @@ def _turn(row: tuple[Any, ...]) -> TurnState:
         source=row[14],
         held_records=frozenset(row[15]),
         tier=row[16],
+        lines=frozenset(row[17]),
     )

@@ -20,7 +20,8 @@ from controlplane.chat.turns import (
 )
 from guardrails.verdicts import Verdict
 
-# Kafka never acknowledged it and its sender is gone: it no longer holds up later turns.
+# Kafka never acknowledged it and its sender is gone: it no longer holds up later turns. Nor does
+# an answer to a question that the intake cannot find.
 UNCONFIRMED_PASSES_AFTER = timedelta(seconds=10)
 STOPPED = Verdict(action="escalate", team="general")
 
@@ -50,7 +51,8 @@ class Settlement:
         turn = conversation.turns.get(fact.turn_id) or self._open(conversation, fact)
         if fact.kind == "opened" and not turn.text:
             turn.text, turn.client_id = fact.text, fact.client_id
-        self._accept(conversation, turn)
+        self._touch(turn)
+        turn.is_accepted = bool(turn.text)
         getattr(self, f"_apply_{fact.kind}")(conversation, turn, fact)
 
     def release(self) -> None:
@@ -63,7 +65,7 @@ class Settlement:
     def _apply_opened(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
     ) -> None:
-        """Nothing more: apply() has made it known and accepted."""
+        self._tell_question(conversation, turn)
 
     def _apply_reply(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
@@ -220,26 +222,35 @@ class Settlement:
         conversation.turns[turn.id] = turn
         return turn
 
-    def _accept(self, conversation: ConversationState, turn: TurnState) -> None:
-        """A turn that came through Kafka is accepted, and its question joins the transcript."""
-        self._touch(turn)
-        if not turn.is_accepted and turn.text:
-            turn.is_accepted = True
+    def _tell_question(self, conversation: ConversationState, turn: TurnState) -> None:
+        """Add it to the transcript in the order of Kafka, or where its turn is passed.
+
+        Other records may come before the intake reads the question and those before it. One that
+        is known only after its answer stays away: the answer names it.
+        """
+        if turn.is_accepted and not turn.lines:
             self._add(conversation, turn, role="user", text=turn.text, kind="")
 
     def _release(self, conversation: ConversationState) -> None:
         by_number = {turn.number: turn for turn in conversation.turns.values()}
         for number, turn in sorted(by_number.items()):
-            if turn.is_ready and number <= conversation.passed_turn:  # it was given up
-                self._deliver(conversation, turn, turn.ready_text, decided_at=None)
+            if number <= conversation.passed_turn:
+                self._pass(conversation, turn)
         while (waiting := by_number.get(conversation.passed_turn + 1)) is not None:
-            if waiting.is_ready:
-                self._deliver(
-                    conversation, waiting, waiting.ready_text, decided_at=None
-                )
-            elif waiting.state == "open" and not self._is_abandoned(waiting):
+            if self._holds_up(waiting):
                 return
+            self._pass(conversation, waiting)
             conversation.passed_turn += 1
+
+    def _pass(self, conversation: ConversationState, turn: TurnState) -> None:
+        self._tell_question(conversation, turn)
+        if turn.is_ready:
+            self._deliver(conversation, turn, turn.ready_text, decided_at=None)
+
+    def _holds_up(self, turn: TurnState) -> bool:
+        """Open, without an answer or the question to it, and not given up."""
+        is_due = turn.is_ready and turn.is_accepted
+        return turn.state == "open" and not is_due and not self._is_abandoned(turn)
 
     def _is_abandoned(self, turn: TurnState) -> bool:
         age = self._now - turn.created_at
@@ -289,6 +300,7 @@ class Settlement:
     def _write(
         self, conversation: ConversationState, turn: TurnState, text: str
     ) -> None:
+        self._tell_question(conversation, turn)
         self._add(conversation, turn, role="assistant", text=text, kind=turn.kind)
         self._log(
             "reply_delivered",
@@ -310,6 +322,7 @@ class Settlement:
         kind: str,
     ) -> None:
         conversation.latest_seq += 1
+        turn.lines |= {role}
         self.plan.messages.append(
             NewMessage(
                 conversation_id=conversation.id,

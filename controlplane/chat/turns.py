@@ -81,7 +81,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     trace_id: str
     tier: str = ""
     client_id: str = ""
-    is_accepted: bool = False
+    is_accepted: bool = False  # Kafka has it, and its text is known
     created_at: datetime
     state: State = "open"
     record_id: str = ""
@@ -91,6 +91,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     reviewed: bool = False
     reason: str = ""
     held_records: frozenset[str] = frozenset()  # that were put before people
+    lines: frozenset[str] = frozenset()  # whose are in the transcript
     is_new: bool = False
 
     def move(self, state: State) -> None:

@@ -62,6 +62,7 @@ class Interleavings(RuleBasedStateMachine):
         self.decided: dict[str, DecidedApproval] = {}
         self.records: list[Fact] = []
         self.late: set[str] = set()
+        self.opened: set[str] = set()
 
     @rule(turn=st.sampled_from(TURNS))
     def ingress_numbers(self, turn: str) -> None:
@@ -138,6 +139,10 @@ class Interleavings(RuleBasedStateMachine):
             for name, turn in self.turns.items()
             if turn.number > self.kept.passed_turn or name in named
         }
+        for turn in conversation.turns.values():
+            turn.lines = frozenset(
+                line.role for line in self.messages if line.turn_id == turn.id
+            )
         settlement = Settlement(
             {"c1": conversation},
             stops=self.stops,
@@ -149,6 +154,8 @@ class Interleavings(RuleBasedStateMachine):
             settlement.apply(fact)
         settlement.release()
         plan = settlement.plan
+        self.opened |= {fact.turn_id for fact in batch if fact.kind == "opened"}
+        self.check_questions(plan, conversation)
         self.keep(plan, conversation)
         self.check(plan)
         return plan
@@ -204,6 +211,30 @@ class Interleavings(RuleBasedStateMachine):
         self.check_held_turns_wait_for_somebody()
         self.check_nothing_is_stuck()
 
+    def check_questions(self, plan: Plan, conversation: ConversationState) -> None:
+        """A question comes before its answer, and after earlier ones that may still come.
+
+        It goes ahead where Kafka has it first, or where a person answered it.
+        """
+        told = [*self.messages, *plan.messages]
+        place = {(line.turn_id, line.role): line.seq for line in told}
+        turns = self.turns | plan.touched
+        for line in told:
+            if line.role == "assistant" and (line.turn_id, "user") in place:
+                assert place[line.turn_id, "user"] < line.seq
+        for line in plan.messages:
+            if line.role == "user" and line.turn_id not in self.opened:
+                assert (
+                    line.turn_id in {a.turn_id for a in self.decided.values()}
+                ) or all(
+                    (earlier.id, "user") in place
+                    and place[earlier.id, "user"] < line.seq
+                    for earlier in turns.values()
+                    if earlier.number < turns[line.turn_id].number
+                    and earlier.state == "open"
+                    and not self.is_given_up(earlier)
+                )
+
     def check_stop(self, plan: Plan) -> None:
         for line in plan.messages:
             if line.role == "assistant" and self.stops:
@@ -227,9 +258,12 @@ class Interleavings(RuleBasedStateMachine):
                 ), f"nobody sees {turn.id}"
 
     def check_nothing_is_stuck(self) -> None:
-        """A ready answer waits only for an earlier turn that is open and not given up."""
+        """A ready answer waits only for its question, or for an earlier turn that is open.
+
+        Neither holds it up once it is given up.
+        """
         for turn in self.turns.values():
-            if turn.is_ready:
+            if turn.is_ready and (turn.is_accepted or self.is_given_up(turn)):
                 assert any(
                     earlier.number < turn.number
                     and earlier.state == "open"

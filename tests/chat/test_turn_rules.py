@@ -111,12 +111,73 @@ def test_an_answer_says_that_kafka_had_its_question() -> None:
     ]
 
 
-def test_an_answer_to_a_question_that_nobody_took_in_is_delivered() -> None:
+def test_an_answer_waits_for_its_question_which_the_intake_reads() -> None:
     case = Case()
 
-    assert lines(case.settle(reply())) == ["1 assistant answer t1"]
-    assert lines(case.settle(opened())) == ["2 user question t1"]
+    assert lines(case.settle(reply())) == []
+    assert lines(case.settle(opened())) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
     assert case.conversation.latest_turn == 1
+
+
+def test_an_answer_waits_for_its_question_for_a_bounded_time() -> None:
+    case = Case()
+    case.settle(reply())
+    case.now += UNCONFIRMED_PASSES_AFTER + SECOND
+
+    assert lines(case.settle()) == ["1 assistant answer t1"]
+    assert lines(case.settle(opened())) == []  # it would come after its answer
+    assert case.conversation.turns["t1"].text == "question t1"
+
+
+@pytest.mark.parametrize(
+    "ahead", [reply("t2"), hold("t2"), failed("t2")], ids=["answer", "hold", "failure"]
+)
+def test_questions_stay_in_order_where_the_intake_lags_behind(ahead: Fact) -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    assert lines(case.settle(ahead)) == []
+
+    plan = case.settle(opened("t1"), opened("t2"), reply("t1"))
+
+    assert lines(plan)[:3] == [
+        "1 user question t1",
+        "2 user question t2",
+        "3 assistant answer t1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ahead", [reply("t2"), hold("t2"), failed("t2")], ids=["answer", "hold", "failure"]
+)
+def test_a_question_is_told_at_the_latest_when_its_turn_is_passed(ahead: Fact) -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    case.settle(ahead)
+
+    assert lines(case.settle(reply("t1")))[:3] == [
+        "1 user question t1",
+        "2 assistant answer t1",
+        "3 user question t2",
+    ]
+    assert lines(case.settle(opened("t1"), opened("t2"))) == []
+
+
+def test_what_a_person_answers_names_its_question_first() -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    case.settle(hold("t2"))
+    case.decide("a1", "t2")
+
+    assert lines(case.settle(decided("approved", "a1", "t2"))) == [
+        "1 user question t2",
+        "2 assistant risky t2",
+    ]
 
 
 def test_the_same_record_again_changes_nothing() -> None:
