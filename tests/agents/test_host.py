@@ -6,21 +6,26 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 from celery import Celery
+from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
 from agents import host
 from agents.runtime import Runtime
+from controlplane.audit.models import Entry
+from controlplane.celery import record_switch
 from controlplane.embedded.services import Services
 from tests.e2e.product import ROOT, Process, Product
 from tests.waiting import wait_for
 
 CELERY = (sys.executable, "-m", "celery", "-A", "controlplane")
+STATE = SimpleNamespace(hostname="celery@here")  # what Celery hands to a command
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +110,28 @@ def test_an_agent_of_one_worker_is_paused_and_let_go_on(
 
     assert ask(product, "resume_agents") == {"ok": ["input-guard"]}
     assert agents_of(product)["input-guard"]["state"] == "running"
+
+
+def test_what_remote_control_did_is_in_the_audit_log(
+    product: Product, worker: Process
+) -> None:
+    before = len(_audited(product))
+
+    ask(product, "pause_agents", names=["input-guard", "nobody"])
+    ask(product, "resume_agents", names=["input-guard"])
+
+    paused, resumed = _audited(product)[before:]
+    assert paused[:3] == ("remote control", "agent_paused", "agent:input-guard")
+    assert resumed[:3] == ("remote control", "agent_resumed", "agent:input-guard")
+    assert paused[3] == resumed[3]
+    assert paused[3]["worker"].startswith("celery@")
+
+
+def _audited(product: Product) -> list[tuple[Any, ...]]:
+    return product.sql(
+        "SELECT actor, action, subject, detail FROM audit_entry"
+        " WHERE action IN ('agent_paused', 'agent_resumed') ORDER BY id"
+    )
 
 
 def test_the_command_line_of_celery_asks_and_pauses(
@@ -193,9 +220,12 @@ def test_the_step_starts_the_agents_with_the_worker_and_stops_them_with_it(
     assert told == ["start", "stop", "stop"]
 
 
-def test_an_app_that_installs_it_knows_the_option() -> None:
+def test_an_app_that_installs_it_knows_the_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "_record", None)
     app = Celery("test")
-    host.install(app)
+    host.install(app, lambda worker, agents, is_paused: None)
 
     assert host.AgentsStep in app.steps["worker"]
     [option] = app.user_options["worker"]
@@ -209,32 +239,65 @@ def test_a_worker_without_agents_hosts_none() -> None:
 
     assert step.enabled is False
     assert host.agents(None) == []
-    assert host.pause_agents(None) == {"error": ["this worker hosts no agents"]}
+    assert host.pause_agents(STATE) == {"error": ["this worker hosts no agents"]}
     step.stop(None)
 
 
-def test_remote_control_names_only_the_agents_that_are_here(
-    monkeypatch: pytest.MonkeyPatch,
+class Seat:
+    why = ""
+
+    def pause(self, reason: str) -> None:
+        self.why = reason
+
+
+class Hosted:
+    """A runtime as remote control sees it."""
+
+    def __init__(self) -> None:
+        self.seats = {"guard": Seat(), "gate": Seat()}
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return [{"agent": "guard"}]
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch) -> Hosted:
+    made = Hosted()
+    monkeypatch.setattr(host, "_hosted", made)
+    monkeypatch.setattr(host, "_record", record_switch)
+    return made
+
+
+@pytest.mark.django_db(transaction=True)
+def test_remote_control_names_only_the_agents_that_are_here(hosted: Hosted) -> None:
+    assert host.agents(STATE) == [{"agent": "guard"}]
+    assert host.pause_agents(STATE, ["guard", "nobody"]) == {"ok": ["guard"]}
+    assert hosted.seats["guard"].why == "paused by remote control"
+    assert host.resume_agents(STATE) == {"ok": ["guard", "gate"]}
+    assert hosted.seats["guard"].why == ""
+
+    seen = Entry.objects.order_by("pk").values_list("action", "subject", "detail")
+    assert list(seen) == [
+        ("agent_paused", "agent:guard", {"worker": "celery@here"}),
+        ("agent_resumed", "agent:guard", {"worker": "celery@here"}),
+        ("agent_resumed", "agent:gate", {"worker": "celery@here"}),
+    ]
+
+
+def test_remote_control_does_nothing_that_cannot_be_written_down(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Seat:
-        why = ""
+    def fail(worker: str, agents: list[str], is_paused: bool) -> None:  # noqa: FBT001
+        raise DatabaseError("the server is away")
 
-        def pause(self, reason: str) -> None:
-            self.why = reason
+    monkeypatch.setattr(host, "_record", fail)
 
-    class Hosted:
-        seats = {"guard": Seat(), "gate": Seat()}
+    [told] = host.pause_agents(STATE, ["guard"])["error"]
 
-        def statuses(self) -> list[dict[str, Any]]:
-            return [{"agent": "guard"}]
-
-    monkeypatch.setattr(host, "_hosted", Hosted())
-
-    assert host.agents(None) == [{"agent": "guard"}]
-    assert host.pause_agents(None, ["guard", "nobody"]) == {"ok": ["guard"]}
-    assert Hosted.seats["guard"].why == "paused by remote control"
-    assert host.resume_agents(None) == {"ok": ["guard", "gate"]}
-    assert Hosted.seats["guard"].why == ""
+    assert (
+        told == "the audit log cannot be written, nothing changed: the server is away"
+    )
+    assert hosted.seats["guard"].why == ""
 
 
 def test_a_runtime_is_made_of_the_settings(
