@@ -17,7 +17,7 @@ from controlplane.routing.models import Tier
 from controlplane.runtime.actions import enqueue
 from guardrails.verdicts import Verdict
 from moderation import guard, live
-from moderation.models import Approval, Decision
+from moderation.models import Approval, Decision, Team
 
 MAX_TEXT = 8_000
 MAX_REASON = 2_000
@@ -294,3 +294,31 @@ def _log(decision: Decision, overridden: list[str]) -> None:
         trace_id=approval.turn.trace_id,
         detail=detail,
     )
+
+
+# Teams
+
+
+@transaction.atomic
+def save_team(team: Team, *, editor: User) -> None:
+    """Add a team, or change it; the log says what it was called before."""
+    before = Team.objects.select_for_update().filter(pk=team.pk).first()
+    team.save()
+    detail = {"name": team.name}
+    if before is not None:
+        detail |= {"was": before.slug, "was_name": before.name}
+    audit.record(
+        editor,
+        "team_added" if before is None else "team_changed",
+        f"team:{team.slug}",
+        detail=detail,
+    )
+
+
+@transaction.atomic
+def delete_teams(keys: list[int], *, editor: User) -> None:
+    for team in Team.objects.filter(pk__in=keys):
+        audit.record(
+            editor, "team_deleted", f"team:{team.slug}", detail={"name": team.name}
+        )
+        team.delete()
