@@ -1,9 +1,12 @@
 """Every write to emergency stops."""
 
+from datetime import timedelta
+
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
+from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
@@ -31,16 +34,21 @@ def request_stop(
     return stop
 
 
-def prove_stop(stop: Stop) -> Stop:
+def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     """Wait until no delivery that began before a hard stop can commit any more.
 
     Takes the lock that every delivery holds shared. Call it outside a transaction, after the
-    request was committed.
+    request was committed. The first proof counts, and is on record.
     """
     with transaction.atomic(durable=True):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=database_now())
+        now = database_now()
+        if Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=now):
+            took_ms = round((now - stop.requested_at) / timedelta(milliseconds=1))
+            audit.record(
+                prover, "stop_proven", f"stop:{stop.pk}", detail={"took_ms": took_ms}
+            )
         stop.refresh_from_db(fields=["proven_at"])
     return stop
 

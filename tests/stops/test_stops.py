@@ -124,7 +124,7 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
     proven = threading.Event()
 
     def prove() -> None:
-        actions.prove_stop(stop)
+        actions.prove_stop(stop, prover=admin)
         proven.set()
         connection.close()
 
@@ -153,17 +153,31 @@ def _somebody_waits_for_the_barrier() -> bool:
 
 def test_the_first_proof_counts(admin: User) -> None:
     stop = request_stop(admin)
-    first = actions.prove_stop(stop).proven_at
+    first = actions.prove_stop(stop, prover=admin).proven_at
 
-    assert actions.prove_stop(stop).proven_at == first
+    assert actions.prove_stop(stop, prover=admin).proven_at == first
     assert Stop.objects.get().proven_at == first
+
+
+def test_a_proof_is_on_record_once_with_how_long_it_took(admin: User) -> None:
+    stop = request_stop(admin)
+
+    actions.prove_stop(stop, prover="interlock stop")
+    actions.prove_stop(stop, prover=admin)
+
+    entry = Entry.objects.get(action="stop_proven")
+    assert (entry.actor, entry.subject) == ("interlock stop", f"stop:{stop.pk}")
+    stop.refresh_from_db()
+    assert stop.proven_at is not None
+    took_s = (stop.proven_at - stop.requested_at).total_seconds()
+    assert entry.detail == {"took_ms": round(took_s * 1000)}
 
 
 def test_a_proof_inside_of_a_transaction_is_refused(admin: User) -> None:
     stop = request_stop(admin)
 
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        actions.prove_stop(stop)
+        actions.prove_stop(stop, prover=admin)
 
 
 def test_a_release_counts_once_and_is_on_record(admin: User) -> None:
