@@ -143,6 +143,44 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
     assert stop.proven_at > stop.requested_at
 
 
+def test_a_proof_that_a_delivery_holds_up_ends_in_time_and_may_be_tried_again(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = request_stop(admin)
+    monkeypatch.setattr(actions, "PROOF_MS", 50)
+
+    with psycopg.connect(conninfo()) as delivery:
+        delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        with pytest.raises(actions.NotProvenError, match="Prove it again"):
+            actions.prove_stop(stop, prover=admin)
+        assert list(Stop.objects.in_force()) == [stop]
+        assert Stop.objects.get().proven_at is None
+        assert not Entry.objects.filter(action="stop_proven").exists()
+        delivery.commit()
+
+    assert actions.prove_stop(stop, prover=admin).proven_at is not None
+
+
+def test_a_proof_that_failed_lets_deliveries_go_on(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = request_stop(admin)
+    monkeypatch.setattr(actions, "PROOF_MS", 50)
+
+    with psycopg.connect(conninfo()) as first, psycopg.connect(conninfo()) as second:
+        first.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        with pytest.raises(actions.NotProvenError):
+            actions.prove_stop(stop, prover=admin)
+        cursor = second.execute(
+            "SELECT pg_try_advisory_xact_lock_shared(%s)", [BARRIER]
+        )
+        assert cursor.fetchone() == (True,)
+
+
+def test_deliveries_stall_for_two_seconds_at_most() -> None:
+    assert actions.PROOF_MS == 2_000
+
+
 def _somebody_waits_for_the_barrier() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
