@@ -74,3 +74,23 @@ def test_what_stops_make_is_the_recipe_and_nothing_else(checkout: Path) -> None:
         [error] = make(checkout, fault).stderr.splitlines()
         assert error.startswith("make: *** [Makefile:")
         assert error.endswith("Error 1")
+
+
+def test_the_check_for_migrations_needs_no_database() -> None:
+    away = "postgresql://interlock@127.0.0.1:1/interlock"
+    command = (
+        "makemigrations --check --dry-run --settings tests.settings_without_database"
+    )
+    assert command in (ROOT / "Makefile").read_text()
+
+    done = subprocess.run(
+        [sys.executable, "manage.py", *command.split()],
+        cwd=ROOT,
+        env=os.environ | {"DATABASE_URL": away},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "No changes detected\n"
