@@ -42,7 +42,7 @@ lint: $(STAMP)  ## check format, types, templates, imports, migrations
 	@$(BIN)/djlint --quiet --lint templates
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings_without_database
 	@INTERLOCK_DEBUG=false INTERLOCK_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
 	  $(BIN)/python manage.py check --deploy --fail-level WARNING
 

@@ -13,6 +13,7 @@ import structlog
 from celery import Celery, bootsteps
 from celery.worker.control import control_command, inspect_command
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connections
 from psycopg.conninfo import make_conninfo
 from psycopg.pq import Conninfo
@@ -22,11 +23,20 @@ from agents.runtime import Runtime
 
 log = structlog.get_logger()
 
+# Writes down which agents of which worker were paused, or let go on.
+Record = Callable[[str, list[str], bool], None]
+
 _hosted: Runtime | None = None
+_record: Record | None = None
 
 
-def install(app: Celery) -> None:
-    """Add `--agents` to `celery worker`, and the step that obeys it."""
+def install(app: Celery, record: Record) -> None:
+    """Add `--agents` to `celery worker`, and the step that obeys it.
+
+    record: called before remote control acts on agents; a DatabaseError of it leaves them alone.
+    """
+    global _record  # noqa: PLW0603  # Celery calls commands with its own state alone
+    _record = record
     app.user_options["worker"].add(
         click.Option(
             ["--agents"],
@@ -90,12 +100,20 @@ def conninfo() -> str:
     )
 
 
-def _seats(names: list[str] | None, act: Callable[[Any], None]) -> dict[str, list[str]]:
+def _switch(
+    worker: str, names: list[str] | None, *, is_paused: bool
+) -> dict[str, list[str]]:
     if _hosted is None:
         return {"error": ["this worker hosts no agents"]}
     chosen = [name for name in names or _hosted.seats if name in _hosted.seats]
+    assert _record is not None  # install() was given one
+    try:
+        _record(worker, chosen, is_paused)
+    except DatabaseError as error:
+        log.warning("remote_control_refused", reason=str(error))
+        return {"error": [f"the audit log cannot be written, nothing changed: {error}"]}
     for name in chosen:
-        act(_hosted.seats[name])
+        _hosted.seats[name].pause("paused by remote control" if is_paused else "")
     return {"ok": chosen}
 
 
@@ -108,10 +126,10 @@ def agents(state: Any) -> list[dict[str, Any]]:
 @control_command(args=[("names", str)], signature="[agent ...]", variadic="names")
 def pause_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
     """Pause agents on this worker."""
-    return _seats(names, lambda seat: seat.pause("paused by remote control"))
+    return _switch(state.hostname, names, is_paused=True)
 
 
 @control_command(args=[("names", str)], signature="[agent ...]", variadic="names")
 def resume_agents(state: Any, names: list[str] | None = None) -> dict[str, list[str]]:
     """Let paused agents of this worker go on."""
-    return _seats(names, lambda seat: seat.pause(""))
+    return _switch(state.hostname, names, is_paused=False)

@@ -11,4 +11,19 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 app = Celery("controlplane")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-install(app)
+
+
+def record_switch(worker: str, agents: list[str], is_paused: bool) -> None:  # noqa: FBT001
+    """Audit what remote control does. Outside of tasks nobody else gives the connection back."""
+    # Models cannot be imported before Django is set up, which Celery does later.
+    from django.db import connection  # noqa: PLC0415
+
+    from controlplane.runtime.actions import record_remote_switch  # noqa: PLC0415
+
+    try:
+        record_remote_switch(worker, agents, is_paused=is_paused)
+    finally:
+        connection.close()
+
+
+install(app, record_switch)

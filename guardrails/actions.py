@@ -81,12 +81,7 @@ def save_rule(rule: Rule, *, editor: User, is_new: bool) -> None:
         current = Rule.objects.select_for_update().get(pk=rule.pk)
         rule.version = current.version + 1
     rule.save()
-    audit.record(
-        editor,
-        "rule_added" if is_new else "rule_changed",
-        f"rule:{rule.slug}",
-        detail={"version": rule.version, "mode": rule.mode},
-    )
+    _log(rule, editor, is_new=is_new)
 
 
 @transaction.atomic
@@ -97,11 +92,23 @@ def delete_rules(keys: list[int], *, editor: User) -> None:
 
 
 @transaction.atomic
-def save_rules(rule_set: rules.RuleSet) -> None:
-    """Put rules into the draft, over those with the same id."""
-    for rule in rule_set.rules:
-        fields = msgspec.to_builtins(rule)
-        Rule.objects.update_or_create(slug=fields.pop("id"), defaults=fields)
+def save_rules(rule_set: rules.RuleSet, *, editor: User) -> None:
+    """Put rules into the draft as they are, over those with the same id."""
+    for each in rule_set.rules:
+        fields = msgspec.to_builtins(each)
+        rule, is_new = Rule.objects.update_or_create(
+            slug=fields.pop("id"), defaults=fields
+        )
+        _log(rule, editor, is_new=is_new)
+
+
+def _log(rule: Rule, editor: User, *, is_new: bool) -> None:
+    audit.record(
+        editor,
+        "rule_added" if is_new else "rule_changed",
+        f"rule:{rule.slug}",
+        detail={"version": rule.version, "mode": rule.mode},
+    )
 
 
 def _sentence(failure: CaseFailure) -> str:

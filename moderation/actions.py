@@ -9,6 +9,7 @@ from django.db import transaction
 from agents import topics
 from agents.cloudevents import Envelope, derive_id
 from agents.events import DecidedResponse
+from controlplane import locks
 from controlplane.audit import actions as audit
 from controlplane.chat.models import Conversation, Turn
 from controlplane.chat.turns import sha256
@@ -17,8 +18,9 @@ from controlplane.routing.models import Tier
 from controlplane.runtime.actions import enqueue
 from guardrails.verdicts import Verdict
 from moderation import guard, live
-from moderation.models import Approval, Decision
+from moderation.models import Approval, Decision, Team
 
+DECIDE_LOCK_MS = 2_000  # the gate holds a conversation for milliseconds
 MAX_TEXT = 8_000
 MAX_REASON = 2_000
 OVERRIDE = "moderation.override_guardrail"
@@ -56,6 +58,16 @@ class StaleFingerprintError(Exception):
         super().__init__("the conversation has gone on")
         self.fingerprint = fingerprint
         self.turns = turns
+
+
+class BusyError(Exception):
+    """Something else holds the conversation for too long. Nothing was changed; it may be tried again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something else is being written to this conversation. "
+            "Nothing was sent. Send your decision again in a moment."
+        )
 
 
 class InvalidDecisionError(Exception):
@@ -100,6 +112,7 @@ def decide(  # noqa: PLR0913 - what a person sends, field by field
 
     text: what the user gets instead, for edit and reject; nothing for approve. The rules run
     before any lock is taken. Of two people who decide at once, one gets AlreadyDecidedError.
+    BusyError if the conversation stays locked. Not inside a transaction.
     """
     approval = Approval.objects.with_conversation().get(pk=approval_id)
     _check_open(approval, fingerprint)
@@ -114,11 +127,14 @@ def decide(  # noqa: PLR0913 - what a person sends, field by field
         reason=reason,
         decided_by=moderator,
     )
-    _close(decision, fingerprint, overridden)
+    try:
+        with locks.atomic(lock_timeout_ms=DECIDE_LOCK_MS):
+            _close(decision, fingerprint, overridden)
+    except locks.LockTimeoutError as error:
+        raise BusyError from error
     return decision
 
 
-@transaction.atomic
 def _close(decision: Decision, fingerprint: str, overridden: list[str]) -> None:
     """Write the decision and all that follows from it.
 
@@ -294,3 +310,31 @@ def _log(decision: Decision, overridden: list[str]) -> None:
         trace_id=approval.turn.trace_id,
         detail=detail,
     )
+
+
+# Teams
+
+
+@transaction.atomic
+def save_team(team: Team, *, editor: User) -> None:
+    """Add a team, or change it; the log says what it was called before."""
+    before = Team.objects.select_for_update().filter(pk=team.pk).first()
+    team.save()
+    detail = {"name": team.name}
+    if before is not None:
+        detail |= {"was": before.slug, "was_name": before.name}
+    audit.record(
+        editor,
+        "team_added" if before is None else "team_changed",
+        f"team:{team.slug}",
+        detail=detail,
+    )
+
+
+@transaction.atomic
+def delete_teams(keys: list[int], *, editor: User) -> None:
+    for team in Team.objects.filter(pk__in=keys):
+        audit.record(
+            editor, "team_deleted", f"team:{team.slug}", detail={"name": team.name}
+        )
+        team.delete()

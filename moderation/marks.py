@@ -8,7 +8,7 @@ import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from controlplane.traces.visible import pieces
+from controlplane.visible import pieces
 
 Span = tuple[int, int, str]  # start, end, what it is
 

@@ -99,6 +99,9 @@ def _decide(request: ModeratorRequest, approval: Approval) -> HttpResponse:
     except actions.StaleFingerprintError as error:
         form.renew(error.fingerprint)
         return show(status=409, fresh=pages.newer_lines(error.turns))
+    except actions.BusyError as error:
+        form.add_error(None, str(error))
+        return show(status=409)
     except actions.InvalidDecisionError as error:
         form.refuse(error.field, str(error))
         is_held = isinstance(error, actions.GuardrailError)

@@ -105,6 +105,9 @@ def decide(request: TokenRequest, approval_id: UUID, body: DecisionIn) -> Decisi
         raise _already_decided(error) from error
     except actions.StaleFingerprintError as error:
         raise _stale(error) from error
+    except actions.BusyError as error:
+        retry = {"Retry-After": "1"}
+        raise Problem(503, str(error), code="busy", headers=retry) from error
     except actions.InvalidDecisionError as error:
         problem = {"at": f"body.{error.field}", "message": str(error)}
         raise Problem(422, str(error), errors=[problem]) from error

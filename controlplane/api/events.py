@@ -12,13 +12,14 @@ from controlplane.accounts.models import ApiToken
 from controlplane.api.auth import AsyncScoped, TokenRequest
 from controlplane.api.problems import Errors, Problem, not_found
 from controlplane.chat import ingress
+from controlplane.chat.models import Conversation
 
 router = Router(tags=["events"])
 WRITE = AsyncScoped(ApiToken.Scope.EVENTS_WRITE)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # What the columns of a turn and its conversation can hold.
-_LIMITS = {"conversation_id": 100, "user": 100, "tier": 50}
+_LIMITS = {"conversation_id": 100, "user": 100}
 _TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _WHERE = re.compile(r"^(?P<message>.*?)(?: - at `\$?\.?(?P<at>.*)`)?$", re.DOTALL)
 
@@ -57,9 +58,19 @@ async def send_event(request: TokenRequest, topic: str) -> Status[AcceptedOut]:
     # The one ingress topic there is; others bring an ingress of their own.
     assert isinstance(event, UserMessage)
     _refuse(_message_errors(event))
+    await _refuse_anothers(event)
     accepted = await _submit(event, key, linked_trace(request))
     out = AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
     return Status(202, out)
+
+
+async def _refuse_anothers(event: UserMessage) -> None:
+    """A producer opens conversations and goes on with those of the user it names."""
+    named = Conversation.objects.filter(pk=event.conversation_id)
+    owner = await named.values_list("user", flat=True).afirst()
+    if owner not in {None, event.user}:
+        detail = "The conversation belongs to another user than the event names."
+        raise Problem(403, detail, code="conversation")
 
 
 async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted:
@@ -133,6 +144,9 @@ def _message_errors(event: UserMessage) -> Errors:
             found.append({"at": name, "message": message})
     if not event.conversation_id:
         found.append({"at": "conversation_id", "message": "is needed"})
+    if event.tier not in topics.TIERS:
+        message = f"must be one of {', '.join(topics.TIERS)}"
+        found.append({"at": "tier", "message": message})
     return found
 
 

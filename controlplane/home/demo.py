@@ -49,7 +49,7 @@ def seed(password: str) -> list[User]:
                 actor=admin,
             )
     if not Publication.objects.exists():
-        guardrails.save_rules(DEALER)
+        guardrails.save_rules(DEALER, editor=admin)
         guardrails.publish(reason=REASON, publisher=admin)
     return created
 

@@ -13,6 +13,8 @@ from controlplane.audit import actions as audit
 from controlplane.runtime.models import AgentSwitch, ControlVersion, OutboxRecord
 from controlplane.runtime.relay import CHANNEL as OUTBOX_CHANNEL
 
+REMOTE_CONTROL = "remote control"  # Celery does not say who sends its commands
+
 
 def enqueue(topic: str, *, key: str, data: Payload, envelope: Envelope) -> None:
     """Put a record into the outbox. Hold the row lock of the entity that key names."""
@@ -80,6 +82,18 @@ def switch_agent(agent: str, *, paused: bool, reason: str, actor: User) -> None:
     )
     kind = "agent_paused" if paused else "agent_resumed"
     change_control(kind=kind, subject=f"agent:{agent}", actor=actor, reason=reason)
+
+
+@transaction.atomic
+def record_remote_switch(worker: str, agents: list[str], *, is_paused: bool) -> None:
+    """Audit that Celery's remote control pauses agents of one worker, or lets them go on."""
+    for agent in agents:
+        audit.record(
+            REMOTE_CONTROL,
+            "agent_paused" if is_paused else "agent_resumed",
+            f"agent:{agent}",
+            detail={"worker": worker},
+        )
 
 
 def _notify(channel: str, payload: str) -> None:

@@ -1,13 +1,29 @@
 """Every write to emergency stops."""
 
+from datetime import timedelta
+
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
+from controlplane import locks
+from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
 from controlplane.stops.models import Stop
+
+PROOF_MS = 2_000  # while it waits, no delivery begins
+
+
+class NotProvenError(Exception):
+    """Deliveries from before the stop are still under way. The stop is in force; prove it again."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The stop is in force but not proven: deliveries that began before it are still "
+            f"under way after {PROOF_MS / 1000:g} s. Prove it again."
+        )
 
 
 @transaction.atomic
@@ -31,18 +47,30 @@ def request_stop(
     return stop
 
 
-def prove_stop(stop: Stop) -> Stop:
+def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     """Wait until no delivery that began before a hard stop can commit any more.
 
-    Takes the lock that every delivery holds shared. Call it outside a transaction, after the
-    request was committed.
+    Takes the lock that every delivery holds shared; NotProvenError when that is not given in
+    time. Call it outside a transaction, after the request was committed. The first proof counts.
     """
-    with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=database_now())
-        stop.refresh_from_db(fields=["proven_at"])
+    try:
+        with locks.atomic(lock_timeout_ms=PROOF_MS):
+            _prove(stop, prover)
+    except locks.LockTimeoutError as error:
+        raise NotProvenError from error
+    stop.refresh_from_db(fields=["proven_at"])
     return stop
+
+
+def _prove(stop: Stop, prover: User | str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+    now = database_now()
+    if Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=now):
+        took_ms = round((now - stop.requested_at) / timedelta(milliseconds=1))
+        audit.record(
+            prover, "stop_proven", f"stop:{stop.pk}", detail={"took_ms": took_ms}
+        )
 
 
 @transaction.atomic

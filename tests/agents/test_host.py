@@ -6,21 +6,26 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
 import pytest
 from celery import Celery
+from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
 from agents import host
 from agents.runtime import Runtime
+from controlplane.audit.models import Entry
+from controlplane.celery import record_switch
 from controlplane.embedded.services import Services
 from tests.e2e.product import ROOT, Process, Product
 from tests.waiting import wait_for
 
 CELERY = (sys.executable, "-m", "celery", "-A", "controlplane")
+STATE = SimpleNamespace(hostname="celery@here")  # what Celery hands to a command
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +112,31 @@ def test_an_agent_of_one_worker_is_paused_and_let_go_on(
     assert agents_of(product)["input-guard"]["state"] == "running"
 
 
+def test_what_remote_control_did_is_in_the_audit_log(
+    product: Product, worker: Process
+) -> None:
+    [[before]] = product.sql("SELECT coalesce(max(id), 0) FROM audit_entry")
+
+    ask(product, "pause_agents", names=["input-guard", "nobody"])
+    ask(product, "resume_agents", names=["input-guard"])
+
+    rows = product.sql(
+        "SELECT actor, action, subject, detail->>'worker' LIKE 'celery@%%'"
+        " FROM audit_entry WHERE id > %s",
+        before,
+    )
+    # Asked again where no answer came in time, it is there again.
+    assert set(rows) == {
+        ("remote control", "agent_paused", "agent:input-guard", True),
+        ("remote control", "agent_resumed", "agent:input-guard", True),
+    }
+
+
 def test_the_command_line_of_celery_asks_and_pauses(
     product: Product, worker: Process
 ) -> None:
+    agents_of(product)  # it listens, also after Valkey was away: this command asks once
+
     paused = celery(
         product, "control", "pause_agents", "input-guard", "-t", "2", "--json"
     )
@@ -143,6 +170,25 @@ def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
     [after] = product.sql("SELECT instance FROM runtime_heartbeat")
     assert after[0] == before[0]
     _has_all_partitions(product)
+
+
+def test_without_postgresql_remote_control_says_that_it_does_nothing(
+    product: Product, worker: Process, services: Services
+) -> None:
+    assert services.postgres is not None
+    agents_of(product)
+    try:
+        services.postgres.stop()
+        refused = celery(product, "control", "pause_agents", "relay", "-t", "10")
+    finally:
+        services.postgres.start()
+
+    assert "the audit log cannot be written, nothing changed" in refused.stdout
+    wait_for(
+        lambda: agents_of(product)["relay"]["state"] == "running",
+        timeout_s=20,
+        what="the agent goes on with PostgreSQL",
+    )
 
 
 def test_a_term_signal_drains_the_worker_within_ten_seconds_and_removes_its_row(
@@ -193,9 +239,12 @@ def test_the_step_starts_the_agents_with_the_worker_and_stops_them_with_it(
     assert told == ["start", "stop", "stop"]
 
 
-def test_an_app_that_installs_it_knows_the_option() -> None:
+def test_an_app_that_installs_it_knows_the_option(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "_record", None)
     app = Celery("test")
-    host.install(app)
+    host.install(app, lambda worker, agents, is_paused: None)
 
     assert host.AgentsStep in app.steps["worker"]
     [option] = app.user_options["worker"]
@@ -209,32 +258,65 @@ def test_a_worker_without_agents_hosts_none() -> None:
 
     assert step.enabled is False
     assert host.agents(None) == []
-    assert host.pause_agents(None) == {"error": ["this worker hosts no agents"]}
+    assert host.pause_agents(STATE) == {"error": ["this worker hosts no agents"]}
     step.stop(None)
 
 
-def test_remote_control_names_only_the_agents_that_are_here(
-    monkeypatch: pytest.MonkeyPatch,
+class Seat:
+    why = ""
+
+    def pause(self, reason: str) -> None:
+        self.why = reason
+
+
+class Hosted:
+    """A runtime as remote control sees it."""
+
+    def __init__(self) -> None:
+        self.seats = {"guard": Seat(), "gate": Seat()}
+
+    def statuses(self) -> list[dict[str, Any]]:
+        return [{"agent": "guard"}]
+
+
+@pytest.fixture
+def hosted(monkeypatch: pytest.MonkeyPatch) -> Hosted:
+    made = Hosted()
+    monkeypatch.setattr(host, "_hosted", made)
+    monkeypatch.setattr(host, "_record", record_switch)
+    return made
+
+
+@pytest.mark.django_db(transaction=True)
+def test_remote_control_names_only_the_agents_that_are_here(hosted: Hosted) -> None:
+    assert host.agents(STATE) == [{"agent": "guard"}]
+    assert host.pause_agents(STATE, ["guard", "nobody"]) == {"ok": ["guard"]}
+    assert hosted.seats["guard"].why == "paused by remote control"
+    assert host.resume_agents(STATE) == {"ok": ["guard", "gate"]}
+    assert hosted.seats["guard"].why == ""
+
+    seen = Entry.objects.order_by("pk").values_list("action", "subject", "detail")
+    assert list(seen) == [
+        ("agent_paused", "agent:guard", {"worker": "celery@here"}),
+        ("agent_resumed", "agent:guard", {"worker": "celery@here"}),
+        ("agent_resumed", "agent:gate", {"worker": "celery@here"}),
+    ]
+
+
+def test_remote_control_does_nothing_that_cannot_be_written_down(
+    hosted: Hosted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Seat:
-        why = ""
+    def fail(worker: str, agents: list[str], is_paused: bool) -> None:  # noqa: FBT001
+        raise DatabaseError("the server is away")
 
-        def pause(self, reason: str) -> None:
-            self.why = reason
+    monkeypatch.setattr(host, "_record", fail)
 
-    class Hosted:
-        seats = {"guard": Seat(), "gate": Seat()}
+    [told] = host.pause_agents(STATE, ["guard"])["error"]
 
-        def statuses(self) -> list[dict[str, Any]]:
-            return [{"agent": "guard"}]
-
-    monkeypatch.setattr(host, "_hosted", Hosted())
-
-    assert host.agents(None) == [{"agent": "guard"}]
-    assert host.pause_agents(None, ["guard", "nobody"]) == {"ok": ["guard"]}
-    assert Hosted.seats["guard"].why == "paused by remote control"
-    assert host.resume_agents(None) == {"ok": ["guard", "gate"]}
-    assert Hosted.seats["guard"].why == ""
+    assert (
+        told == "the audit log cannot be written, nothing changed: the server is away"
+    )
+    assert hosted.seats["guard"].why == ""
 
 
 def test_a_runtime_is_made_of_the_settings(

@@ -71,7 +71,7 @@ async def leaked(database: Database, design: Design) -> int:
         stop = await sync_to_async(actions.request_stop)(
             mode="hard", scope="everything", reason="drill", requester=admin
         )
-        await sync_to_async(actions.prove_stop)(stop)
+        await sync_to_async(actions.prove_stop)(stop, prover=admin)
         before = await delivered(database)
         await delivering
         return await delivered(database) - before
@@ -122,7 +122,7 @@ async def test_busy_gates_deliver_nothing_unapproved_after_the_proof(
         stop = await sync_to_async(actions.request_stop)(
             mode="hard", scope="everything", reason="drill", requester=admin
         )
-        await sync_to_async(actions.prove_stop)(stop)
+        await sync_to_async(actions.prove_stop)(stop, prover=admin)
         before = await delivered(database)
         await asyncio.sleep(0.05)
         stopping.set()

@@ -20,8 +20,9 @@ from guardrails import actions, rules
 marker = {marker!r}
 rule = rules.Rule(id="hold-" + marker, name="Held meanwhile", direction="output", kind="terms",
     action="escalate", team="legal", terms=(marker,), must_hit=(marker,), must_pass=("Hello.",))
-actions.save_rules(rules.RuleSet((rule,)))
-print(actions.publish(reason="test", publisher=User.objects.get(username="ada")).rule_set_id)
+ada = User.objects.get(username="ada")
+actions.save_rules(rules.RuleSet((rule,)), editor=ada)
+print(actions.publish(reason="test", publisher=ada).rule_set_id)
 """
 
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.test import Client
 from django.urls import reverse
 
 from controlplane.audit.models import Entry
-from guardrails import actions
+from guardrails import actions, rules
 from guardrails.models import Publication, Rule, RuleSet
 from tests.factories import make_admin, make_user
 from tests.guardrails.factories import make_set, make_terms
@@ -41,6 +42,11 @@ def ada(client: Client) -> Client:
 
 def say(answer: Any) -> list[str]:
     return [str(message) for message in get_messages(answer.wsgi_request)]
+
+
+def save_rules(*wanted: rules.Rule) -> None:
+    editor, _ = User.objects.get_or_create(username="editor")
+    actions.save_rules(make_set(*wanted), editor=editor)
 
 
 def run(client: Client, page: str, action: str, *keys: object) -> Any:
@@ -92,7 +98,7 @@ def test_a_rule_that_cannot_be_is_refused_in_a_sentence(
 
 
 def test_the_draft_is_published_from_the_list(ada: Client) -> None:
-    actions.save_rules(make_set(BRANDS))
+    save_rules(BRANDS)
     assert ada.get(RULES).status_code == 200
 
     answer = run(ada, RULES, "publish_draft", Rule.objects.get().pk)
@@ -101,7 +107,7 @@ def test_the_draft_is_published_from_the_list(ada: Client) -> None:
 
 
 def test_a_draft_that_fails_its_cases_says_which(ada: Client) -> None:
-    actions.save_rules(make_set(make_terms(must_hit=("BMW",))))
+    save_rules(make_terms(must_hit=("BMW",)))
 
     answer = run(ada, RULES, "publish_draft", Rule.objects.get().pk)
 
@@ -110,7 +116,7 @@ def test_a_draft_that_fails_its_cases_says_which(ada: Client) -> None:
 
 
 def test_rules_are_deleted_from_the_list_and_from_their_page(ada: Client) -> None:
-    actions.save_rules(make_set(BRANDS, make_terms(id="other", must_hit=("tesla",))))
+    save_rules(BRANDS, make_terms(id="other", must_hit=("tesla",)))
     first, second = Rule.objects.order_by("slug")
 
     ada.post(
@@ -128,7 +134,7 @@ def test_rules_are_deleted_from_the_list_and_from_their_page(ada: Client) -> Non
 
 
 def test_an_earlier_set_is_put_in_force(ada: Client) -> None:
-    actions.save_rules(make_set(BRANDS))
+    save_rules(BRANDS)
     run(ada, RULES, "publish_draft", Rule.objects.get().pk)
     first = RuleSet.objects.get()
 
@@ -138,7 +144,7 @@ def test_an_earlier_set_is_put_in_force(ada: Client) -> None:
 
 def test_only_one_set_can_be_put_in_force(ada: Client) -> None:
     for text in ("tesla", "Tesla"):
-        actions.save_rules(make_set(make_terms(must_hit=(text,))))
+        save_rules(make_terms(must_hit=(text,)))
         run(ada, RULES, "publish_draft", Rule.objects.get().pk)
 
     keys = RuleSet.objects.values_list("pk", flat=True)
@@ -148,7 +154,7 @@ def test_only_one_set_can_be_put_in_force(ada: Client) -> None:
 
 @pytest.mark.parametrize("model", ["ruleset", "publication"])
 def test_history_is_looked_at_and_never_edited(ada: Client, model: str) -> None:
-    actions.save_rules(make_set(BRANDS))
+    save_rules(BRANDS)
     run(ada, RULES, "publish_draft", Rule.objects.get().pk)
     key = (RuleSet if model == "ruleset" else Publication).objects.get().pk
 
@@ -166,7 +172,7 @@ def test_history_is_looked_at_and_never_edited(ada: Client, model: str) -> None:
 @pytest.mark.parametrize("role", ["lead", "auditor"])
 def test_who_may_only_look_publishes_nothing(client: Client, role: str) -> None:
     client.force_login(make_user("otto", role, is_staff=True))
-    actions.save_rules(make_set(BRANDS))
+    save_rules(BRANDS)
     rule = Rule.objects.get()
 
     assert client.get(RULES).status_code == 200

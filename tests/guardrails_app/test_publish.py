@@ -25,7 +25,7 @@ def admin() -> User:
 
 
 def publish(admin: User, *wanted: rules.Rule) -> Publication:
-    actions.save_rules(make_set(*wanted))
+    actions.save_rules(make_set(*wanted), editor=admin)
     return actions.publish(reason="new rules", publisher=admin)
 
 
@@ -95,16 +95,16 @@ def test_a_draft_that_cannot_be_in_force_is_refused_in_sentences(
 
     assert any(sentence in problem for problem in refusal.value.problems)
     assert not RuleSet.objects.exists()
-    assert not Entry.objects.exists()
+    assert not Entry.objects.filter(action="rules_published").exists()
 
 
 def test_a_publication_without_a_reason_is_refused(admin: User) -> None:
-    actions.save_rules(make_set(BRANDS))
+    actions.save_rules(make_set(BRANDS), editor=admin)
 
     with pytest.raises(IntegrityError, match="has_reason"), transaction.atomic():
         actions.publish(reason="", publisher=admin)
 
-    assert not Entry.objects.exists()
+    assert not Entry.objects.filter(action="rules_published").exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -133,10 +133,24 @@ def test_a_rule_that_is_saved_is_its_next_version(admin: User) -> None:
     ]
 
 
+def test_rules_that_are_put_into_the_draft_are_on_record(admin: User) -> None:
+    actions.save_rules(make_set(BRANDS), editor=admin)
+    actions.save_rules(make_set(BRANDS, make_threshold()), editor=admin)
+
+    entries = Entry.objects.order_by("id")
+    assert {entry.actor for entry in entries} == {"ada"}
+    assert [(entry.action, entry.subject) for entry in entries] == [
+        ("rule_added", "rule:brands"),
+        ("rule_changed", "rule:brands"),
+        ("rule_added", "rule:discounts"),
+    ]
+    assert entries[0].detail == {"version": 1, "mode": "enforce"}
+
+
 def test_a_rule_that_is_deleted_is_on_record(admin: User) -> None:
-    actions.save_rules(make_set(BRANDS))
+    actions.save_rules(make_set(BRANDS), editor=admin)
 
     actions.delete_rules([Rule.objects.get().pk], editor=admin)
 
     assert not Rule.objects.exists()
-    assert Entry.objects.get().subject == "rule:brands"
+    assert Entry.objects.get(action="rule_deleted").subject == "rule:brands"

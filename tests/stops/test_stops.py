@@ -124,7 +124,7 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
     proven = threading.Event()
 
     def prove() -> None:
-        actions.prove_stop(stop)
+        actions.prove_stop(stop, prover=admin)
         proven.set()
         connection.close()
 
@@ -143,6 +143,44 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
     assert stop.proven_at > stop.requested_at
 
 
+def test_a_proof_that_a_delivery_holds_up_ends_in_time_and_may_be_tried_again(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = request_stop(admin)
+    monkeypatch.setattr(actions, "PROOF_MS", 50)
+
+    with psycopg.connect(conninfo()) as delivery:
+        delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        with pytest.raises(actions.NotProvenError, match="Prove it again"):
+            actions.prove_stop(stop, prover=admin)
+        assert list(Stop.objects.in_force()) == [stop]
+        assert Stop.objects.get().proven_at is None
+        assert not Entry.objects.filter(action="stop_proven").exists()
+        delivery.commit()
+
+    assert actions.prove_stop(stop, prover=admin).proven_at is not None
+
+
+def test_a_proof_that_failed_lets_deliveries_go_on(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = request_stop(admin)
+    monkeypatch.setattr(actions, "PROOF_MS", 50)
+
+    with psycopg.connect(conninfo()) as first, psycopg.connect(conninfo()) as second:
+        first.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        with pytest.raises(actions.NotProvenError):
+            actions.prove_stop(stop, prover=admin)
+        cursor = second.execute(
+            "SELECT pg_try_advisory_xact_lock_shared(%s)", [BARRIER]
+        )
+        assert cursor.fetchone() == (True,)
+
+
+def test_deliveries_stall_for_two_seconds_at_most() -> None:
+    assert actions.PROOF_MS == 2_000
+
+
 def _somebody_waits_for_the_barrier() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -153,17 +191,31 @@ def _somebody_waits_for_the_barrier() -> bool:
 
 def test_the_first_proof_counts(admin: User) -> None:
     stop = request_stop(admin)
-    first = actions.prove_stop(stop).proven_at
+    first = actions.prove_stop(stop, prover=admin).proven_at
 
-    assert actions.prove_stop(stop).proven_at == first
+    assert actions.prove_stop(stop, prover=admin).proven_at == first
     assert Stop.objects.get().proven_at == first
+
+
+def test_a_proof_is_on_record_once_with_how_long_it_took(admin: User) -> None:
+    stop = request_stop(admin)
+
+    actions.prove_stop(stop, prover="interlock stop")
+    actions.prove_stop(stop, prover=admin)
+
+    entry = Entry.objects.get(action="stop_proven")
+    assert (entry.actor, entry.subject) == ("interlock stop", f"stop:{stop.pk}")
+    stop.refresh_from_db()
+    assert stop.proven_at is not None
+    took_s = (stop.proven_at - stop.requested_at).total_seconds()
+    assert entry.detail == {"took_ms": round(took_s * 1000)}
 
 
 def test_a_proof_inside_of_a_transaction_is_refused(admin: User) -> None:
     stop = request_stop(admin)
 
     with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
-        actions.prove_stop(stop)
+        actions.prove_stop(stop, prover=admin)
 
 
 def test_a_release_counts_once_and_is_on_record(admin: User) -> None:

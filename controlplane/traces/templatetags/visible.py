@@ -4,7 +4,7 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from controlplane.traces import visible as hidden
+from controlplane import visible as hidden
 
 register = template.Library()
 
