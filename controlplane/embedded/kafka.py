@@ -125,7 +125,8 @@ class Kafka:
 
     def _format(self, node: Child, java: list[str]) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        tool += ["-c", "server.properties", "-t", self._cluster_id()]
+        # With "=", for one id in 64 begins with a dash.
+        tool += ["-c", "server.properties", f"--cluster-id={self._cluster_id()}"]
         node.log.parent.mkdir(parents=True, exist_ok=True)
         with node.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603
