@@ -66,6 +66,14 @@ def database(name: str, default: str) -> dict[str, Any]:
     }
 
 
+def valkey(name: str, default: str) -> str:
+    """Return a redis:// or rediss:// URL. Celery checks no certificate unless it is told to."""
+    url = text(name) or default
+    if not url.startswith("rediss://") or "ssl_cert_reqs=" in url:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}ssl_cert_reqs=required"
+
+
 def kafka_client() -> dict[str, str]:
     """Return librdkafka's properties: KAFKA_SASL_USERNAME is sasl.username, and so on."""
     found = {

@@ -99,7 +99,7 @@ DATABASES["default"]["OPTIONS"] |= {
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-REDIS_URL = environment.text("REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = environment.valkey("REDIS_URL", "redis://127.0.0.1:6379/0")
 KAFKA = environment.kafka_client()
 OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")

@@ -87,3 +87,23 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(
         environment.database("OTHER_URL", "")
     with pytest.raises(environment.SettingError, match="SECRET_FILE cannot be read"):
         environment.text("SECRET")
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("redis://v/0", "redis://v/0"),
+        ("rediss://v/0", "rediss://v/0?ssl_cert_reqs=required"),
+        (
+            "rediss://v/0?ssl_ca_certs=/ca",
+            "rediss://v/0?ssl_ca_certs=/ca&ssl_cert_reqs=required",
+        ),
+        ("rediss://v/0?ssl_cert_reqs=none", "rediss://v/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_valkey_s_certificate_is_checked_unless_it_is_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: str, used: str
+) -> None:
+    monkeypatch.setenv("SOME_URL", given)
+
+    assert environment.valkey("SOME_URL", "") == used

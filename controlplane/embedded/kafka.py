@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -59,8 +59,16 @@ JAVA_OPTIONS = [
 class Kafka:
     """The nodes of one cluster."""
 
-    def __init__(self, data_dir: Path, ports: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        ports: Sequence[tuple[int, int]],
+        *,
+        properties: Mapping[str, str] | None = None,
+    ) -> None:
+        """properties: settings of Kafka's own that count more than ours."""
         self.ports = ports
+        self.properties = properties or {}
         self.home = data_dir / f"kafka-{len(ports)}"  # one node and three keep apart
         self.nodes = [self._node(data_dir, n) for n in range(1, len(ports) + 1)]
         self._recording = self.home / "recording.aot"
@@ -125,7 +133,8 @@ class Kafka:
 
     def _format(self, node: Child, java: list[str]) -> None:
         tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        tool += ["-c", "server.properties", "-t", self._cluster_id()]
+        # With "=", for one id in 64 begins with a dash.
+        tool += ["-c", "server.properties", f"--cluster-id={self._cluster_id()}"]
         node.log.parent.mkdir(parents=True, exist_ok=True)
         with node.log.open("ab") as log:
             done = subprocess.run(  # noqa: S603
@@ -151,7 +160,7 @@ class Kafka:
         voters = [
             f"{n}@{HOST}:{ports[1]}" for n, ports in enumerate(self.ports, start=1)
         ]
-        return SETTINGS.format(
+        settings = SETTINGS.format(
             number=number,
             voters=",".join(voters),
             host=HOST,
@@ -160,6 +169,8 @@ class Kafka:
             copies=len(self.ports),
             in_sync=2 if len(self.ports) > 1 else 1,
         )
+        # Of two lines with the same name Kafka takes the later one.
+        return settings + "".join(f"{k}={v}\n" for k, v in self.properties.items())
 
 
 def _archive() -> Path:

@@ -3,12 +3,14 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import psycopg
 import structlog
+from psycopg.types.json import Jsonb
 
 from agents import topics
 from agents.agent import Agent
@@ -33,6 +35,23 @@ _MOVE = """
 UPDATE traces_recorderoffset SET next_offset = %s
 WHERE topic = %s AND partition = %s AND next_offset = %s
 """
+_REWIND = """
+UPDATE traces_recorderoffset SET next_offset = %s WHERE topic = %s AND partition = %s
+"""
+_NEVER_WRITTEN = """
+SELECT topic, partition, min("offset")
+FROM unnest(%s::text[], %s::int[], %s::bigint[], %s::timestamptz[])
+  AS read (topic, partition, "offset", at)
+WHERE NOT EXISTS (
+  SELECT FROM traces_record written
+  WHERE written.topic = read.topic AND written.partition = read.partition
+    AND written."offset" = read."offset" AND written.at = read.at)
+GROUP BY topic, partition
+"""
+_INSERT_AUDIT = """
+INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
+VALUES (clock_timestamp(), 'recorder', %s, %s, '', %s)
+"""
 _COPY_INDEX = """
 COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
   conversation_id, workflow, tier, subject, text, key_sha256, headers_sha256, value_sha256,
@@ -49,11 +68,15 @@ _TEXT = msgspec.json.Decoder(dict[str, Any])
 
 
 def recorder(tools: Tools) -> Agent:
+    begun: set[Partition] = set()  # assigned, and no record of them was written yet
+
     async def record_batch(records: Sequence[Record]) -> None:
         async with tools.database.connection() as connection, connection.transaction():
-            await record(connection, records)
+            await record(connection, records, begun=begun)
+        begun.difference_update((record.topic, record.partition) for record in records)
 
     def start_offsets(partitions: list[Partition]) -> Mapping[Partition, int]:
+        begun.update(partitions)
         with psycopg.connect(tools.conninfo, connect_timeout=5) as connection:
             return {
                 partition: _start(connection, partition)
@@ -80,12 +103,20 @@ def _start(
     return int(row[0])
 
 
-async def record(connection: Connection, records: Sequence[Record]) -> int:
+async def record(
+    connection: Connection,
+    records: Sequence[Record],
+    *,
+    begun: AbstractSet[Partition] = frozenset(),
+) -> int:
     """Copy what is not yet there and move the offsets, in the caller's transaction.
 
     The offsets' rows are locked, so of two recorders the later one finds its records written.
+    begun: partitions whose first record after their assignment is among these.
     """
     positions = await _lock_offsets(connection, records)
+    if _before(records, positions):
+        positions |= await _rewind(connection, _before(records, positions), positions)
     fresh = [
         record
         for record in records
@@ -94,9 +125,71 @@ async def record(connection: Connection, records: Sequence[Record]) -> int:
     if len(fresh) < len(records):
         log.warning("recorder_was_overtaken", written_before=len(records) - len(fresh))
     if fresh:
+        await _tell_of_gaps(connection, fresh, positions, begun)
         await _copy(connection, fresh)
         await _move_offsets(connection, fresh, positions)
     return len(fresh)
+
+
+def _before(
+    records: Sequence[Record], positions: Mapping[Partition, int]
+) -> list[Record]:
+    return [
+        record
+        for record in records
+        if record.offset < positions[record.topic, record.partition]
+    ]
+
+
+async def _rewind(
+    connection: Connection, records: list[Record], positions: Mapping[Partition, int]
+) -> dict[Partition, int]:
+    """Move offsets back to the first of these records that no row is about.
+
+    What was written before is in the index with its coordinates and Kafka's append time. What is
+    not there belongs to a log that has replaced the one we knew.
+    """
+    columns = zip(
+        *((r.topic, r.partition, r.offset, _at(r)) for r in records), strict=True
+    )
+    cursor = await connection.execute(_NEVER_WRITTEN, [list(c) for c in columns])
+    moved = {
+        (topic, number): offset for topic, number, offset in await cursor.fetchall()
+    }
+    for (topic, number), offset in moved.items():
+        await connection.execute(_REWIND, [offset, topic, number])
+        detail = {"recorded_up_to": positions[topic, number], "goes_on_at": offset}
+        await _tell(connection, "log_replaced", (topic, number), detail)
+    return moved
+
+
+async def _tell_of_gaps(
+    connection: Connection,
+    fresh: Iterable[Record],
+    positions: Mapping[Partition, int],
+    begun: AbstractSet[Partition],
+) -> None:
+    """Say what Kafka no longer had when the recorder came back to a partition.
+
+    At most, for offsets may be taken by what is no record. Compaction leaves gaps of its own.
+    """
+    firsts: dict[Partition, int] = {}
+    for record in fresh:
+        firsts.setdefault((record.topic, record.partition), record.offset)
+    for partition in begun & firsts.keys():
+        position, first = positions[partition], firsts[partition]
+        if 0 < position < first and not topics.TOPICS[partition[0]].compacted:
+            detail = {"recorded_up_to": position, "goes_on_at": first}
+            detail |= {"missing_at_most": first - position}
+            await _tell(connection, "records_missed", partition, detail)
+
+
+async def _tell(
+    connection: Connection, action: str, partition: Partition, detail: dict[str, int]
+) -> None:
+    subject = f"{partition[0]}/{partition[1]}"
+    log.warning(action, subject=subject, **detail)
+    await connection.execute(_INSERT_AUDIT, [action, subject, Jsonb(detail)])
 
 
 async def _lock_offsets(

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from signal import SIGSTOP
 
@@ -14,6 +15,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from controlplane.embedded import pids, services
+from controlplane.embedded.kafka import Kafka
+from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import ServiceError
 from controlplane.embedded.valkey import url
 from tests.embedded.launching import VARIABLES, launcher, running, want
@@ -103,6 +106,19 @@ def test_a_process_that_took_the_pid_of_one_of_ours_is_left_alone(
 
     with running(data_dir):
         assert not list((data_dir / "pids").iterdir())
+
+
+def test_kafka_starts_with_a_cluster_id_that_begins_with_a_dash(
+    tmp_path: Path,
+) -> None:
+    ports = [(free_port(9600), free_port(9650))]
+    folders = (Kafka(tmp_path / str(n), ports) for n in count())
+    kafka = next(one for one in folders if one._cluster_id().startswith("-"))
+    try:
+        kafka.start(lambda _line: None)
+        assert kafka.nodes[0].ready()
+    finally:
+        kafka.stop()
 
 
 def test_a_second_start_on_the_same_folder_is_refused(
