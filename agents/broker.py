@@ -341,28 +341,17 @@ def _differing_settings(admin: AdminClient, topics: list[Topic]) -> list[TopicPr
     return problems
 
 
-def _record(message: KafkaMessage) -> Record:
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    assert topic is not None
-    assert partition is not None
-    assert offset is not None
+def _record(message: Any) -> Record:
+    """message: a KafkaMessage without error. Its stubs allow for text and None, which it never holds."""
     return Record(
-        topic=topic,
-        partition=partition,
-        offset=offset,
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
         timestamp_ms=message.timestamp()[1],
-        key=_bytes(message.key()),
-        value=_bytes(message.value()) or b"",
-        headers=_headers(message.headers()),
+        key=message.key(),
+        value=message.value() or b"",
+        headers=[(name, value or b"") for name, value in message.headers() or ()],
     )
-
-
-def _bytes(value: Any) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value
-
-
-def _headers(headers: Any) -> Headers:
-    return [(name, value or b"") for name, value in headers or ()]
 
 
 def _is_record(message: KafkaMessage) -> bool:

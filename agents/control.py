@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -125,7 +125,7 @@ class Control:
     def age_s(self) -> float:
         return now_s() - self._read_at_s
 
-    def why_not(self, agent: str, workflow: str, facts: Mapping[str, str]) -> str:
+    def why_not(self, agent: str, workflow: str, tier: str = "") -> str:
         """Return why the agent may not start a record now, or nothing if it may."""
         if self.age_s > MAX_AGE_S:
             return "control state is older than 3 s"
@@ -136,7 +136,7 @@ class Control:
             return "switched off"
         for stop in state.stops:
             if stop.mode == "soft" and stop.covers(
-                agent=agent, workflow=workflow, tier=facts.get("tier", "")
+                agent=agent, workflow=workflow, tier=tier
             ):
                 return f"soft stop ({stop.scope} {stop.value})".replace(" )", ")")
         return ""

@@ -9,15 +9,15 @@ import structlog
 
 from agents import topics
 from agents.agent import Agent, Context, Send
-from agents.broker import BrokerError, Consumer, Producer
+from agents.broker import BrokerError, Consumer
 from agents.control import Control
 from agents.execution import BatchExecutor, Executor, InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.metrics import RECORDS
+from agents.outlet import Outlet
 from agents.records import Partition, Record
 from agents.work import (
     ContractError,
-    Outgoing,
     UnreadableError,
     Work,
     dead_letter,
@@ -57,9 +57,6 @@ class Runner:
         self.agent = agent
         self.context = context
         self.paused = ""  # why people or the runner itself paused it
-        self.broken = (
-            ""  # why it ended for good: a dead letter that could not be written
-        )
         self.errors = 0
         self.done = 0
         self._control = control
@@ -69,9 +66,14 @@ class Runner:
         self._committed_at_s = 0.0
         self._measured_at_s = 0.0
         self._lag: dict[str, int] = {}
+        self._counters = {
+            (topic, outcome): RECORDS.labels(agent.name, topic, outcome)
+            for topic in agent.reads
+            for outcome in ("ok", "dead_letter")
+        }
         self._failures_in_row = 0
         self._flow_paused: set[Partition] = set()
-        self._producer = Producer(client)
+        self._outlet = Outlet(client, agent=agent.name, hopeless=self._bury)
         self._executor = _executor(self, loop)
         self._consumer = Consumer(
             client,
@@ -80,20 +82,33 @@ class Runner:
             rebalance=self,
         )
 
+    @property
+    def broken(self) -> str:
+        """Return why it ended for good, if it did."""
+        return self._outlet.broken
+
     # One round
 
     def step(self) -> bool:
         """Do one round; return whether there was anything to do."""
-        told = self._producer.serve()
+        told = self._outlet.serve()
         self._control_flow()
         wait_s = 0.0 if told else POLL_S
         records = self._consumer.fetch(self.agent.batch_size, wait_s)
         if records:
             self._executor.add(self._admit(records))
-        self._executor.advance()
+        self._advance()
         self._commit_finished()
         self._measure_lag()
         return bool(records or told)
+
+    def _advance(self) -> None:
+        if self.agent.handle is None:  # it sends from the loop's thread too
+            self._executor.advance()
+            return
+        self._outlet.cork()
+        self._executor.advance()
+        self._outlet.uncork()
 
     def _admit(self, records: list[Record]) -> list[Work]:
         works = []
@@ -142,7 +157,7 @@ class Runner:
             return self.paused or self.broken
         if self.agent.is_sink:
             return ""
-        return self._control.why_not(self.agent.name, self.agent.workflow, work.facts)
+        return self._control.why_not(self.agent.name, self.agent.workflow, work.tier)
 
     def succeeded(self, work: Work, sends: Iterable[Send]) -> None:
         try:
@@ -153,8 +168,7 @@ class Runner:
         self._failures_in_row = 0
         self._count(work, "ok")
         work.expect(len(records))
-        for record in records:
-            self._publish(work, record)
+        self._outlet.send(work, records)
 
     def failed(self, work: Work, error: Exception, attempts: int) -> None:
         """Send the whole record to the dead letters; too many in a row pause the agent."""
@@ -181,7 +195,7 @@ class Runner:
             reason=f"{type(error).__name__}: {error}",
             attempts=attempts,
         )
-        self._publish(work, letter, is_letter=True)
+        self._outlet.send_letter(work, letter)
 
     def _count_failure(self, error: Exception) -> None:
         self._failures_in_row += 1
@@ -189,53 +203,9 @@ class Runner:
             self._failures_in_row = 0
             self.paused = f"{FAILURES_IN_ROW} records in a row failed: {error!r}"[:500]
 
-    def _publish(
-        self, work: Work, record: Outgoing, *, is_letter: bool = False, attempt: int = 1
-    ) -> None:
-        def delivered(error: Exception | None) -> None:
-            if error is None:
-                work.acknowledged()
-            else:
-                self._undelivered(
-                    work, record, error, is_letter=is_letter, attempt=attempt
-                )
-
-        try:
-            self._producer.publish(
-                record.topic,
-                key=record.key,
-                value=record.value,
-                headers=record.headers,
-                delivered=delivered,
-            )
-        except BrokerError as error:
-            delivered(error)
-
-    def _undelivered(
-        self,
-        work: Work,
-        record: Outgoing,
-        error: Exception,
-        *,
-        is_letter: bool,
-        attempt: int,
-    ) -> None:
-        """Publish again what Kafka may take later; what it never takes is a dead letter."""
-        if isinstance(error, BrokerError) and error.retriable:
-            log.warning("publish_retried", agent=self.agent.name, reason=str(error))
-            self._publish(work, record, is_letter=is_letter, attempt=attempt + 1)
-        elif is_letter:
-            self.broken = f"a dead letter could not be written: {error}"
-            work.rest()
-            log.error("dead_letter_lost", agent=self.agent.name, reason=str(error))
-        elif work.bury():
-            self._bury(work, error, attempt)  # the letter stands for the output
-        else:
-            work.acknowledged()  # the letter is on its way because of another output
-
     def _count(self, work: Work, outcome: str) -> None:
         self.done += 1
-        RECORDS.labels(self.agent.name, work.record.topic, outcome).inc()
+        self._counters[work.record.topic, outcome].inc()
 
     # Offsets and partitions
 
@@ -293,7 +263,7 @@ class Runner:
         while any(ledger.running for ledger in ledgers):
             if time.monotonic() > deadline_s:
                 return
-            self._producer.serve(0.01)
+            self._outlet.serve(0.01)
 
     def drain(self) -> None:
         """End: start nothing more, finish what runs, commit, leave the group."""

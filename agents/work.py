@@ -57,12 +57,11 @@ class Work:
         return self.record.key or b""
 
     @property
-    def facts(self) -> dict[str, str]:
-        """Return what a stop's scope is compared with."""
+    def tier(self) -> str:
+        """Return what the scope of a stop is compared with; nothing if it cannot be read."""
         if self.event is None:
-            return {}
-        tier = getattr(self.event.data, "tier", "") or self.event.envelope.tier
-        return {"tier": tier}
+            return ""
+        return getattr(self.event.data, "tier", "") or self.event.envelope.tier
 
     def read(self) -> Event[Any]:
         """Return the event. UnreadableError if there is none."""

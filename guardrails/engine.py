@@ -1,7 +1,7 @@
 """Checks a text against a compiled rule-set; whatever goes wrong holds the text for a person."""
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 
 from guardrails.kinds import KINDS, Hit, Subject, compile_exceptions
@@ -78,27 +78,39 @@ class Engine:
             CompiledRule(rule) for rule in rule_set.rules if rule.mode == "enforce"
         )
         self._replies = {rule.id: rule.reply for rule in rule_set.rules}
+        self._passed = Verdict(action="allow", ruleset_hash=self.ruleset_hash)
+        self._covering = lru_cache(maxsize=256)(self._find_covering)
 
     def rules_for(
         self, *, direction: Direction, tier: str, workflow: str
-    ) -> list[CompiledRule]:
-        return [
+    ) -> tuple[CompiledRule, ...]:
+        return self._covering(direction, tier, workflow)
+
+    def _find_covering(
+        self, direction: Direction, tier: str, workflow: str
+    ) -> tuple[CompiledRule, ...]:
+        return tuple(
             rule
             for rule in self._rules
             if rule.covers(direction=direction, tier=tier, workflow=workflow)
-        ]
+        )
 
     def check(
         self, text: str, *, direction: Direction, tier: str, workflow: str
     ) -> Verdict:
+        rules = self._covering(direction, tier, workflow)
+        if not rules:
+            return self._passed
         subject = Subject(text, views(text))
         findings: list[Finding] = []
         errors: list[str] = []
-        for rule in self.rules_for(direction=direction, tier=tier, workflow=workflow):
+        for rule in rules:
             try:
                 findings += rule.find(subject)
             except Exception as error:  # reported in the verdict, which holds the text
                 errors.append(f"{rule.rule.id}: {error}")
+        if not findings and not errors:
+            return self._passed
         return self._decide(sorted(findings, key=_place), "; ".join(errors))
 
     def _decide(self, findings: list[Finding], error: str) -> Verdict:

@@ -135,10 +135,7 @@ class Hub:
 
     def _is_paused(self, tier: str) -> bool:
         """Whether an agent on the way to an answer may start nothing."""
-        return any(
-            self._control.why_not(agent, "chat", {"tier": tier})
-            for agent in _CHAT_AGENTS
-        )
+        return any(self._control.why_not(agent, "chat", tier) for agent in _CHAT_AGENTS)
 
 
 def _cursors(sockets: Iterable[Socket]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.cloudevents import (
+    NAMESPACE,
     Envelope,
     HeaderError,
     decode_headers,
@@ -61,6 +62,8 @@ def test_a_derived_id_is_the_same_every_time(
     derived = derive_id(parent, agent, port, number)
 
     assert derived == derive_id(parent, agent, port, number)
+    name = f"{parent}\n{agent}\n{port}\n{number}"
+    assert derived == str(uuid.uuid5(NAMESPACE, name))
     assert uuid.UUID(derived).version == 5
     assert derived != derive_id(parent, agent, port, number + 1)
 
@@ -98,7 +101,7 @@ def test_a_record_without_headers_is_none_of_ours() -> None:
 
 def test_a_header_that_is_not_utf8_is_refused() -> None:
     with pytest.raises(HeaderError, match="UTF-8"):
-        decode_headers([("ce_id", b"\xff\xfe")])
+        decode_headers([("ce_id", b"1"), ("ce_type", b"t"), ("ce_source", b"\xff\xfe")])
 
 
 @given(

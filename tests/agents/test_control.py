@@ -68,8 +68,8 @@ def logs() -> Iterator[list[EventDict]]:
         yield lines
 
 
-def why(control: Control, **facts: str) -> str:
-    return control.why_not("guard", "chat", facts)
+def why(control: Control, tier: str = "") -> str:
+    return control.why_not("guard", "chat", tier)
 
 
 # Following
@@ -99,7 +99,7 @@ def test_a_follower_takes_over_what_people_control(
     assert control.state.ruleset_hash == rules.hash
     assert control.engine is not None
     assert control.applied_in_ms == 0  # a process that starts has not been late
-    assert control.why_not("other", "chat", {}) == ""
+    assert control.why_not("other", "chat") == ""
 
 
 def test_a_change_is_applied_by_its_notification_and_not_by_the_poll(

@@ -184,7 +184,7 @@ def test_a_dead_letter_that_kafka_may_take_later_is_published_again(
 ) -> None:
     agent = stage.agent(handle=fail_on_bad, attempts=1)
     runner = stage.runner(agent)
-    publish, refusals = runner._producer.publish, iter(["timed out"] * 2)
+    publish, refusals = runner._outlet._producer.publish, iter(["timed out"] * 2)
 
     def publish_later(topic: str, **fields: Any) -> None:
         refusal = next(refusals, "") if topic == topics.DEAD_LETTERS else ""
@@ -193,7 +193,7 @@ def test_a_dead_letter_that_kafka_may_take_later_is_published_again(
         else:
             publish(topic, **fields)
 
-    monkeypatch.setattr(runner._producer, "publish", publish_later)
+    monkeypatch.setattr(runner._outlet._producer, "publish", publish_later)
     stage.run(runner)
     stage.send_all(agent.reads[0], ["bad", "good"])
 

@@ -101,7 +101,7 @@ def test_a_stop_of_one_tier_lets_the_others_pass() -> None:
     handler, ledger = Handler(), Ledger()
     desk = make_desk(handler)
     executor = InlineExecutor(desk)
-    desk.why = lambda work: "stopped" if work.facts["tier"] == "pro" else ""
+    desk.why = lambda work: "stopped" if work.tier == "pro" else ""
 
     executor.add(
         [

@@ -170,7 +170,7 @@ async def test_what_is_held_waits_and_goes_on_when_it_may() -> None:
 async def test_a_stop_of_one_tier_lets_the_others_pass() -> None:
     handler = Handler()
     executor, desk = make_executor(handler, concurrency=2)
-    desk.why = lambda work: "stopped" if work.facts["tier"] == "pro" else ""
+    desk.why = lambda work: "stopped" if work.tier == "pro" else ""
     ledger = Ledger()
     tiers = ["pro", "free", "pro", "pro", "free", "free"]
 
@@ -197,7 +197,7 @@ async def test_held_records_are_not_asked_about_again_for_each_one_that_passes()
     def why(work: Work) -> str:
         nonlocal asked
         asked += 1
-        return "stopped" if work.facts["tier"] == "pro" else ""
+        return "stopped" if work.tier == "pro" else ""
 
     desk.why = why
     ledger = Ledger()

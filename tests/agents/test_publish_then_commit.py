@@ -157,8 +157,8 @@ def test_what_kafka_does_not_acknowledge_in_time_is_published_again(
 
     agent = stage.agent(handle=handle)
     runner = stage.runner(agent)
-    runner._producer._config["delivery.timeout.ms"] = 500
-    runner._producer._producer = KafkaProducer(runner._producer._config)
+    runner._outlet._producer._config["delivery.timeout.ms"] = 500
+    runner._outlet._producer._producer = KafkaProducer(runner._outlet._producer._config)
     with capture_logs() as logs:
         stage.run(runner)
         stage.send_all(agent.reads[0], ["a"])
