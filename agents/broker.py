@@ -7,12 +7,13 @@ from typing import Any, Protocol
 import msgspec
 import structlog
 from confluent_kafka import (
-    Consumer as KafkaConsumer,
-)
-from confluent_kafka import (
+    OFFSET_END,
     KafkaError,
     KafkaException,
     TopicPartition,
+)
+from confluent_kafka import (
+    Consumer as KafkaConsumer,
 )
 from confluent_kafka import (
     Message as KafkaMessage,
@@ -66,6 +67,7 @@ class Consumer:
         topics: Iterable[str],
         rebalance: Rebalance,
     ) -> None:
+        self._client = dict(client)
         self._rebalance = rebalance
         self._gone: set[Partition] = set()
         self._consumer = KafkaConsumer(
@@ -137,6 +139,64 @@ class Consumer:
             behind = max(0, high - max(offset, low)) if high >= 0 else 0
             lags[topic] = lags.get(topic, 0) + behind
         return lags
+
+    def ends(
+        self, partitions: list[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Ask Kafka for the offset after the last record of each. BrokerError."""
+        asked = [TopicPartition(*partition, OFFSET_END) for partition in partitions]
+        try:
+            found = self._consumer.offsets_for_times(asked, timeout=timeout_s)
+        except KafkaException as error:
+            raise _broker_error(error) from error
+        return {
+            (place.topic, place.partition): place.offset
+            for place in found
+            if not place.error
+        }
+
+    def starts(
+        self, partitions: list[Partition], timeout_s: float
+    ) -> dict[Partition, int]:
+        """Ask Kafka where this group goes on: after its commit, else at the first record."""
+        asked = [TopicPartition(*partition) for partition in partitions]
+        try:
+            committed = self._consumer.committed(asked, timeout=timeout_s)
+        except KafkaException as error:
+            raise _broker_error(error) from error
+        return {
+            (place.topic, place.partition): max(0, place.offset)
+            for place in committed
+            if not place.error
+        }
+
+    def has_record(self, partition: Partition, offset: int, timeout_s: float) -> bool:
+        """Tell whether another consumer gets a record from there on. BrokerError: nobody knows."""
+        onlooker = KafkaConsumer(
+            self._client
+            | {
+                "group.id": "interlock.watchdog",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "error_cb": _log_error,
+            }
+        )
+        try:
+            onlooker.assign([TopicPartition(*partition, offset)])
+            message = onlooker.poll(timeout_s)
+        finally:
+            onlooker.close()
+        if message is None:
+            raise BrokerError("no answer in time", retriable=True)
+        error = message.error()
+        if error is not None and error.name() != "_PARTITION_EOF":
+            raise BrokerError(error.str(), retriable=True)
+        return error is None
+
+    def nudge(self, partitions: list[Partition]) -> None:
+        """Pause and resume: the client's own idea of what is paused is made new."""
+        self.pause(partitions)
+        self.resume(partitions)
 
     def close(self) -> None:
         self._consumer.close()

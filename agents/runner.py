@@ -16,6 +16,7 @@ from agents.ledger import Ledger
 from agents.metrics import RECORDS
 from agents.outlet import Outlet
 from agents.records import Partition, Record
+from agents.watchdog import Watchdog
 from agents.work import (
     ContractError,
     UnreadableError,
@@ -81,6 +82,7 @@ class Runner:
             topics=agent.reads,
             rebalance=self,
         )
+        self._watchdog = Watchdog(agent.name, self._consumer)
 
     @property
     def broken(self) -> str:
@@ -100,6 +102,7 @@ class Runner:
         self._advance()
         self._commit_finished()
         self._measure_lag()
+        self._watchdog.look(self._idle)
         return bool(records or told)
 
     def _advance(self) -> None:
@@ -288,6 +291,14 @@ class Runner:
                 if (offset := ledger.position()) is not None
             }
         )
+
+    def _idle(self) -> dict[Partition, int | None]:
+        """Return the next offsets of partitions of which nothing is under way, though it may be."""
+        return {
+            partition: ledger.position()
+            for partition, ledger in self._ledgers.items()
+            if partition not in self._flow_paused and not ledger.in_flight
+        }
 
     def status(self) -> dict[str, Any]:
         """Return the figures of this moment. Safe from any thread."""

@@ -1,0 +1,101 @@
+"""Finds a partition that has records and gives none: librdkafka may leave one paused for ever.
+
+See github.com/confluentinc/librdkafka/issues/5591.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import structlog
+
+from agents.broker import BrokerError
+from agents.records import Partition
+
+log = structlog.get_logger()
+
+LOOK_EVERY_S = 5.0
+ASK_S = 0.5  # the poll thread waits for it
+
+
+class StuckError(Exception):
+    """A partition gives no records although it was paused and resumed: only a new consumer helps."""
+
+
+class Log(Protocol):
+    """What the watchdog asks of Kafka and its client."""
+
+    def ends(
+        self, partitions: list[Partition], timeout_s: float
+    ) -> dict[Partition, int]: ...
+
+    def starts(
+        self, partitions: list[Partition], timeout_s: float
+    ) -> dict[Partition, int]: ...
+
+    def has_record(
+        self, partition: Partition, offset: int, timeout_s: float
+    ) -> bool: ...
+
+    def nudge(self, partitions: list[Partition]) -> None: ...
+
+
+class Watchdog:
+    """Looks now and then at partitions from which nothing is under way."""
+
+    def __init__(self, agent: str, kafka: Log) -> None:
+        self._agent = agent
+        self._log = kafka
+        self._looked_at_s = time.monotonic()
+        self._behind: dict[Partition, int] = {}  # since the last look, and where
+        self._nudged: dict[Partition, int] = {}
+        self._without: dict[Partition, int] = {}  # ends before which there is no record
+
+    def look(self, idle: Callable[[], Mapping[Partition, int | None]]) -> None:
+        """idle(): the next offsets of partitions that should be read, None before the first record.
+
+        Raises StuckError.
+        """
+        now_s = time.monotonic()
+        if now_s - self._looked_at_s < LOOK_EVERY_S:
+            return
+        self._looked_at_s = now_s
+        try:
+            self._compare(idle())
+        except BrokerError as error:
+            log.info("watchdog_saw_nothing", agent=self._agent, reason=str(error))
+
+    def _compare(self, idle: Mapping[Partition, int | None]) -> None:
+        ends = self._log.ends(list(idle), ASK_S) if idle else {}
+        behind = {
+            partition: offset
+            for partition, offset in self._known(idle).items()
+            if offset < ends.get(partition, 0)
+        }
+        for partition, offset in behind.items():
+            if self._behind.get(partition) == offset:
+                self._mend(partition, offset, ends[partition])
+        self._behind = behind
+
+    def _known(self, idle: Mapping[Partition, int | None]) -> dict[Partition, int]:
+        unread = [partition for partition, offset in idle.items() if offset is None]
+        starts = self._log.starts(unread, ASK_S) if unread else {}
+        return starts | {
+            partition: offset
+            for partition, offset in idle.items()
+            if offset is not None
+        }
+
+    def _mend(self, partition: Partition, offset: int, end: int) -> None:
+        """Only where there is a record to be had: markers of transactions take offsets too."""
+        if self._without.get(partition) == end:
+            return
+        if not self._log.has_record(partition, offset, ASK_S):
+            self._without[partition] = end
+            return
+        stuck = f"{partition[0]}/{partition[1]}@{offset}"
+        if self._nudged.get(partition) == offset:
+            raise StuckError(stuck)
+        self._nudged[partition] = offset
+        log.warning("partition_stands_still", agent=self._agent, partition=stuck)
+        self._log.nudge([partition])
