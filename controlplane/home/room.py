@@ -45,7 +45,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_room(user: User) -> Room:
     control = ControlVersion.objects.get(pk=1)
-    services = watch.services()
+    services = watch.read()
     listed = workers(control)
     agents = agent_rows(listed)
     return Room(

@@ -15,7 +15,7 @@ def services_down(monkeypatch: pytest.MonkeyPatch) -> Down:
     """All services answer, except for those that the test names."""
 
     def fake(*down: str) -> None:
-        monkeypatch.setattr(watch, "services", lambda: all_up(*down))
+        monkeypatch.setattr(watch, "read", lambda: all_up(*down))
 
     fake()
     return fake

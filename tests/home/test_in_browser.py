@@ -103,7 +103,7 @@ def test_what_happens_comes_by_itself_the_lamp_too(
         assert page.locator("#room").count() == 1
 
     def change() -> None:
-        monkeypatch.setattr(services.watch, "services", lambda: all_up("valkey"))
+        monkeypatch.setattr(services.watch, "read", lambda: all_up("valkey"))
         in_database(
             lambda: Stop.objects.create(
                 mode="hard",
