@@ -26,6 +26,12 @@ ON CONFLICT (instance) DO UPDATE SET seen_at = now(),
   applied_version = excluded.applied_version, applied_in_ms = excluded.applied_in_ms,
   ruleset_hash = excluded.ruleset_hash, agents = excluded.agents, metrics = excluded.metrics
 """
+# Of workers that crashed, long after the last page has counted them.
+_FORGET = """
+DELETE FROM runtime_heartbeat WHERE instance IN (
+  SELECT instance FROM runtime_heartbeat WHERE seen_at < now() - interval '1 day'
+  FOR UPDATE SKIP LOCKED)
+"""
 _REMOVE = "DELETE FROM runtime_heartbeat WHERE instance = %s"
 
 
@@ -43,6 +49,8 @@ class Heartbeat:
         now_s = time.monotonic()
         if not at_once and now_s - self._written_at_s < EVERY_S - 0.5:
             return
+        if self._written_at_s == float("-inf"):
+            connection.execute(_FORGET)
         self._written_at_s = now_s
         connection.execute(
             _WRITE,

@@ -1,5 +1,6 @@
 """Reads settings from environment variables, with an error that names the variable."""
 
+import math
 import os
 import secrets
 from contextlib import suppress
@@ -31,6 +32,21 @@ def number(name: str, default: float) -> float:
         return float(value) if value else default
     except ValueError:
         raise SettingError(f"{name} must be a number, not {value!r}") from None
+
+
+def amount(name: str, default: float) -> float:
+    """Return a number that something can be compared with: finite, and not below 0."""
+    value = number(name, default)
+    if not (math.isfinite(value) and value >= 0):
+        raise SettingError(f"{name} must be 0 or more, not {text(name)!r}")
+    return value
+
+
+def count(name: str, default: int) -> int:
+    value = amount(name, default)
+    if value % 1:
+        raise SettingError(f"{name} must be a whole number, not {text(name)!r}")
+    return int(value)
 
 
 def flag(name: str, *, default: bool) -> bool:

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from controlplane.chat.models import Message, Outcome, Turn
+from controlplane.spoken import spoken
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
 from moderation.models import Approval, Decision, Team
@@ -236,18 +237,6 @@ def due_of(approval: Approval, now: datetime) -> Due:
         state = "near" if left < length * NEAR else "fine"
         text = f"{clock} left"
     return Due(approval.deadline_at, int(length.total_seconds()), state, text)
-
-
-def spoken(duration: timedelta) -> str:
-    """Say a duration with its two largest units: 1 m 19 s."""
-    seconds = max(0, int(duration.total_seconds()))
-    units = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
-    parts: list[str] = []
-    for name, size in units:
-        amount, seconds = divmod(seconds, size)
-        if amount or (name == "s" and not parts):
-            parts.append(f"{amount} {name}")
-    return " ".join(parts[:2])
 
 
 def _transcript(approval: Approval) -> list[Line]:

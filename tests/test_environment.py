@@ -1,5 +1,8 @@
 """Settings from the environment: files, TLS and errors that name the variable."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -107,3 +110,45 @@ def test_valkey_s_certificate_is_checked_unless_it_is_said_otherwise(
     monkeypatch.setenv("SOME_URL", given)
 
     assert environment.valkey("SOME_URL", "") == used
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("many", "LIMIT must be a number, not 'many'"),
+        ("-1", "LIMIT must be 0 or more, not '-1'"),
+        ("nan", "LIMIT must be 0 or more, not 'nan'"),
+        ("inf", "LIMIT must be 0 or more, not 'inf'"),
+        ("0.5", "LIMIT must be a whole number, not '0.5'"),
+    ],
+)
+def test_a_threshold_that_makes_no_sense_is_refused(
+    monkeypatch: pytest.MonkeyPatch, value: str, complaint: str
+) -> None:
+    monkeypatch.setenv("LIMIT", value)
+
+    with pytest.raises(environment.SettingError, match=complaint):
+        environment.count("LIMIT", 10)
+
+
+def test_a_threshold_may_be_nothing_or_have_a_fraction(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert environment.count("LIMIT", 10_000) == 10_000
+    monkeypatch.setenv("LIMIT", "0")
+    assert environment.count("LIMIT", 10) == 0
+    monkeypatch.setenv("LIMIT", "0.5")
+    assert environment.amount("LIMIT", 1) == 0.5
+
+
+def test_a_wrong_threshold_ends_the_start_with_a_word() -> None:
+    started = subprocess.run(
+        [sys.executable, "-c", "import controlplane.settings"],
+        env=os.environ | {"INTERLOCK_ALERT_LAG_RECORDS": "lots"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert started.returncode != 0
+    assert "INTERLOCK_ALERT_LAG_RECORDS must be a number, not 'lots'" in started.stderr

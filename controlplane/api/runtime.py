@@ -6,6 +6,7 @@ from ninja import Router, Schema
 
 from controlplane.accounts.models import ApiToken
 from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.home.backlog import read_backlog
 from controlplane.home.workers import AgentRow, Worker, agent_rows, applied, workers
 from controlplane.runtime.models import ControlVersion
 
@@ -25,7 +26,10 @@ class WorkerOut(Schema):
 
 
 class AgentOut(Schema):
-    """applied_version: the oldest that any of its workers obeys; state may be "missing"."""
+    """applied_version: the oldest that any of its workers obeys; state may be "missing".
+
+    lag: null while Kafka does not say.
+    """
 
     name: str
     workflow: str
@@ -33,7 +37,7 @@ class AgentOut(Schema):
     why: str
     workers: int
     applied_version: int | None
-    lag: int
+    lag: int | None
     in_flight: int
     errors: int
 
@@ -54,13 +58,14 @@ def read_runtime(request: TokenRequest) -> RuntimeOut:
     control = ControlVersion.objects.get(pk=1)
     listed = workers(control)
     current = applied(control, listed)
+    lags = read_backlog().lags
     return RuntimeOut(
         version=current.version,
         applied_by=current.obeying,
         live_workers=current.live,
         applied_in_ms=current.in_ms,
         workers=[_worker(worker) for worker in listed],
-        agents=[_agent(agent) for agent in agent_rows(listed)],
+        agents=[_agent(agent) for agent in agent_rows(listed, lags)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics: the live workers' figures added up, and what PostgreSQL knows."""
+"""Prometheus metrics: the live workers' figures added up, and what Kafka and PostgreSQL know."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -9,6 +9,9 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from controlplane.home.alerts import Figures, active
+from controlplane.home.backlog import Lags, read_backlog
+from controlplane.home.figures import measure, thresholds
 from controlplane.runtime.models import Heartbeat
 from controlplane.stops.models import Stop
 from moderation.models import Approval, Team
@@ -26,9 +29,11 @@ class ControlPlaneCollector(Collector):
     """Reads everything at the moment it is asked, so that every web process says the same."""
 
     def collect(self) -> Iterator[Metric]:
-        heartbeats = list(Heartbeat.objects.live())
-        yield from _added_up(heartbeats)
-        yield _lag(heartbeats)
+        figures = measure(read_backlog())
+        yield from _added_up(Heartbeat.objects.live())
+        yield _lag(figures.lags)
+        yield from _figures(figures)
+        yield _alerts(figures)
         yield _approvals()
         yield _stops()
 
@@ -50,19 +55,51 @@ def _added_up(heartbeats: Iterable[Heartbeat]) -> Iterator[Metric]:
         yield metric
 
 
-def _lag(heartbeats: Iterable[Heartbeat]) -> Metric:
-    lags: dict[tuple[str, str], int] = defaultdict(int)
-    for heartbeat in heartbeats:
-        for status in heartbeat.agents:
-            for topic, records in status["lag"].items():
-                lags[status["agent"], topic] += records
+def _lag(lags: Lags | None) -> Metric:
+    """What is not known has no sample: 0 would be a lie."""
     gauge = GaugeMetricFamily(
         "kafka_consumer_lag",
         "Records that an agent is not yet done with.",
         labels=["agent", "topic"],
     )
-    for labels, records in lags.items():
+    for labels, records in (lags or {}).items():
         gauge.add_metric(labels, records)
+    return gauge
+
+
+def _figures(figures: Figures) -> Iterator[Metric]:
+    for name, text, value in (
+        ("interlock_turns_unfinished", "Turns without an outcome.", figures.unfinished),
+        (
+            "interlock_oldest_turn_seconds",
+            "How long the oldest of them waits, 0 for none.",
+            figures.oldest_turn_waits.total_seconds(),
+        ),
+        (
+            "interlock_worker_restarts",
+            "Workers that crashed and were started again, in the last hour.",
+            figures.restarts,
+        ),
+        (
+            "interlock_dead_letters_per_minute",
+            "Records that went to the dead letters, over five minutes.",
+            figures.dead_letters_per_minute,
+        ),
+    ):
+        gauge = GaugeMetricFamily(name, text)
+        if value is not None:
+            gauge.add_metric([], value)
+        yield gauge
+
+
+def _alerts(figures: Figures) -> Metric:
+    gauge = GaugeMetricFamily(
+        "interlock_alert_active",
+        "1 for an alert in force; none for one whose figure is unknown.",
+        labels=["alert"],
+    )
+    for name, is_active in active(figures, thresholds()).items():
+        gauge.add_metric([name], is_active)
     return gauge
 
 

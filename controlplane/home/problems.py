@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from controlplane.home.backlog import Backlog
 from controlplane.home.services import Service
 from controlplane.home.workers import AgentRow, Worker
 
@@ -18,12 +19,16 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 def problems(
-    services: Iterable[Service], workers: Iterable[Worker], agents: Iterable[AgentRow]
+    services: Iterable[Service],
+    workers: Iterable[Worker],
+    agents: Iterable[AgentRow],
+    backlog: Backlog,
 ) -> list[Problem]:
     found = [
         *_of_services(services),
         *_of_agents(agents),
         *_of_workers(workers),
+        *_of_backlog(backlog),
     ]
     return sorted(found, key=lambda problem: problem.state != "stop")
 
@@ -69,6 +74,16 @@ def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
                 f"Worker {worker.instance} still obeys version {worker.version}.",
                 "It applies the newer one within 3 s, or starts nothing more.",
             )
+
+
+def _of_backlog(backlog: Backlog) -> Iterator[Problem]:
+    if backlog.error:
+        yield Problem(
+            "soft",
+            "unknown",
+            "How far agents are behind and how many records fail is unknown.",
+            f"Kafka says: {backlog.error}.",
+        )
 
 
 def _and(names: list[str]) -> str:

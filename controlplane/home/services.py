@@ -1,6 +1,5 @@
 """The backing services: whether each answers, how fast, and what it means when one does not."""
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,9 @@ from redis import Redis, RedisError
 
 from agents import broker
 from agents.host import conninfo
+from controlplane.home.fresh import Fresh
 
 TIMEOUT_S = 1.0
-FRESH_S = 2.0
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,25 +55,6 @@ MODEL = Service(
     without="Agents get no answers from the model: users get their tier's fallback text."
     " Held answers can still be decided.",
 )
-
-
-class Watch:
-    """Looks at every service at once, and keeps what it saw for two seconds."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._seen: list[Service] = []
-        self._seen_at_s = float("-inf")
-
-    def services(self) -> list[Service]:
-        with self._lock:  # of several pages that ask at once, one looks
-            if time.monotonic() - self._seen_at_s > FRESH_S:
-                self._seen = look()
-                self._seen_at_s = time.monotonic()
-            return self._seen
-
-
-watch = Watch()
 
 
 def look() -> list[Service]:
@@ -127,3 +107,6 @@ def _ask_model() -> None:
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+watch: Fresh[list[Service]] = Fresh(look)

@@ -36,7 +36,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
-    missing = health.missing(watch.services())
+    missing = health.missing(watch.read())
     return JsonResponse(
         {"ready": not missing, "missing": missing}, status=503 if missing else 200
     )

@@ -8,6 +8,7 @@ import msgspec
 from django.utils import timezone
 
 from agents.registry import AGENTS
+from controlplane.home.backlog import Lags
 from controlplane.home.rates import rates
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, ControlVersion, Heartbeat
 
@@ -37,7 +38,7 @@ class AgentRow(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     workers: int = 0
     version: int | None = None
-    lag: int = 0
+    lag: int | None = None  # not known
     rate: float | None = None
     in_flight: int = 0
     errors: int = 0
@@ -84,20 +85,31 @@ def applied(control: ControlVersion, listed: Iterable[Worker]) -> Applied:
     return Applied(control.version, obeying, len(live), max(times, default=None))
 
 
-def agent_rows(listed: Iterable[Worker]) -> list[AgentRow]:
+def agent_rows(listed: Iterable[Worker], lags: Lags | None) -> list[AgentRow]:
     """Every agent of the product in its order, and what else the workers run."""
     said: dict[str, list[tuple[Worker, dict[str, Any]]]] = {name: [] for name in AGENTS}
     for worker in listed:
         if worker.is_live:
             for status in worker.agents:
                 said.setdefault(status["agent"], []).append((worker, status))
-    return [_agent_row(name, statuses) for name, statuses in said.items()]
+    return [
+        _agent_row(name, statuses, _lag(name, lags)) for name, statuses in said.items()
+    ]
 
 
-def _agent_row(name: str, statuses: list[tuple[Worker, dict[str, Any]]]) -> AgentRow:
+def _lag(name: str, lags: Lags | None) -> int | None:
+    """Add up an agent's topics. Nobody measures an agent that is not the product's."""
+    if lags is None or name not in AGENTS:
+        return None
+    return sum(records for (agent, _), records in lags.items() if agent == name)
+
+
+def _agent_row(
+    name: str, statuses: list[tuple[Worker, dict[str, Any]]], lag: int | None
+) -> AgentRow:
     workflow = AGENTS[name][0] if name in AGENTS else ""
     if not statuses:
-        return AgentRow(name=name, workflow=workflow, state="missing")
+        return AgentRow(name=name, workflow=workflow, state="missing", lag=lag)
     worst = max(
         (status for _, status in statuses),
         key=lambda status: _BADNESS.get(status["state"], 1),
@@ -109,7 +121,7 @@ def _agent_row(name: str, statuses: list[tuple[Worker, dict[str, Any]]]) -> Agen
         why=worst["why"],
         workers=len(statuses),
         version=min(worker.version for worker, _ in statuses),
-        lag=sum(sum(status["lag"].values()) for _, status in statuses),
+        lag=lag,
         rate=_rate(name, statuses),
         in_flight=sum(status["in_flight"] for _, status in statuses),
         errors=sum(status["errors"] for _, status in statuses),

@@ -11,6 +11,7 @@ from agents.host import conninfo
 from agents.metrics import DELIVERIES, samples
 from controlplane.runtime import models
 from tests.agents.stage import FreshControl
+from tests.home.making import make_heartbeat
 
 STATUS: list[dict[str, Any]] = [{"agent": "guard", "state": "held", "why": "soft stop"}]
 
@@ -72,6 +73,18 @@ def test_a_worker_that_ends_by_itself_is_gone(heartbeat: Heartbeat) -> None:
         heartbeat.remove(connection)
 
     assert not models.Heartbeat.objects.exists()
+
+
+def test_the_first_beat_forgets_who_crashed_more_than_a_day_ago(
+    heartbeat: Heartbeat,
+) -> None:
+    for name, hours in (("long ago", 25), ("lately", 23)):
+        make_heartbeat(instance=name, age_s=hours * 3600)
+
+    beat(heartbeat)
+
+    left = set(models.Heartbeat.objects.values_list("instance", flat=True))
+    assert left == {"lately", heartbeat.instance}
 
 
 def test_two_workers_of_one_process_are_two_instances() -> None:

@@ -8,11 +8,13 @@ from django.db import OperationalError
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from agents.topics import RESPONSES_FINAL
+from controlplane.home.backlog import positions
 from controlplane.runtime.models import ControlVersion
 from tests.api.conftest import Caller, make_token
 from tests.api.test_tokens import problem
 from tests.factories import make_approval, make_user
-from tests.home.making import make_heartbeat, make_status
+from tests.home.making import make_heartbeat, make_positions
 from tests.traces_pages.scenes import DRAFT, SENT, edited_trace
 
 pytestmark = pytest.mark.django_db
@@ -137,9 +139,13 @@ def test_a_page_costs_the_same_for_one_approval_or_ten(
 # Runtime
 
 
-def test_the_runtime_tells_versions_and_lag(call: Caller, token: str) -> None:
+def test_the_runtime_tells_versions_and_lag(
+    call: Caller, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = make_positions({("gate", RESPONSES_FINAL): 4})
+    monkeypatch.setattr(positions, "read", lambda: said)
     ControlVersion.objects.update(version=3)
-    make_heartbeat([make_status("gate", lag={"t": 4})], applied_version=3)
+    make_heartbeat(["gate"], applied_version=3)
     make_heartbeat(["gate"], applied_version=2)
 
     told = call("GET", "/api/runtime", token=token).json()
@@ -150,6 +156,16 @@ def test_the_runtime_tells_versions_and_lag(call: Caller, token: str) -> None:
     assert agents["gate"]["applied_version"] == 2
     assert agents["intake"]["state"] == "missing"
     assert [worker["agents"] for worker in told["workers"]] == [["gate"], ["gate"]]
+
+
+def test_a_lag_that_kafka_does_not_tell_is_null(
+    call: Caller, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positions, "read", lambda: "Connection refused")
+
+    told = call("GET", "/api/runtime", token=token).json()
+
+    assert {agent["lag"] for agent in told["agents"]} == {None}
 
 
 def test_without_the_database_it_is_a_503_that_says_when_to_come_back(

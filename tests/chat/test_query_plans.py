@@ -1,11 +1,13 @@
 """What a query reads does not grow with what is settled: plans, not timings."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from agents.postgres import Database
 from controlplane.chat import settle, sweeper, transcript
+from controlplane.home import figures
 from tests.chat.making import rows
 from tests.owner import connect_as_owner
 
@@ -92,3 +94,10 @@ async def test_a_socket_reads_only_what_is_open_and_what_it_has_not_shown(
 async def test_the_sweeper_reads_only_what_is_open(crowded: Database) -> None:
     assert await rows_read(crowded, sweeper._OVERDUE, [120]) < 50
     assert await rows_read(crowded, sweeper._WAITING, []) < 50
+
+
+async def test_the_control_room_reads_only_what_is_unfinished(
+    crowded: Database,
+) -> None:
+    lately = datetime.now(UTC) - timedelta(hours=1)
+    assert await rows_read(crowded, figures._UNFINISHED, [lately]) < 50

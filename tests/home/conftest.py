@@ -1,21 +1,35 @@
-"""Services that are what a test says they are."""
+"""Services and a Kafka that are what a test says they are."""
 
 from collections.abc import Callable
 
 import pytest
 
+from controlplane.home.backlog import Lags, positions
 from controlplane.home.services import watch
-from tests.home.making import all_up
+from tests.home.making import all_up, make_positions
 
 Down = Callable[..., None]
+KafkaSays = Callable[..., None]
 
 
 @pytest.fixture
-def services_down(monkeypatch: pytest.MonkeyPatch) -> Down:
+def kafka_says(monkeypatch: pytest.MonkeyPatch) -> KafkaSays:
+    """Every agent is done with everything, except for what the test names."""
+
+    def fake(lags: Lags | None = None, *, recent: int = 0, error: str = "") -> None:
+        said = error or make_positions(lags or {}, recent=recent)
+        monkeypatch.setattr(positions, "read", lambda: said)
+
+    fake()
+    return fake
+
+
+@pytest.fixture
+def services_down(monkeypatch: pytest.MonkeyPatch, kafka_says: KafkaSays) -> Down:
     """All services answer, except for those that the test names."""
 
     def fake(*down: str) -> None:
-        monkeypatch.setattr(watch, "services", lambda: all_up(*down))
+        monkeypatch.setattr(watch, "read", lambda: all_up(*down))
 
     fake()
     return fake

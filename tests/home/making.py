@@ -7,9 +7,12 @@ from typing import Any
 from django.utils import timezone
 from msgspec import structs
 
+from agents.admin import Positions
 from agents.registry import AGENTS
+from controlplane.home.backlog import Lags, group_of, reads
 from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, VALKEY, Service
 from controlplane.runtime.models import ControlVersion, Heartbeat
+from controlplane.traces.models import RecorderOffset
 
 
 def make_status(agent: str, **fields: Any) -> dict[str, Any]:
@@ -53,3 +56,26 @@ def all_up(*down: str) -> list[Service]:
         service if service.name in down else structs.replace(service, latency_ms=1.5)
         for service in (POSTGRESQL, KAFKA, VALKEY, MODEL)
     ]
+
+
+def make_positions(lags: Lags, *, recent: int = 0) -> Positions:
+    """What Kafka says when agents are so far behind. The recorder has offsets of its own."""
+    ends = {(topic, 0): lag for (_, topic), lag in lags.items()}
+    return Positions(
+        starts=dict.fromkeys(ends, 0),
+        ends=ends,
+        committed={
+            group_of(agent): {
+                (topic, number): end - lags.get((agent, topic), 0)
+                for (topic, number), end in ends.items()
+            }
+            for agent in reads()
+        },
+        recent=recent,
+    )
+
+
+def record_everything(lags: Lags) -> None:
+    """Let the recorder be done with it."""
+    for (_, topic), end in lags.items():
+        RecorderOffset.objects.create(topic=topic, partition=0, next_offset=end)

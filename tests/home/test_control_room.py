@@ -1,5 +1,6 @@
 """The control room: what runs, what waits, what is wrong."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,8 +10,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from agents.topics import RESPONSES_FINAL, USER_BLOCKED, USER_RAW
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
+from controlplane.home.backlog import positions
 from controlplane.runtime.models import ControlVersion
 from tests.factories import (
     make_admin,
@@ -19,8 +22,8 @@ from tests.factories import (
     make_turn,
     make_user,
 )
-from tests.home.conftest import Down
-from tests.home.making import make_heartbeat, make_status
+from tests.home.conftest import Down, KafkaSays
+from tests.home.making import make_heartbeat, make_status, record_everything
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services_down")]
 
@@ -44,7 +47,7 @@ def test_says_that_everything_runs(room: Client) -> None:
 
     assert "Everything runs" in text
     assert "hosted nowhere" not in text
-    assert "To look at" not in text
+    assert "Nothing is wrong." in text
 
 
 def test_without_workers_says_what_that_means_and_how_to_start_one(
@@ -134,10 +137,12 @@ def test_an_agent_that_does_not_run_is_named_with_the_reason(
     assert sentence in text_of(room)
 
 
-def test_an_agents_figures_are_those_of_all_its_workers(room: Client) -> None:
+def test_an_agents_figures_are_those_of_all_its_workers(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    kafka_says({("gate", RESPONSES_FINAL): 1_200, ("gate", USER_BLOCKED): 2})
     for _ in range(2):
-        status = make_status("gate", lag={"a": 600, "b": 1}, in_flight=3, errors=2)
-        make_heartbeat(agents=[status])
+        make_heartbeat(agents=[make_status("gate", in_flight=3, errors=2)])
 
     text = text_of(room)
 
@@ -149,7 +154,7 @@ def test_an_agents_figures_are_those_of_all_its_workers(room: Client) -> None:
 def test_counts_what_waits_and_what_failed(room: Client) -> None:
     make_heartbeat()
     make_approval()
-    Outcome.objects.create(turn=make_turn(), state="open")
+    Outcome.objects.create(turn=make_turn(created_at=timezone.now()), state="open")
     Outcome.objects.create(turn=make_turn(), state="failed")
     Outcome.objects.create(
         turn=make_turn(), state="failed", changed_at=timezone.now() - timedelta(days=2)
@@ -158,7 +163,7 @@ def test_counts_what_waits_and_what_failed(room: Client) -> None:
     text = text_of(room)
 
     for figure in (
-        '<b class="figure">1</b> <span class="meta">open turn</span>',
+        '<b class="figure">1</b> <span class="meta">unfinished turn, the oldest for 0 s</span>',
         '<b class="figure">1</b> <span class="meta">held for a person</span>',
         '<b class="figure">1</b> <span class="meta">failed today</span>',
         '<b class="figure">0</b> <span class="meta">dead letters</span>',
@@ -218,9 +223,107 @@ def test_costs_the_same_for_one_worker_or_ten(
         make_heartbeat()
         make_approval()
 
-    # session, user, 2 permissions, version, workers, 5 counts, log, lamp, queue's count
-    with django_assert_num_queries(14):
+    # session, user, 2 permissions, version, recorder, workers, unfinished, held, restarts,
+    # unpublished, failed, dead letters, log, lamp, queue's count
+    with django_assert_num_queries(16):
         client.get(reverse("home:index"))
+
+
+# Alerts
+
+
+def test_lag_over_its_threshold_is_an_alert_with_a_place_to_look(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    make_heartbeat()
+    lags = {("input-guard", USER_RAW): 10_001}
+    kafka_says(lags)
+    record_everything(lags)
+
+    text = text_of(room)
+
+    assert '<span class="tag soft">behind</span>' in text
+    assert f"input-guard is behind on {USER_RAW}: <b" in text
+    assert ">10,001 records</b>" in text
+    assert "more than 10,000 records since <time" in text
+    assert '<a href="#agents">See the agents</a>' in text
+    assert "1 thing to look at" in text
+    assert "Nothing is wrong" not in text
+
+
+def test_lag_as_high_as_its_threshold_is_none(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    make_heartbeat()
+    lags = {("input-guard", USER_RAW): 10_000}
+    kafka_says(lags)
+    record_everything(lags)
+
+    text = text_of(room)
+
+    assert "Nothing is wrong." in text
+    assert f"records of largest lag: input-guard on {USER_RAW}" in text
+
+
+def test_the_lag_of_an_agent_that_nobody_hosts_is_known(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    kafka_says({("gate", RESPONSES_FINAL): 4_321})
+
+    assert '<td class="n">4,321</td>' in text_of(room)
+
+
+def test_an_old_turn_is_an_alert_that_leads_to_its_trace(room: Client) -> None:
+    make_heartbeat()
+    turn = make_turn(created_at=timezone.now() - timedelta(minutes=3))
+    Outcome.objects.create(turn=turn, state="open")
+    make_approval()
+
+    text = text_of(room)
+
+    assert "The only unfinished turn waits; 1 other held for people: <b" in text
+    assert f'href="{reverse("traces:trace", args=[turn.trace_id])}"' in text
+
+
+def test_an_alert_keeps_its_time_while_it_is_in_force(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    make_heartbeat()
+    kafka_says(recent=100)
+
+    first = re.findall(r"per minute since <time[^>]*>[^<]*<", text_of(room))
+    again = re.findall(r"per minute since <time[^>]*>[^<]*<", text_of(room))
+
+    assert len(first) == 1
+    assert again == first
+
+
+def test_what_kafka_does_not_say_is_unknown_and_never_0(
+    room: Client, kafka_says: KafkaSays
+) -> None:
+    make_heartbeat()
+    kafka_says(error="Group authorization failed")
+
+    text = text_of(room)
+
+    assert "How far agents are behind and how many records fail is unknown." in text
+    assert "Kafka says: Group authorization failed." in text
+    assert '<b class="figure">unknown</b> <span class="meta">largest lag</span>' in text
+    assert text.count('<td class="n"><span class="meta">unknown</span></td>') == 9
+
+
+def test_a_kafka_that_is_down_is_not_asked_again(
+    room: Client, services_down: Down, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_heartbeat()
+    services_down("kafka")
+
+    def asked() -> None:
+        raise AssertionError("Kafka was asked")
+
+    monkeypatch.setattr(positions, "read", asked)
+
+    assert '<b class="figure">unknown</b>' in text_of(room)
 
 
 def test_without_the_database_says_so_on_a_page_that_can_be_read(

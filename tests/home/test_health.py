@@ -1,17 +1,21 @@
 """What machines ask."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 from pytest_django import DjangoAssertNumQueries
 
 from agents.registry import AGENTS
+from agents.topics import RESPONSES_FINAL
 from controlplane.accounts import actions
+from controlplane.chat.models import Outcome
 from controlplane.stops.models import Stop
-from tests.factories import make_admin, make_approval
-from tests.home.conftest import Down
+from tests.factories import make_admin, make_approval, make_turn
+from tests.home.conftest import Down, KafkaSays
 from tests.home.making import make_heartbeat, make_status
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("services_down")]
@@ -83,7 +87,10 @@ def test_asks_no_database_that_is_away(
 # Metrics
 
 
-def metrics(client: Client) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def metrics(client: Client) -> Samples:
     response = client.get("/metrics")
     assert response.status_code == 200
     return {
@@ -112,9 +119,10 @@ def test_metrics_add_up_what_the_live_workers_counted(client: Client) -> None:
     assert metrics(client)["interlock_records_total", labels] == 7
 
 
-def test_metrics_tell_lag_approvals_and_stops(client: Client) -> None:
-    make_heartbeat(agents=[make_status("gate", lag={"t": 5})])
-    make_heartbeat(agents=[make_status("gate", lag={"t": 6})])
+def test_metrics_tell_lag_approvals_and_stops(
+    client: Client, kafka_says: KafkaSays
+) -> None:
+    kafka_says({("gate", RESPONSES_FINAL): 11})
     make_approval(team="discount")
     Stop.objects.create(
         mode="hard", scope="everything", reason="drill", requested_by=make_admin()
@@ -122,9 +130,8 @@ def test_metrics_tell_lag_approvals_and_stops(client: Client) -> None:
 
     told = metrics(client)
 
-    assert (
-        told["kafka_consumer_lag", frozenset({("agent", "gate"), ("topic", "t")})] == 11
-    )
+    gate = frozenset({("agent", "gate"), ("topic", RESPONSES_FINAL)})
+    assert told["kafka_consumer_lag", gate] == 11
     assert told["interlock_approvals_pending", frozenset({("team", "discount")})] == 1
     hard, soft = (
         frozenset({("scope", "everything"), ("mode", mode)})
@@ -132,6 +139,51 @@ def test_metrics_tell_lag_approvals_and_stops(client: Client) -> None:
     )
     assert told["interlock_stop_active", hard] == 1
     assert told["interlock_stop_active", soft] == 0
+
+
+def test_metrics_tell_what_alerts_are_about(
+    client: Client, kafka_says: KafkaSays
+) -> None:
+    kafka_says({("gate", RESPONSES_FINAL): 10_001}, recent=5)
+    turn = make_turn(created_at=timezone.now() - timedelta(minutes=3))
+    Outcome.objects.create(turn=turn, state="open")
+    started_at = timezone.now() - timedelta(minutes=2)
+    make_heartbeat(age_s=60)
+    make_heartbeat(started_at=started_at)
+
+    told = metrics(client)
+
+    nothing: frozenset[tuple[str, str]] = frozenset()
+    assert told["interlock_turns_unfinished", nothing] == 1
+    assert 180 <= told["interlock_oldest_turn_seconds", nothing] < 200
+    assert told["interlock_worker_restarts", nothing] == 1
+    assert told["interlock_dead_letters_per_minute", nothing] == 1
+    assert alerts_of(told) == {
+        "lag": 1,
+        "oldest_turn": 1,
+        "restarts": 0,
+        "dead_letters": 0,
+    }
+
+
+def test_metrics_leave_out_what_kafka_does_not_say(
+    client: Client, kafka_says: KafkaSays
+) -> None:
+    kafka_says(error="Connection refused")
+
+    told = metrics(client)
+
+    names = {name for name, _ in told}
+    assert not names & {"kafka_consumer_lag", "interlock_dead_letters_per_minute"}
+    assert alerts_of(told) == {"oldest_turn": 0, "restarts": 0}
+
+
+def alerts_of(told: Samples) -> dict[str, float]:
+    return {
+        dict(labels)["alert"]: value
+        for (name, labels), value in told.items()
+        if name == "interlock_alert_active"
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,22 @@
 """The control room and the small pages as people see them."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from agents.topics import RESPONSES_FINAL, USER_RAW
+from controlplane.chat.models import Outcome
 from controlplane.home import services
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 from tests.browser import faults, in_chromium, in_database, open_page
-from tests.factories import make_admin, make_approval, make_user
-from tests.home.conftest import Down
+from tests.factories import make_admin, make_approval, make_turn, make_user
+from tests.home.conftest import Down, KafkaSays
 from tests.home.making import all_up, make_heartbeat, make_status
 
 pytestmark = [
@@ -38,6 +42,57 @@ def test_everyone_can_read_the_control_room(
     services_down("kafka")
 
     assert faults(live_server.url, client, "/") == []
+
+
+def make_everything_wrong(kafka_says: KafkaSays) -> None:
+    kafka_says(
+        {("input-guard", USER_RAW): 10_001, ("gate", RESPONSES_FINAL): 1_204_881},
+        recent=41,
+    )
+    turn = make_turn(created_at=timezone.now() - timedelta(minutes=4))
+    Outcome.objects.create(turn=turn, state="open")
+    for age_s in (600, 500, 400, 300):
+        started_at = timezone.now() - timedelta(seconds=age_s + 5)
+        make_heartbeat(age_s=age_s, started_at=started_at)
+    make_heartbeat(started_at=timezone.now(), age_s=-60)
+
+
+def test_everyone_can_read_the_alerts(
+    live_server: LiveServer, client: Client, kafka_says: KafkaSays
+) -> None:
+    client.force_login(make_user("vera", "viewer"))
+    make_everything_wrong(kafka_says)
+    make_approval()
+
+    assert faults(live_server.url, client, "/") == []
+
+
+def test_everyone_can_read_that_nothing_is_wrong(
+    live_server: LiveServer, client: Client
+) -> None:
+    client.force_login(make_user("vera", "viewer"))
+    make_heartbeat(age_s=-60)
+
+    assert faults(live_server.url, client, "/") == []
+
+
+def test_an_alert_comes_and_goes_by_itself(
+    live_server: LiveServer, client: Client, kafka_says: KafkaSays
+) -> None:
+    client.force_login(make_user("vera", "viewer"))
+    make_heartbeat(age_s=-60)
+
+    def look(page: Page) -> None:
+        wrong = page.get_by_role("region", name="What is wrong")
+        expect(wrong).to_contain_text("Nothing is wrong.")
+        kafka_says({("recorder", USER_RAW): 10_001})
+        expect(wrong).to_contain_text(
+            f"recorder is behind on {USER_RAW}: 10,001 records", timeout=6_000
+        )
+        kafka_says({("recorder", USER_RAW): 10_000})
+        expect(wrong).to_contain_text("Nothing is wrong.", timeout=6_000)
+
+    watching(live_server, client, look)
 
 
 def test_everyone_can_read_it_empty(live_server: LiveServer, client: Client) -> None:
@@ -103,7 +158,7 @@ def test_what_happens_comes_by_itself_the_lamp_too(
         assert page.locator("#room").count() == 1
 
     def change() -> None:
-        monkeypatch.setattr(services.watch, "services", lambda: all_up("valkey"))
+        monkeypatch.setattr(services.watch, "read", lambda: all_up("valkey"))
         in_database(
             lambda: Stop.objects.create(
                 mode="hard",

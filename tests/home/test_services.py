@@ -5,8 +5,7 @@ import time
 import pytest
 from django.test import override_settings
 
-from controlplane.home import services as watched
-from controlplane.home.services import Service, Watch, look
+from controlplane.home.services import look
 
 pytestmark = pytest.mark.django_db
 
@@ -31,22 +30,3 @@ def test_what_is_down_says_why_and_soon() -> None:
     assert set(down) == {"kafka", "valkey", "model"}
     assert all(service.error and service.without for service in down.values())
     assert time.monotonic() - started_s < 3
-
-
-def test_looks_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[int] = []
-
-    def look_once() -> list[Service]:
-        looks.append(1)
-        return []
-
-    monkeypatch.setattr(watched, "look", look_once)
-    watch = Watch()
-
-    watch.services()
-    watch.services()
-    assert len(looks) == 1
-
-    watch._seen_at_s -= watched.FRESH_S + 0.1
-    watch.services()
-    assert len(looks) == 2

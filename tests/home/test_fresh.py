@@ -1,0 +1,54 @@
+"""Looking at something slow."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from controlplane.home import fresh
+from controlplane.home.fresh import Fresh
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr("controlplane.home.fresh.time.monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def looks() -> Iterator[int]:
+    return count(1)
+
+
+def test_looks_at_most_every_two_seconds(
+    clock: list[float], looks: Iterator[int]
+) -> None:
+    kept = Fresh(lambda: next(looks))
+
+    assert [kept.read(), kept.read()] == [1, 1]
+    clock[0] += fresh.FRESH_S + 0.1
+    assert [kept.read(), kept.read()] == [2, 2]
+
+
+def test_one_looks_for_all_who_ask_at_once(looks: Iterator[int]) -> None:
+    kept = Fresh(lambda: next(looks))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(lambda _: kept.read(), range(8))) == {1}
+
+
+def test_what_failed_is_looked_at_again() -> None:
+    answers = ["there", ""]
+
+    def look() -> str:
+        answer = answers.pop()
+        if not answer:
+            raise ValueError("not yet")
+        return answer
+
+    kept = Fresh(look)
+    with pytest.raises(ValueError, match="not yet"):
+        kept.read()
+    assert kept.read() == "there"
