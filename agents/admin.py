@@ -19,8 +19,9 @@ from confluent_kafka import (
 from confluent_kafka import (
     Consumer as KafkaConsumer,
 )
+from confluent_kafka.admin import AdminClient
 
-from agents.broker import BrokerError
+from agents.broker import BrokerError, broker_error
 from agents.records import Partition
 
 T = TypeVar("T")
@@ -141,3 +142,13 @@ def _read(answers: Iterable[TopicPartition]) -> dict[Partition, int]:
             raise BrokerError(answer.error.str(), retriable=True)
         found[answer.topic, answer.partition] = answer.offset
     return found
+
+
+def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
+    """Return the number of brokers that answer. BrokerError if none does."""
+    options: Any = dict(client) | {"error_cb": lambda _: None}
+    admin = AdminClient(options)
+    try:
+        return len(admin.list_topics(timeout=timeout_s).brokers)
+    except KafkaException as error:
+        raise broker_error(error) from error

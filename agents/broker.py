@@ -1,10 +1,9 @@
-"""Kafka as the rest of the code sees it; the only module that imports confluent_kafka."""
+"""Kafka as the rest of the code sees it: a consumer, a producer, and what goes wrong with them."""
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 from confluent_kafka import (
     OFFSET_END,
@@ -21,16 +20,10 @@ from confluent_kafka import (
 from confluent_kafka import (
     Producer as KafkaProducer,
 )
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its stubs
-    AdminClient,
-    ConfigResource,
-    NewTopic,
-    ResourceType,
-)
 
 from agents.cloudevents import Headers
 from agents.records import Partition, Record
-from agents.topics import DEAD_LETTER_MAX_BYTES, Topic
+from agents.topics import DEAD_LETTER_MAX_BYTES
 
 log = structlog.get_logger()
 
@@ -121,24 +114,13 @@ class Consumer:
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
         except KafkaException as error:
-            raise _broker_error(error) from error
+            raise broker_error(error) from error
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         self._consumer.pause([TopicPartition(*partition) for partition in partitions])
 
     def resume(self, partitions: Iterable[Partition]) -> None:
         self._consumer.resume([TopicPartition(*partition) for partition in partitions])
-
-    def lag(self, next_offsets: Mapping[Partition, int]) -> dict[str, int]:
-        """Return records not yet done per topic, from the watermarks of the latest fetches."""
-        lags: dict[str, int] = {}
-        for (topic, partition), offset in next_offsets.items():
-            low, high = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), cached=True
-            )
-            behind = max(0, high - max(offset, low)) if high >= 0 else 0
-            lags[topic] = lags.get(topic, 0) + behind
-        return lags
 
     def ends(
         self, partitions: list[Partition], timeout_s: float
@@ -148,7 +130,7 @@ class Consumer:
         try:
             found = self._consumer.offsets_for_times(asked, timeout=timeout_s)
         except KafkaException as error:
-            raise _broker_error(error) from error
+            raise broker_error(error) from error
         return {
             (place.topic, place.partition): place.offset
             for place in found
@@ -163,7 +145,7 @@ class Consumer:
         try:
             committed = self._consumer.committed(asked, timeout=timeout_s)
         except KafkaException as error:
-            raise _broker_error(error) from error
+            raise broker_error(error) from error
         return {
             (place.topic, place.partition): max(0, place.offset)
             for place in committed
@@ -302,105 +284,6 @@ class Producer:
         return self._producer.flush(timeout_s)
 
 
-class TopicProblem(msgspec.Struct, frozen=True):
-    """A topic that is not as it is declared."""
-
-    topic: str
-    what: str
-
-
-def ensure_topics(
-    client: Mapping[str, str], topics: Iterable[Topic], *, create: bool
-) -> tuple[list[str], list[TopicProblem]]:
-    """Create what is missing (if asked), and return what was created and what differs."""
-    admin = AdminClient(dict(client))
-    wanted = {topic.name: topic for topic in topics}
-    there = _metadata(admin)
-    missing = [topic for name, topic in wanted.items() if name not in there]
-    created: list[str] = []
-    problems: list[TopicProblem] = []
-    if create and missing:
-        created = _create(admin, missing, replication=_replication(admin))
-    else:
-        problems = [TopicProblem(topic.name, "is missing") for topic in missing]
-    for name, partitions in there.items():
-        if name in wanted and partitions < wanted[name].partitions:
-            what = f"has {partitions} partitions, not {wanted[name].partitions}"
-            problems.append(TopicProblem(name, what))
-    settled = [topic for name, topic in wanted.items() if name in there]
-    return created, problems + _differing_settings(admin, settled)
-
-
-def topic_settings(topic: Topic) -> dict[str, str]:
-    """Return the topic-level configuration that a declaration stands for."""
-    return {
-        "cleanup.policy": "compact" if topic.compacted else "delete",
-        "retention.ms": str(topic.retention_ms),
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(topic.max_bytes),
-    }
-
-
-def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
-    """Return the number of brokers that answer. BrokerError if none does."""
-    options: Any = dict(client) | {"error_cb": lambda _: None}
-    admin = AdminClient(options)
-    try:
-        return len(admin.list_topics(timeout=timeout_s).brokers)
-    except KafkaException as error:
-        raise _broker_error(error) from error
-
-
-def _metadata(admin: AdminClient) -> dict[str, int]:
-    try:
-        topics = admin.list_topics(timeout=10).topics
-    except KafkaException as error:
-        raise _broker_error(error) from error
-    return {name: len(topic.partitions) for name, topic in topics.items()}
-
-
-def _replication(admin: AdminClient) -> int:
-    return min(3, len(admin.list_topics(timeout=10).brokers))
-
-
-def _create(admin: AdminClient, topics: list[Topic], *, replication: int) -> list[str]:
-    new = [
-        NewTopic(
-            topic.name,
-            num_partitions=topic.partitions,
-            replication_factor=replication,
-            config=topic_settings(topic)
-            | {"min.insync.replicas": str(max(1, replication - 1))},
-        )
-        for topic in topics
-    ]
-    for name, future in admin.create_topics(new).items():
-        try:
-            future.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise BrokerError(f"{name}: {error}", retriable=False) from error
-    return [topic.name for topic in topics]
-
-
-def _differing_settings(admin: AdminClient, topics: list[Topic]) -> list[TopicProblem]:
-    if not topics:
-        return []
-    resources = {
-        ConfigResource(ResourceType.TOPIC, topic.name): topic for topic in topics
-    }
-    problems = []
-    for resource, future in admin.describe_configs(list(resources)).items():
-        found = future.result()
-        topic = resources[resource]
-        problems += [
-            TopicProblem(topic.name, f"{name} is {found[name].value}, not {value}")
-            for name, value in topic_settings(topic).items()
-            if found[name].value != value
-        ]
-    return problems
-
-
 def _record(message: Any) -> Record:
     """message: a KafkaMessage without error. Its stubs allow for text and None, which it never holds."""
     return Record(
@@ -441,7 +324,7 @@ _HOPELESS = {
 }
 
 
-def _broker_error(error: KafkaException) -> BrokerError:
+def broker_error(error: KafkaException) -> BrokerError:
     cause = error.args[0]
     return BrokerError(cause.str(), retriable=cause.code() not in _HOPELESS)
 

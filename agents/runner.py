@@ -31,7 +31,6 @@ log = structlog.get_logger()
 
 POLL_S = 0.1
 COMMIT_EVERY_S = 0.1
-MEASURE_EVERY_S = 1.0
 REVOKE_WAIT_S = 2.0
 DRAIN_S = 8.0  # with leaving the group it must be done within 10 s
 # From here on partitions over their share are paused; the others may still fill theirs,
@@ -65,8 +64,6 @@ class Runner:
         self._ledgers: dict[Partition, Ledger] = {}
         self._committed: dict[Partition, int] = {}
         self._committed_at_s = 0.0
-        self._measured_at_s = 0.0
-        self._lag: dict[str, int] = {}
         self._counters = {
             (topic, outcome): RECORDS.labels(agent.name, topic, outcome)
             for topic in agent.reads
@@ -101,7 +98,6 @@ class Runner:
             self._executor.add(self._admit(records))
         self._advance()
         self._commit_finished()
-        self._measure_lag()
         self._watchdog.look(self._idle)
         return bool(records or told)
 
@@ -278,20 +274,6 @@ class Runner:
 
     # What the heartbeat says
 
-    def _measure_lag(self) -> None:
-        """In the poll thread: a consumer's handle is not for two threads at once."""
-        now_s = time.monotonic()
-        if now_s - self._measured_at_s < MEASURE_EVERY_S:
-            return
-        self._measured_at_s = now_s
-        self._lag = self._consumer.lag(
-            {
-                partition: offset
-                for partition, ledger in self._ledgers.items()
-                if (offset := ledger.position()) is not None
-            }
-        )
-
     def _idle(self) -> dict[Partition, int | None]:
         """Return the next offsets of partitions of which nothing is under way, though it may be."""
         return {
@@ -312,7 +294,6 @@ class Runner:
             "done": self.done,
             "errors": self.errors,
             "partitions": len(ledgers),
-            "lag": self._lag,
         }
 
 

@@ -84,7 +84,6 @@ class Seat:
             "done": 0,
             "errors": 0,
             "partitions": 0,
-            "lag": {},
         }
 
     def _run(self) -> None:

@@ -10,7 +10,8 @@ from django.conf import settings
 from openai import OpenAI, OpenAIError
 from redis import Redis, RedisError
 
-from agents import broker
+from agents import admin
+from agents.broker import BrokerError
 from agents.host import conninfo
 from controlplane.home.fresh import Fresh
 
@@ -72,7 +73,7 @@ def _measure(service: Service, ask: Callable[[], object]) -> Service:
     started_s = time.perf_counter()
     try:
         ask()
-    except (psycopg.Error, broker.BrokerError, RedisError, OpenAIError) as error:
+    except (psycopg.Error, BrokerError, RedisError, OpenAIError) as error:
         return msgspec.structs.replace(service, error=_first_line(error))
     latency_ms = (time.perf_counter() - started_s) * 1000
     return msgspec.structs.replace(service, latency_ms=latency_ms)
@@ -85,7 +86,7 @@ def _ask_postgresql() -> None:
 
 
 def _ask_kafka() -> None:
-    broker.ping(settings.KAFKA | {"log_level": "0"}, TIMEOUT_S)
+    admin.ping(settings.KAFKA | {"log_level": "0"}, TIMEOUT_S)
 
 
 def _ask_valkey() -> None:

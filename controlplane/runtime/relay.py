@@ -129,7 +129,6 @@ class Relay:
             "done": self.published,
             "errors": self.refused,
             "partitions": 0,
-            "lag": {},
         }
 
 

@@ -16,13 +16,14 @@ from django.conf import settings
 
 from agents import cloudevents
 from agents.agent import Agent, Answer, Context, Event, Said, Send
-from agents.broker import Producer, ensure_topics
+from agents.broker import Producer
 from agents.cloudevents import Envelope, Headers
 from agents.control import Control, ControlState
 from agents.events import Payload
 from agents.ledger import Ledger
 from agents.records import Partition, Record
 from agents.runner import Runner
+from agents.topic_setup import ensure_topics
 from agents.topics import DEAD_LETTERS, TOPICS, Topic
 from agents.work import Work
 from guardrails.dealer import DEALER

@@ -6,17 +6,14 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from agents import broker as broker_module
-from agents import topics
+from agents import broker, topic_setup, topics
+from agents.admin import ping
 from agents.broker import (
     BrokerError,
     Consumer,
-    TopicProblem,
-    ensure_topics,
-    ping,
-    topic_settings,
 )
 from agents.records import Partition
+from agents.topic_setup import TopicProblem, ensure_topics, topic_settings
 from agents.topics import DAY_MS, Topic, contract_of, pending_topic, request_topic
 from controlplane.embedded.services import Services
 from tests.agents.stage import Nobody, Note, Stage, committed
@@ -51,7 +48,7 @@ def test_topics_that_differ_are_named_and_left_alone(stage: Stage) -> None:
     name = f"a.{stage.id}"
     ensure_topics(settings.KAFKA, [declare(name, partitions=1)], create=True)
     other = declare(name, partitions=3, max_bytes=1_000)
-    wait_for(lambda: name in broker_module._metadata(_admin()))
+    wait_for(lambda: name in topic_setup._metadata(_admin()))
 
     _, problems = ensure_topics(settings.KAFKA, [other], create=True)
 
@@ -65,7 +62,7 @@ def test_a_topic_that_another_creates_meanwhile_is_no_error(stage: Stage) -> Non
     topic = declare(f"a.{stage.id}")
     ensure_topics(settings.KAFKA, [topic], create=True)
 
-    assert broker_module._create(_admin(), [topic], replication=1) == [topic.name]
+    assert topic_setup._create(_admin(), [topic], replication=1) == [topic.name]
 
 
 def test_a_topic_that_cannot_be_created_is_named(stage: Stage) -> None:
@@ -114,7 +111,7 @@ def test_the_command_says_that_kafka_is_away(
     def away(_: Any) -> dict[str, int]:
         raise BrokerError("no broker", retriable=True)
 
-    monkeypatch.setattr(broker_module, "_metadata", away)
+    monkeypatch.setattr(topic_setup, "_metadata", away)
 
     with pytest.raises(CommandError, match="Kafka does not answer: no broker"):
         call_command("topics")
@@ -128,7 +125,7 @@ def test_a_broker_that_is_away_cannot_be_asked_for_its_topics(
     monkeypatch.setattr(admin, "list_topics", _short(admin.list_topics), raising=False)
 
     with pytest.raises(BrokerError):
-        broker_module._metadata(admin)
+        topic_setup._metadata(admin)
 
 
 def _short(list_topics: Any) -> Any:
@@ -149,10 +146,10 @@ def test_an_error_that_is_fatal_ends_the_consumer_and_others_are_passed_over() -
     passing = KafkaError(KafkaError._ALL_BROKERS_DOWN)
     fatal = KafkaError(KafkaError._FATAL, "fenced", fatal=True)
 
-    assert broker_module._is_record(Message(None))  # type: ignore[arg-type]
-    assert not broker_module._is_record(Message(passing))  # type: ignore[arg-type]
+    assert broker._is_record(Message(None))  # type: ignore[arg-type]
+    assert not broker._is_record(Message(passing))  # type: ignore[arg-type]
     with pytest.raises(BrokerError, match="fenced"):
-        broker_module._is_record(Message(fatal))  # type: ignore[arg-type]
+        broker._is_record(Message(fatal))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -169,11 +166,11 @@ def test_what_kafka_never_takes_is_told_from_what_it_may_take_later(
     code: int,
     retriable: bool,  # noqa: FBT001
 ) -> None:
-    error = broker_module._delivery_error(KafkaError(code))
+    error = broker._delivery_error(KafkaError(code))
 
     assert error is not None
     assert error.retriable is retriable
-    assert broker_module._delivery_error(None) is None
+    assert broker._delivery_error(None) is None
 
 
 # The consumer

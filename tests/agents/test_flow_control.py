@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from agents import runner as runner_module
+from agents import watchdog as watchdog_module
 from agents.agent import Context, Event, Send
 from agents.control import ControlState, Stop
 from tests.agents.stage import FreshControl, Stage, committed, members, repeat, texts
@@ -14,6 +15,7 @@ from tests.waiting import wait_for
 @pytest.fixture(autouse=True)
 def _small_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner_module, "MAX_WAITING", 50)
+    monkeypatch.setattr(watchdog_module, "LOOK_EVERY_S", 0.5)
 
 
 def test_no_more_is_fetched_while_enough_waits_and_the_agent_stays_a_member(
@@ -27,8 +29,10 @@ def test_no_more_is_fetched_while_enough_waits_and_the_agent_stays_a_member(
     stage.send_all(agent.reads[0], map(str, range(500)), keys=50)
     wait_for(lambda: runner._executor.size >= 50)
 
-    rounds = runner._measured_at_s
-    wait_for(lambda: runner._measured_at_s > rounds + 3, what="it polls for 3 s")
+    rounds = runner._watchdog._looked_at_s
+    wait_for(
+        lambda: runner._watchdog._looked_at_s > rounds + 3, what="it polls for 3 s"
+    )
 
     assert 50 <= runner._executor.size < 2 * 50 + 2 * 20
     assert (members(agent), running.partitions) == (1, 2)
@@ -58,8 +62,10 @@ def test_what_a_stop_of_one_tier_holds_does_not_keep_other_tiers_waiting(
         stage.send(pro, str(number), key="p", tier="pro")
 
     wait_for(lambda: texts(out[1]) == list(map(str, range(100))))
-    rounds = runner._measured_at_s
-    wait_for(lambda: runner._measured_at_s > rounds + 3, what="it polls for 3 s")
+    rounds = runner._watchdog._looked_at_s
+    wait_for(
+        lambda: runner._watchdog._looked_at_s > rounds + 3, what="it polls for 3 s"
+    )
     assert (members(agent), running.partitions) == (1, 2)
     assert runner._executor.size < 50 + 20
     assert texts(out[0]) == []
@@ -106,8 +112,8 @@ def test_one_slow_record_does_not_let_what_is_done_behind_it_grow_without_bound(
     stage.send_all(agent.reads[0], map(str, range(300)), keys=300)
     wait_for(lambda: runner._flow_paused and not runner._executor.size)
 
-    rounds = runner._measured_at_s
-    wait_for(lambda: runner._measured_at_s > rounds, what="more rounds")
+    rounds = runner._watchdog._looked_at_s
+    wait_for(lambda: runner._watchdog._looked_at_s > rounds, what="more rounds")
     assert 60 <= runner._ledgers[agent.reads[0], 0].span < 60 + 20
 
     stage.on_loop(may_end.set)

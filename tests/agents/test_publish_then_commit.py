@@ -26,7 +26,6 @@ def test_what_is_read_is_handled_published_and_committed(stage: Stage) -> None:
     status = running.runner.status()
     assert (status["state"], status["done"], status["errors"]) == ("running", 100, 0)
     assert (status["partitions"], status["in_flight"]) == (3, 0)
-    wait_for(lambda: running.runner.status()["lag"] == {agent.reads[0]: 0})
 
 
 def test_a_killed_agent_repeats_what_it_had_not_committed_with_the_same_ids(

@@ -6,9 +6,9 @@ import pytest
 from django.conf import settings
 
 from agents import control
-from agents.broker import ensure_topics
 from agents.host import conninfo
 from agents.postgres import Database
+from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS
 from controlplane.chat.resources import Resources, close_resources, resources
 from controlplane.embedded.services import Services

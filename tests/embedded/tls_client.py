@@ -13,7 +13,7 @@ TIMEOUT_S = 10
 
 
 def kafka() -> None:
-    from agents import broker, topics  # noqa: PLC0415  # Django is set up first
+    from agents import broker, topic_setup, topics  # noqa: PLC0415  # Django is set up first
     from agents.records import Partition  # noqa: PLC0415
 
     class Nobody:
@@ -25,7 +25,7 @@ def kafka() -> None:
         def not_committed(self, _: list[Partition]) -> None: ...
 
     topic = topics.TOPICS["user.messages.raw"]
-    broker.ensure_topics(settings.KAFKA, [topic], create=True)
+    topic_setup.ensure_topics(settings.KAFKA, [topic], create=True)
     producer = broker.Producer(settings.KAFKA)
     producer.publish(
         topic.name, key=b"k", value=b"{}", headers=[], delivered=_must_be_none
@@ -40,9 +40,9 @@ def kafka() -> None:
 
 
 def kafka_ping() -> None:
-    from agents import broker  # noqa: PLC0415
+    from agents import admin  # noqa: PLC0415
 
-    broker.ping(settings.KAFKA)
+    admin.ping(settings.KAFKA)
 
 
 def _must_be_none(error: Exception | None) -> None:

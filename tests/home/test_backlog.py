@@ -4,8 +4,9 @@ import pytest
 from django.conf import settings
 
 from agents.admin import Positions
-from agents.broker import Producer, ensure_topics
+from agents.broker import Producer
 from agents.registry import AGENTS
+from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS, USER_RAW
 from controlplane.home import backlog
 from controlplane.home.backlog import Lags, lags_of, read_backlog

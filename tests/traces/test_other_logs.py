@@ -11,9 +11,9 @@ from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
 from agents.agent import Agent
-from agents.broker import ensure_topics
 from agents.host import conninfo
 from agents.runtime import Tools
+from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS
 from controlplane.audit.models import Entry
 from controlplane.traces.models import RecorderOffset, TraceRecord

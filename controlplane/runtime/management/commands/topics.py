@@ -7,7 +7,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from agents import contracts, registry
-from agents.broker import BrokerError, ensure_topics
+from agents.broker import BrokerError
+from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS
 
 
