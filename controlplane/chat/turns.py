@@ -23,7 +23,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "rejected": frozenset({"held"}),  # for its safe text
     "expired": frozenset({"held"}),
     "delivered": frozenset(),
-    "failed": frozenset(),
+    "failed": frozenset({"open"}),  # when a person has its dead letter sent again
 }
 # Kafka never acknowledged it and its sender is gone: it no longer holds up later turns.
 UNCONFIRMED_PASSES_AFTER = timedelta(seconds=10)
