@@ -4,9 +4,9 @@ import msgspec
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from agents.topics import DEAD_LETTERS
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
+from controlplane.deadletters.models import Letter
 from controlplane.home.problems import Problem, problems
 from controlplane.home.services import Service, watch
 from controlplane.home.workers import (
@@ -18,7 +18,6 @@ from controlplane.home.workers import (
     workers,
 )
 from controlplane.runtime.models import ControlVersion, OutboxRecord
-from controlplane.traces.models import TraceRecord
 from moderation.models import Approval
 
 LATEST = 10
@@ -69,7 +68,7 @@ def _counts() -> Counts:
         failed_today=outcomes.filter(
             state=Outcome.State.FAILED, changed_at__gte=midnight
         ).count(),
-        dead_letters=TraceRecord.objects.filter(topic=DEAD_LETTERS).count(),
+        dead_letters=Letter.objects.open().count(),
         unpublished=OutboxRecord.objects.filter(published_at=None).count(),
     )
 

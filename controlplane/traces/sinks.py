@@ -16,6 +16,7 @@ from agents.cloudevents import Envelope, HeaderError, decode_headers
 from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.runtime import Tools
+from controlplane.deadletters.sinks import list_letters
 
 log = structlog.get_logger()
 
@@ -95,6 +96,7 @@ async def record(connection: Connection, records: Sequence[Record]) -> int:
         log.warning("recorder_was_overtaken", written_before=len(records) - len(fresh))
     if fresh:
         await _copy(connection, fresh)
+        await list_letters(connection, fresh)
         await _move_offsets(connection, fresh, positions)
     return len(fresh)
 

@@ -161,7 +161,7 @@ def test_counts_what_waits_and_what_failed(room: Client) -> None:
         '<b class="figure">1</b> <span class="meta">open turn</span>',
         '<b class="figure">1</b> <span class="meta">held for a person</span>',
         '<b class="figure">1</b> <span class="meta">failed today</span>',
-        '<b class="figure">0</b> <span class="meta">dead letters</span>',
+        '<b class="figure">0</b> <span class="meta">open dead letters</span>',
     ):
         assert figure in text
     assert f'href="{reverse("moderation:queue")}"' in text
