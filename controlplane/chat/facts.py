@@ -73,13 +73,21 @@ def fact_of(event: Event[Any]) -> Fact:
     raise TypeError(f"{type(data).__name__} says nothing about a turn")
 
 
-def failed(turn_id: str, conversation_id: str, *, record_id: str, reason: str) -> Fact:
+def failed(
+    turn_id: str,
+    conversation_id: str,
+    *,
+    record_id: str,
+    reason: str,
+    approval_id: str = "",
+) -> Fact:
     return Fact(
         kind="failed",
         turn_id=turn_id,
         conversation_id=conversation_id,
         record_id=record_id,
         reason=reason,
+        approval_id=approval_id,
     )
 
 

@@ -15,25 +15,16 @@ from agents.events import UserMessage
 from agents.postgres import Connection, plain
 from agents.work import Outgoing
 from controlplane.chat.resources import resources
+from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, INSERT_TURN
 
 ID_MAX_CHARS = 100
 MINUTE = timedelta(minutes=1)
 
-_NEW_CONVERSATION = """
-INSERT INTO chat_conversation
-  (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
-VALUES (%s, %s, %s, 'chat', 0, 0, 0, now()) ON CONFLICT (id) DO NOTHING
-"""
 _LOCK = "SELECT latest_turn FROM chat_conversation WHERE id = %s FOR UPDATE"
 _TURN = "SELECT text, accepted_at IS NOT NULL FROM chat_turn WHERE id = %s"
 _NTH_LATEST = """
 SELECT created_at FROM chat_turn WHERE conversation_id = %s
 ORDER BY number DESC OFFSET %s LIMIT 1
-"""
-_NEW_TURN = """
-INSERT INTO chat_turn
-  (id, conversation_id, number, client_id, text, trace_id, tier, created_at, deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _COUNT = "UPDATE chat_conversation SET latest_turn = %s WHERE id = %s"
 
@@ -129,7 +120,8 @@ async def _register(message: Incoming, trace_id: str) -> bool:
     database = (await resources()).database
     async with database.connection() as connection, connection.transaction():
         await connection.execute(
-            _NEW_CONVERSATION, [message.conversation_id, message.user, message.tier]
+            INSERT_CONVERSATIONS,
+            [[message.conversation_id], [message.user], [message.tier]],
         )
         latest = await _one(connection, _LOCK, [message.conversation_id])
         known = await _one(connection, _TURN, [message.turn_id])
@@ -158,7 +150,7 @@ async def _insert(
 ) -> None:
     now = datetime.now(UTC)
     await connection.execute(
-        _NEW_TURN,
+        INSERT_TURN,
         [
             message.turn_id,
             message.conversation_id,
@@ -168,6 +160,7 @@ async def _insert(
             trace_id,
             message.tier,
             now,
+            None,  # Kafka does not have it yet
             now + timedelta(seconds=settings.TURN_DEADLINE_S),
         ],
     )

@@ -1,23 +1,22 @@
 """The delivery gate's transaction: stops and approvals are checked where the outcome is recorded."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from agents.postgres import Connection, Database
+from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, Limits, write
+from controlplane.chat.settlement import Settlement
 from controlplane.chat.turns import (
     ConversationState,
     DecidedApproval,
     Fact,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
-    sha256,
 )
 
 # Every delivery holds it shared; a hard stop is proven once it was held exclusively.
@@ -26,13 +25,6 @@ BARRIER = 0x1A7E610C
 _STOPS = """
 SELECT scope, value, requested_at FROM stops_stop
 WHERE mode = 'hard' AND released_at IS NULL
-"""
-_NEW_CONVERSATIONS = """
-INSERT INTO chat_conversation
-  (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
-SELECT id, u, tier, 'chat', 0, 0, 0, now()
-FROM unnest(%s::text[], %s::text[], %s::text[]) AS fresh(id, u, tier)
-ON CONFLICT (id) DO NOTHING
 """
 _LOCK = """
 SELECT id, tier, workflow, latest_turn, passed_turn, latest_seq
@@ -44,7 +36,8 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.state, 'open'), coalesce(o.record_id, ''), coalesce(o.kind, ''),
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
   coalesce(o.source, ''),
-  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier
+  ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier,
+  ARRAY(SELECT m.role FROM chat_message m WHERE m.turn_id = t.id)
 FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
 WHERE t.id IN (
   SELECT n.id FROM chat_conversation c
@@ -55,50 +48,9 @@ WHERE t.id IN (
     WHERE n.id = ANY(%(turns)s) AND n.conversation_id = ANY(%(names)s))
 """
 _APPROVALS = """
-SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at
+SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at, d.text, a.team
 FROM moderation_approval a JOIN moderation_decision d ON d.approval_id = a.id
 WHERE a.id = ANY(%s::uuid[])
-"""
-_INSERT_TURN = """
-INSERT INTO chat_turn
-  (id, conversation_id, number, client_id, text, trace_id, tier, created_at, accepted_at,
-  deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_ACCEPT_TURN = """
-UPDATE chat_turn SET accepted_at = %s, text = %s, client_id = %s
-WHERE id = %s AND accepted_at IS NULL
-"""
-_WRITE_OUTCOME = """
-INSERT INTO chat_outcome
-  (turn_id, effect, state, record_id, kind, text, reviewed, reason, source, changed_at)
-VALUES (%s, 'reply', %s, %s, %s, %s, %s, %s, %s, %s)
-ON CONFLICT (turn_id, effect) DO UPDATE SET state = excluded.state,
-  record_id = excluded.record_id, kind = excluded.kind, text = excluded.text,
-  reviewed = excluded.reviewed, reason = excluded.reason, source = excluded.source,
-  changed_at = excluded.changed_at
-"""
-_INSERT_MESSAGE = """
-INSERT INTO chat_message
-  (conversation_id, seq, turn_id, role, text, kind, reviewed, delivered_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_INSERT_APPROVAL = """
-INSERT INTO moderation_approval (id, team, state, turn_id, effect, record_id, text,
-  text_sha256, why, verdict, created_at, deadline_at)
-VALUES (%s, %s, 'pending', %s, 'reply', %s, %s, %s, %s, %s, %s, %s)
-"""
-_INSERT_DUPLICATE = """
-INSERT INTO chat_duplicate
-  (record_id, turn_id, topic, partition, "offset", outcome_state, seen_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (record_id) DO NOTHING
-"""
-_UPDATE_CONVERSATION = """
-UPDATE chat_conversation SET latest_turn = %s, passed_turn = %s, latest_seq = %s WHERE id = %s
-"""
-_INSERT_AUDIT = """
-INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
-VALUES (%s, %s, %s, %s, %s, %s)
 """
 
 
@@ -107,11 +59,6 @@ class Settled(msgspec.Struct, frozen=True):
 
     plan: Plan
     conversations: frozenset[str]
-
-
-class Limits(msgspec.Struct, frozen=True):
-    turn_s: float = 120.0
-    approval_s: float = 900.0
 
 
 async def settle(
@@ -134,7 +81,13 @@ async def settle(
         for fact in facts:
             settlement.apply(fact)
         settlement.release()
-        await _write(connection, settlement.plan, conversations, actor, limits)
+        await write(
+            connection,
+            settlement.plan,
+            conversations.values(),
+            actor=actor,
+            limits=limits,
+        )
     return Settled(settlement.plan, frozenset(names))
 
 
@@ -145,40 +98,16 @@ async def _read(
     upstream: Mapping[str, frozenset[str]],
 ) -> tuple[Settlement, dict[str, ConversationState]]:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
-    fresh = _introductions(facts)
     async with connection.pipeline():
         await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         stops = await connection.execute(_STOPS)
-        await connection.execute(
-            _NEW_CONVERSATIONS,
-            [
-                list(fresh),
-                [fact.user for fact in fresh.values()],
-                [fact.tier for fact in fresh.values()],
-            ],
-        )
+        await connection.execute(INSERT_CONVERSATIONS, _introductions(facts))
         locked = await connection.execute(_LOCK, [names])
         turns = await connection.execute(
             _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
         )
-        approvals = await connection.execute(
-            _APPROVALS,
-            [[fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]],
-        )
-        conversations = {
-            row[0]: ConversationState(
-                id=row[0],
-                tier=row[1],
-                workflow=row[2],
-                latest_turn=row[3],
-                passed_turn=row[4],
-                latest_seq=row[5],
-                turns={},
-            )
-            for row in await locked.fetchall()
-        }
-        for row in await turns.fetchall():
-            conversations[row[1]].turns[row[0]] = _turn(row)
+        approvals = await connection.execute(_APPROVALS, [_approvals_of(facts)])
+        conversations = _conversations(await locked.fetchall(), await turns.fetchall())
         decided = [DecidedApproval(*row) for row in await approvals.fetchall()]
         settlement = Settlement(
             conversations,
@@ -190,6 +119,26 @@ async def _read(
     return settlement, conversations
 
 
+def _introductions(facts: Sequence[Fact]) -> list[list[str]]:
+    """Return ids, users and tiers of the conversations, in the order of their locks.
+
+    What the user wrote says more about a conversation than what was answered.
+    """
+    found: dict[str, Fact] = {}
+    for fact in sorted(facts, key=lambda fact: fact.kind != "opened"):
+        found.setdefault(fact.conversation_id, fact)
+    names = sorted(found)
+    return [
+        names,
+        [found[name].user for name in names],
+        [found[name].tier for name in names],
+    ]
+
+
+def _approvals_of(facts: Sequence[Fact]) -> list[str]:
+    return [fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]
+
+
 def _is_uuid(text: str) -> bool:
     try:
         UUID(text)
@@ -198,15 +147,25 @@ def _is_uuid(text: str) -> bool:
     return True
 
 
-def _introductions(facts: Sequence[Fact]) -> dict[str, Fact]:
-    """Return what is known of each conversation, in their order: that of the locks.
+def _conversations(
+    rows: Sequence[tuple[Any, ...]], turns: Sequence[tuple[Any, ...]]
+) -> dict[str, ConversationState]:
+    conversations = {row[0]: _conversation(row) for row in rows}
+    for row in turns:
+        conversations[row[1]].turns[row[0]] = _turn(row)
+    return conversations
 
-    What the user wrote says more about a conversation than what was answered.
-    """
-    found: dict[str, Fact] = {}
-    for fact in sorted(facts, key=lambda fact: fact.kind != "opened"):
-        found.setdefault(fact.conversation_id, fact)
-    return dict(sorted(found.items()))
+
+def _conversation(row: tuple[Any, ...]) -> ConversationState:
+    return ConversationState(
+        id=row[0],
+        tier=row[1],
+        workflow=row[2],
+        latest_turn=row[3],
+        passed_turn=row[4],
+        latest_seq=row[5],
+        turns={},
+    )
 
 
 def _turn(row: tuple[Any, ...]) -> TurnState:
@@ -228,138 +187,5 @@ def _turn(row: tuple[Any, ...]) -> TurnState:
         source=row[14],
         held_records=frozenset(row[15]),
         tier=row[16],
+        lines=frozenset(row[17]),
     )
-
-
-async def _write(
-    connection: Connection,
-    plan: Plan,
-    conversations: dict[str, ConversationState],
-    actor: str,
-    limits: Limits,
-) -> None:
-    now = datetime.now(UTC)
-    async with connection.pipeline(), connection.cursor() as cursor:
-        for statement, rows in _statements(plan, conversations, actor, limits, now):
-            if rows:
-                await cursor.executemany(statement, rows)
-
-
-def _statements(
-    plan: Plan,
-    conversations: dict[str, ConversationState],
-    actor: str,
-    limits: Limits,
-    now: datetime,
-) -> list[tuple[str, list[tuple[Any, ...]]]]:
-    turns = plan.touched.values()
-    turn_deadline = now + timedelta(seconds=limits.turn_s)
-    approval_deadline = now + timedelta(seconds=limits.approval_s)
-    return [
-        (
-            _INSERT_TURN,
-            [
-                (
-                    turn.id,
-                    turn.conversation_id,
-                    turn.number,
-                    turn.client_id,
-                    turn.text,
-                    turn.trace_id,
-                    turn.tier,
-                    now,
-                    now if turn.is_accepted else None,
-                    turn_deadline,
-                )
-                for turn in turns
-                if turn.is_new
-            ],
-        ),
-        (
-            _ACCEPT_TURN,
-            [
-                (now, turn.text, turn.client_id, turn.id)
-                for turn in turns
-                if turn.is_accepted and not turn.is_new
-            ],
-        ),
-        (
-            _WRITE_OUTCOME,
-            [
-                (
-                    turn.id,
-                    turn.state,
-                    turn.record_id,
-                    turn.kind,
-                    turn.ready_text,
-                    turn.reviewed,
-                    turn.reason,
-                    turn.source,
-                    now,
-                )
-                for turn in turns
-            ],
-        ),
-        (
-            _INSERT_MESSAGE,
-            [
-                (
-                    message.conversation_id,
-                    message.seq,
-                    message.turn_id,
-                    message.role,
-                    message.text,
-                    message.kind,
-                    message.reviewed,
-                    now,
-                )
-                for message in plan.messages
-            ],
-        ),
-        (
-            _INSERT_APPROVAL,
-            [
-                (
-                    uuid4(),
-                    approval.team or "general",
-                    approval.turn_id,
-                    approval.record_id,
-                    approval.text,
-                    sha256(approval.text),
-                    approval.why,
-                    Jsonb(msgspec.to_builtins(approval.verdict)),
-                    now,
-                    approval_deadline,
-                )
-                for approval in plan.approvals
-            ],
-        ),
-        (
-            _INSERT_DUPLICATE,
-            [
-                (fact.record_id, fact.turn_id, *fact.coordinates, state, now)
-                for fact, state in plan.duplicates
-            ],
-        ),
-        (
-            _UPDATE_CONVERSATION,
-            [
-                (c.latest_turn, c.passed_turn, c.latest_seq, c.id)
-                for c in conversations.values()
-            ],
-        ),
-        (
-            _INSERT_AUDIT,
-            [
-                (
-                    now,
-                    actor,
-                    line.action,
-                    line.subject,
-                    line.trace_id,
-                    Jsonb(line.detail),
-                )
-                for line in plan.audit
-            ],
-        ),
-    ]

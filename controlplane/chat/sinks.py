@@ -17,7 +17,8 @@ from agents.registry import declarations
 from agents.runtime import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
-from controlplane.chat.settle import Limits, Settled, settle
+from controlplane.chat.settle import Settled, settle
+from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
 
 _FAILED_TURNS = """
@@ -26,9 +27,24 @@ UNION
 SELECT id, conversation_id, trace_id FROM chat_turn WHERE trace_id = ANY(%s)
 """
 
+_ID_MAX_CHARS = 96  # what PostgreSQL keeps of it, with a prefix
 
-class _OfTurn(msgspec.Struct, frozen=True):
+
+class _Named(msgspec.Struct, frozen=True):
     turn_id: str
+    approval_id: str = ""
+
+
+class _Letter(msgspec.Struct, frozen=True, kw_only=True):
+    reason: str
+    record_id: str
+    turn_id: str
+    trace_id: str
+    approval_id: str
+
+    def is_about(self, turn: str, trace: str) -> bool:
+        """The turn that is named counts; the trace may have others."""
+        return self.turn_id == turn if self.turn_id else self.trace_id == trace
 
 
 def limits() -> Limits:
@@ -62,16 +78,10 @@ async def tell(settled: Settled) -> None:
 
 
 def gate(tools: Tools) -> Agent:
-    database = tools.database
-
-    async def deliver(events: Sequence[Event[Any]]) -> None:
-        await settle_and_tell(database, facts_of(events), "gate")
-
-    return Agent(
+    return _settling(
+        tools,
         name="gate",
         description="Delivers what may be delivered: checks stops and approvals where it commits.",
-        kind="sink",
-        workflow="platform",
         reads=(
             topics.USER_BLOCKED,
             topics.RESPONSES_FINAL,
@@ -79,24 +89,33 @@ def gate(tools: Tools) -> Agent:
             topics.RESPONSES_REJECTED,
             topics.RESPONSES_EXPIRED,
         ),
-        handle_batch=deliver,
-        batch_size=100,
     )
 
 
 def intake(tools: Tools) -> Agent:
-    database = tools.database
-
-    async def take_in(events: Sequence[Event[Any]]) -> None:
-        await settle_and_tell(database, facts_of(events), "intake")
-
-    return Agent(
+    return _settling(
+        tools,
         name="intake",
         description="Opens turns, and puts held answers before people.",
+        reads=(topics.USER_RAW, *topics.ALL_PENDING),
+    )
+
+
+def _settling(
+    tools: Tools, *, name: str, description: str, reads: tuple[str, ...]
+) -> Agent:
+    """Return a sink that settles what its records say."""
+
+    async def take(events: Sequence[Event[Any]]) -> None:
+        await settle_and_tell(tools.database, facts_of(events), name)
+
+    return Agent(
+        name=name,
+        description=description,
         kind="sink",
         workflow="platform",
-        reads=(topics.USER_RAW, *topics.ALL_PENDING),
-        handle_batch=take_in,
+        reads=reads,
+        handle_batch=take,
         batch_size=100,
     )
 
@@ -110,7 +129,7 @@ def failures(tools: Tools) -> Agent:
 
     return Agent(
         name="failures",
-        description="A turn that ends in the dead letters has failed, and its user is told.",
+        description="Fails a turn that ends in the dead letters; asks people again about a decision.",
         kind="sink",
         workflow="platform",
         reads=(topics.DEAD_LETTERS,),
@@ -119,33 +138,47 @@ def failures(tools: Tools) -> Agent:
     )
 
 
-async def _failed_turns(database: Database, letters: Sequence[Record]) -> list[Fact]:
-    of_turns: dict[str, str] = {}
-    of_traces: dict[str, str] = {}
-    for letter in letters:
-        headers = {name: _text(value) for name, value in letter.headers}
-        if headers.get("ilk_dlq_agent") in _on_the_way():
-            reason = plain(headers.get("ilk_dlq_reason", ""))
-            if turn := _turn_of(letter, headers):
-                of_turns[turn] = reason
-            elif trace := _trace_of(letter, headers):
-                of_traces[trace] = reason
-    if not of_turns and not of_traces:
+async def _failed_turns(database: Database, records: Sequence[Record]) -> list[Fact]:
+    letters = [letter for record in records if (letter := _read(record))]
+    if not letters:
         return []
     async with database.connection() as connection:
         cursor = await connection.execute(
-            _FAILED_TURNS, [list(of_turns), list(of_traces)]
+            _FAILED_TURNS,
+            [
+                [letter.turn_id for letter in letters],
+                [letter.trace_id for letter in letters if not letter.turn_id],
+            ],
         )
         rows = await cursor.fetchall()
     return [
         failed(
             turn,
             conversation,
-            record_id=f"dlq:{trace}",
-            reason=of_turns[turn] if turn in of_turns else of_traces[trace],
+            record_id=letter.record_id if letter.approval_id else f"dlq:{trace}",
+            reason=letter.reason,
+            approval_id=letter.approval_id,
         )
+        for letter in letters
         for turn, conversation, trace in rows
+        if letter.is_about(turn, trace)
     ]
+
+
+def _read(record: Record) -> _Letter | None:
+    """Return what the letter says about a turn, if an answer waits for who failed on it."""
+    headers = {name: _text(value) for name, value in record.headers}
+    if headers.get("ilk_dlq_agent") not in _on_the_way():
+        return None
+    named = _named(record, headers)
+    letter = _Letter(
+        reason=headers.get("ilk_dlq_reason", ""),
+        record_id=headers.get("ce_id", "")[:_ID_MAX_CHARS],
+        turn_id=named.turn_id,
+        trace_id=_trace_of(record, headers),
+        approval_id=named.approval_id,
+    )
+    return letter if letter.turn_id or letter.trace_id else None
 
 
 @cache
@@ -163,22 +196,23 @@ def _on_the_way() -> set[str]:
     return found
 
 
-def _turn_of(letter: Record, headers: dict[str, str]) -> str:
-    """Return the turn that the record itself names. A message that opens one is named as it."""
+def _named(record: Record, headers: dict[str, str]) -> _Named:
+    """Return what the record itself names. A message that opens a turn is named as it."""
     if headers.get("ilk_dlq_topic") == topics.USER_RAW:
-        return plain(headers.get("ce_id", ""))
+        return _Named(headers.get("ce_id", ""))
     try:
-        return plain(msgspec.json.decode(letter.value, type=_OfTurn).turn_id)
+        named = msgspec.json.decode(record.value, type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return _Named("")
+    return _Named(plain(named.turn_id), named.approval_id)
 
 
-def _trace_of(letter: Record, headers: dict[str, str]) -> str:
+def _trace_of(record: Record, headers: dict[str, str]) -> str:
     try:
-        return decode_headers(letter.headers).trace_id
+        return decode_headers(record.headers).trace_id
     except HeaderError:
         return parse_traceparent(headers.get("traceparent", ""))
 
 
 def _text(value: bytes) -> str:
-    return value.decode(errors="replace")
+    return plain(value.decode(errors="replace"))

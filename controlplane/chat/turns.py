@@ -1,8 +1,7 @@
-"""One turn, one outcome: the pure rules of what the gate and the intake may do to a turn."""
+"""One turn, one outcome: its states, what records say of it, and what is to be written."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
@@ -12,6 +11,7 @@ from guardrails.verdicts import Verdict
 State = Literal[
     "open", "held", "approved", "rejected", "expired", "delivered", "failed"
 ]
+Decided = Literal["approved", "rejected", "expired"]
 FactKind = Literal[
     "opened", "reply", "hold", "approved", "rejected", "expired", "failed"
 ]
@@ -19,15 +19,13 @@ FactKind = Literal[
 TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
     "held": frozenset({"approved", "rejected", "expired"}),
-    "approved": frozenset({"delivered", "held"}),  # held: a hard stop came in between
+    # held: a hard stop came in between, or the gate cannot carry the decision out
+    "approved": frozenset({"delivered", "held"}),
     "rejected": frozenset({"held"}),  # for its safe text
     "expired": frozenset({"held"}),
     "delivered": frozenset(),
     "failed": frozenset({"open"}),  # when a person has its dead letter sent again
 }
-# Kafka never acknowledged it and its sender is gone: it no longer holds up later turns.
-UNCONFIRMED_PASSES_AFTER = timedelta(seconds=10)
-STOPPED = Verdict(action="escalate", team="general")
 
 
 class TransitionError(Exception):
@@ -66,9 +64,11 @@ class DecidedApproval(msgspec.Struct, frozen=True):
 
     id: str
     turn_id: str
-    state: str
+    state: Decided
     text_sha256: str
     decided_at: datetime | None
+    text: str
+    team: str
 
 
 class TurnState(msgspec.Struct, kw_only=True):
@@ -81,7 +81,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     trace_id: str
     tier: str = ""
     client_id: str = ""
-    is_accepted: bool = False
+    is_accepted: bool = False  # Kafka has it, and its text is known
     created_at: datetime
     state: State = "open"
     record_id: str = ""
@@ -91,6 +91,7 @@ class TurnState(msgspec.Struct, kw_only=True):
     reviewed: bool = False
     reason: str = ""
     held_records: frozenset[str] = frozenset()  # that were put before people
+    lines: frozenset[str] = frozenset()  # whose are in the transcript
     is_new: bool = False
 
     def move(self, state: State) -> None:
@@ -100,6 +101,10 @@ class TurnState(msgspec.Struct, kw_only=True):
 
     def has_seen(self, record_id: str) -> bool:
         return record_id == self.record_id or record_id in self.held_records
+
+    def has_buried(self, record_id: str) -> bool:
+        """Say whether people were asked again because the gate failed on this record."""
+        return buried(record_id) in self.held_records
 
     @property
     def is_ready(self) -> bool:
@@ -152,311 +157,10 @@ class Plan(msgspec.Struct, kw_only=True):
     touched: dict[str, TurnState] = {}
 
 
-class Settlement:
-    """Applies facts to conversations whose rows are locked. Pure: it only fills the plan."""
-
-    def __init__(
-        self,
-        conversations: dict[str, ConversationState],
-        *,
-        stops: Iterable[StopInForce],
-        approvals: dict[str, DecidedApproval],
-        upstream: Mapping[str, frozenset[str]],
-        now: datetime,
-    ) -> None:
-        """upstream: by the source of a text, the agents whose work is in it."""
-        self.plan = Plan()
-        self._conversations = conversations
-        self._stops = list(stops)
-        self._approvals = approvals
-        self._upstream = upstream
-        self._now = now
-
-    def apply(self, fact: Fact) -> None:
-        conversation = self._conversations[fact.conversation_id]
-        turn = conversation.turns.get(fact.turn_id) or self._open(conversation, fact)
-        if fact.kind == "opened" and not turn.text:
-            turn.text, turn.client_id = fact.text, fact.client_id
-        self._accept(conversation, turn)
-        getattr(self, f"_apply_{fact.kind}")(conversation, turn, fact)
-
-    def release(self) -> None:
-        """Deliver what is ready and no longer waits for an earlier turn."""
-        for conversation in self._conversations.values():
-            self._release(conversation)
-
-    # What each kind of fact does
-
-    def _apply_opened(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        """Nothing more: apply() has made it known and accepted."""
-
-    def _apply_reply(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        if not self._is_first(turn, fact):
-            return
-        turn.record_id = fact.record_id
-        turn.ready_text, turn.kind = fact.text, fact.text_kind
-        turn.source = fact.source
-        self._touch(turn)
-
-    def _apply_hold(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        if not self._is_first(turn, fact):
-            return
-        turn.record_id, turn.source = fact.record_id, fact.source
-        assert fact.verdict is not None
-        self._hold(
-            turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason
-        )
-
-    def _apply_failed(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        if turn.state != "open" or turn.is_ready:
-            return
-        turn.record_id, turn.reason = fact.record_id, fact.reason
-        turn.move("failed")
-        self._touch(turn)
-        self._log("turn_failed", turn, reason=fact.reason)
-
-    def _apply_approved(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        approval = self._decision(turn, fact, "approved")
-        if approval is None:
-            return
-        turn.move("approved")
-        turn.record_id, turn.kind, turn.reviewed = fact.record_id, "reply", True
-        self._deliver(conversation, turn, fact.text, decided_at=approval.decided_at)
-
-    def _apply_rejected(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        self._close(conversation, turn, fact, "rejected")
-
-    def _apply_expired(
-        self, conversation: ConversationState, turn: TurnState, fact: Fact
-    ) -> None:
-        self._close(conversation, turn, fact, "expired")
-
-    def _close(
-        self,
-        conversation: ConversationState,
-        turn: TurnState,
-        fact: Fact,
-        state: Literal["rejected", "expired"],
-    ) -> None:
-        approval = self._decision(turn, fact, state)
-        if approval is None:
-            return
-        stop = self._stop(conversation, turn, approval.decided_at)
-        turn.move(state)
-        turn.record_id, turn.kind = fact.record_id, "safe_text"
-        turn.reviewed = state == "rejected"
-        self._touch(turn)
-        self._log(f"reply_{state}", turn, approval=approval.id)
-        if fact.text and stop is not None:
-            self._divert(turn, fact.text, stop)
-        elif fact.text:
-            self._write(conversation, turn, fact.text)
-
-    # Deciding
-
-    def _is_first(self, turn: TurnState, fact: Fact) -> bool:
-        """The first record wins. The same one again is nothing; another is a duplicate."""
-        if turn.state == "open" and not turn.is_ready:
-            return True
-        if not turn.has_seen(fact.record_id):
-            self.plan.duplicates.append((fact, turn.state))
-        return False
-
-    def _decision(
-        self, turn: TurnState, fact: Fact, state: str
-    ) -> DecidedApproval | None:
-        """Return the approval behind a decided record, if PostgreSQL knows of that decision."""
-        if turn.has_seen(fact.record_id):
-            return None
-        approval = self._approvals.get(fact.approval_id)
-        problem = _mismatch(approval, turn, fact, state)
-        if problem:
-            self.plan.duplicates.append((fact, turn.state))
-            self._log("record_refused", turn, reason=problem, record=fact.record_id)
-            return None
-        return approval
-
-    def _stop(
-        self,
-        conversation: ConversationState,
-        turn: TurnState,
-        decided_at: datetime | None,
-    ) -> StopInForce | None:
-        """Return the hard stop that forbids a delivery not decided by a person after it."""
-        facts = {
-            "everything": {""},
-            "workflow": {conversation.workflow},
-            "agent": {turn.source} | self._upstream.get(turn.source, frozenset()),
-            "tier": {turn.tier or conversation.tier},
-            "conversation": {conversation.id},
-        }
-        for stop in self._stops:
-            if stop.value in facts.get(stop.scope, ()) and not (
-                decided_at and decided_at > stop.requested_at
-            ):
-                return stop
-        return None
-
-    # Doing
-
-    def _open(self, conversation: ConversationState, fact: Fact) -> TurnState:
-        conversation.latest_turn += 1
-        turn = TurnState(
-            id=fact.turn_id,
-            conversation_id=conversation.id,
-            number=conversation.latest_turn,
-            text=fact.text if fact.kind == "opened" else "",
-            trace_id=fact.trace_id,
-            tier=fact.tier,
-            client_id=fact.client_id,
-            created_at=self._now,
-            is_new=True,
-        )
-        conversation.turns[turn.id] = turn
-        return turn
-
-    def _accept(self, conversation: ConversationState, turn: TurnState) -> None:
-        """A turn that came through Kafka is accepted, and its question joins the transcript."""
-        self._touch(turn)
-        if not turn.is_accepted and turn.text:
-            turn.is_accepted = True
-            self._add(conversation, turn, role="user", text=turn.text, kind="")
-
-    def _release(self, conversation: ConversationState) -> None:
-        by_number = {turn.number: turn for turn in conversation.turns.values()}
-        for number, turn in sorted(by_number.items()):
-            if turn.is_ready and number <= conversation.passed_turn:  # it was given up
-                self._deliver(conversation, turn, turn.ready_text, decided_at=None)
-        while (waiting := by_number.get(conversation.passed_turn + 1)) is not None:
-            if waiting.is_ready:
-                self._deliver(
-                    conversation, waiting, waiting.ready_text, decided_at=None
-                )
-            elif waiting.state == "open" and not self._is_abandoned(waiting):
-                return
-            conversation.passed_turn += 1
-
-    def _is_abandoned(self, turn: TurnState) -> bool:
-        age = self._now - turn.created_at
-        return not turn.is_accepted and age > UNCONFIRMED_PASSES_AFTER
-
-    def _deliver(
-        self,
-        conversation: ConversationState,
-        turn: TurnState,
-        text: str,
-        *,
-        decided_at: datetime | None,
-    ) -> None:
-        stop = self._stop(conversation, turn, decided_at)
-        if stop is not None:
-            self._divert(turn, text, stop)
-            return
-        turn.move("delivered")
-        turn.ready_text = ""
-        self._touch(turn)
-        self._write(conversation, turn, text)
-
-    def _divert(self, turn: TurnState, text: str, stop: StopInForce) -> None:
-        """Put before people what a hard stop keeps from the user."""
-        why = f"Hard stop on {stop.scope} {stop.value}".strip()
-        self._hold(turn, text, team="general", verdict=STOPPED, why=why)
-
-    def _hold(
-        self, turn: TurnState, text: str, *, team: str, verdict: Verdict, why: str
-    ) -> None:
-        turn.move("held")
-        turn.held_records |= {turn.record_id}
-        turn.ready_text = ""
-        self._touch(turn)
-        self.plan.approvals.append(
-            NewApproval(
-                turn_id=turn.id,
-                record_id=turn.record_id,
-                team=team,
-                text=text,
-                why=why,
-                verdict=verdict,
-            )
-        )
-        self._log("reply_held", turn, team=team, why=why)
-
-    def _write(
-        self, conversation: ConversationState, turn: TurnState, text: str
-    ) -> None:
-        self._add(conversation, turn, role="assistant", text=text, kind=turn.kind)
-        self._log(
-            "reply_delivered",
-            turn,
-            sha256=sha256(text),
-            seq=conversation.latest_seq,
-            kind=turn.kind,
-            reviewed=turn.reviewed,
-            record=turn.record_id,
-        )
-
-    def _add(
-        self,
-        conversation: ConversationState,
-        turn: TurnState,
-        *,
-        role: Literal["user", "assistant"],
-        text: str,
-        kind: str,
-    ) -> None:
-        conversation.latest_seq += 1
-        self.plan.messages.append(
-            NewMessage(
-                conversation_id=conversation.id,
-                seq=conversation.latest_seq,
-                turn_id=turn.id,
-                role=role,
-                text=text,
-                kind=kind,
-                reviewed=turn.reviewed and role == "assistant",
-            )
-        )
-
-    def _touch(self, turn: TurnState) -> None:
-        self.plan.touched[turn.id] = turn
-
-    def _log(self, action: str, turn: TurnState, **detail: Any) -> None:
-        self.plan.audit.append(
-            AuditLine(
-                action=action,
-                subject=f"turn:{turn.id}",
-                trace_id=turn.trace_id,
-                detail=detail,
-            )
-        )
+def buried(record_id: str) -> str:
+    """Return the id under which people are asked again about a record of the dead letters."""
+    return f"dlq:{record_id}"
 
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _mismatch(
-    approval: DecidedApproval | None, turn: TurnState, fact: Fact, state: str
-) -> str:
-    """Return what is wrong with a record that says a person decided, or nothing."""
-    if approval is None or approval.turn_id != turn.id:
-        return "no such approval"
-    if approval.state != state:
-        return f"the approval is {approval.state}"
-    if approval.text_sha256 != sha256(fact.text):
-        return "not the text that was decided"
-    if turn.state != "held":
-        return f"the turn is {turn.state}"
-    return ""

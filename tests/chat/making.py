@@ -14,7 +14,8 @@ from agents.cloudevents import Envelope
 from agents.events import Payload
 from agents.postgres import Database
 from agents.records import Record
-from controlplane.chat.settle import Limits, Settled, settle
+from controlplane.chat.settle import Settled, settle
+from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact, sha256
 from guardrails.verdicts import Finding, Verdict
 

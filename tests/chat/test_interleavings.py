@@ -7,14 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
-    UNCONFIRMED_PASSES_AFTER,
     ConversationState,
+    Decided,
     DecidedApproval,
     Fact,
     NewMessage,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
     sha256,
@@ -62,6 +62,7 @@ class Interleavings(RuleBasedStateMachine):
         self.decided: dict[str, DecidedApproval] = {}
         self.records: list[Fact] = []
         self.late: set[str] = set()
+        self.opened: set[str] = set()
 
     @rule(turn=st.sampled_from(TURNS))
     def ingress_numbers(self, turn: str) -> None:
@@ -94,14 +95,23 @@ class Interleavings(RuleBasedStateMachine):
 
     @precondition(lambda self: self.pending)
     @rule(data=st.data(), state=st.sampled_from(["approved", "rejected"]))
-    def a_person_decides(self, data: st.DataObject, state: str) -> None:
+    def a_person_decides(self, data: st.DataObject, state: Decided) -> None:
         approval = data.draw(st.sampled_from(sorted(self.pending)))
         turn, text = self.pending.pop(approval)
         self.now += timedelta(milliseconds=1)
         self.decided[approval] = DecidedApproval(
-            approval, turn, state, sha256(text), self.now
+            approval, turn, state, sha256(text), self.now, text, "general"
         )
         self.records.append(decided(state, approval, turn, text=text))
+
+    @precondition(lambda self: self.decided)
+    @rule(data=st.data())
+    def the_gate_fails_on_a_decision(self, data: st.DataObject) -> None:
+        approval = self.decided[data.draw(st.sampled_from(sorted(self.decided)))]
+        record = f"{approval.state}-{approval.id}"
+        self.settle(
+            [failed(approval.turn_id, record_id=record, approval_id=approval.id)]
+        )
 
     @rule()
     def a_hard_stop_comes(self) -> None:
@@ -129,6 +139,10 @@ class Interleavings(RuleBasedStateMachine):
             for name, turn in self.turns.items()
             if turn.number > self.kept.passed_turn or name in named
         }
+        for turn in conversation.turns.values():
+            turn.lines = frozenset(
+                line.role for line in self.messages if line.turn_id == turn.id
+            )
         settlement = Settlement(
             {"c1": conversation},
             stops=self.stops,
@@ -140,6 +154,8 @@ class Interleavings(RuleBasedStateMachine):
             settlement.apply(fact)
         settlement.release()
         plan = settlement.plan
+        self.opened |= {fact.turn_id for fact in batch if fact.kind == "opened"}
+        self.check_questions(plan, conversation)
         self.keep(plan, conversation)
         self.check(plan)
         return plan
@@ -192,7 +208,32 @@ class Interleavings(RuleBasedStateMachine):
                     if approval.turn_id == line.turn_id
                 }
         self.check_stop(plan)
+        self.check_held_turns_wait_for_somebody()
         self.check_nothing_is_stuck()
+
+    def check_questions(self, plan: Plan, conversation: ConversationState) -> None:
+        """A question comes before its answer, and after earlier ones that may still come.
+
+        It goes ahead where Kafka has it first, or where a person answered it.
+        """
+        told = [*self.messages, *plan.messages]
+        place = {(line.turn_id, line.role): line.seq for line in told}
+        turns = self.turns | plan.touched
+        for line in told:
+            if line.role == "assistant" and (line.turn_id, "user") in place:
+                assert place[line.turn_id, "user"] < line.seq
+        for line in plan.messages:
+            if line.role == "user" and line.turn_id not in self.opened:
+                assert (
+                    line.turn_id in {a.turn_id for a in self.decided.values()}
+                ) or all(
+                    (earlier.id, "user") in place
+                    and place[earlier.id, "user"] < line.seq
+                    for earlier in turns.values()
+                    if earlier.number < turns[line.turn_id].number
+                    and earlier.state == "open"
+                    and not self.is_given_up(earlier)
+                )
 
     def check_stop(self, plan: Plan) -> None:
         for line in plan.messages:
@@ -204,10 +245,25 @@ class Interleavings(RuleBasedStateMachine):
                     for approval in self.decided.values()
                 )
 
-    def check_nothing_is_stuck(self) -> None:
-        """A ready answer waits only for an earlier turn that is open and not given up."""
+    def check_held_turns_wait_for_somebody(self) -> None:
+        """For a person, or for a decided record that neither came nor died."""
+        asked = {turn for turn, _ in self.pending.values()}
         for turn in self.turns.values():
-            if turn.is_ready:
+            if turn.state == "held" and turn.id not in asked:
+                assert any(
+                    approval.turn_id == turn.id
+                    and not turn.has_seen(f"{approval.state}-{approval.id}")
+                    and not turn.has_buried(f"{approval.state}-{approval.id}")
+                    for approval in self.decided.values()
+                ), f"nobody sees {turn.id}"
+
+    def check_nothing_is_stuck(self) -> None:
+        """A ready answer waits only for its question, or for an earlier turn that is open.
+
+        Neither holds it up once it is given up.
+        """
+        for turn in self.turns.values():
+            if turn.is_ready and (turn.is_accepted or self.is_given_up(turn)):
                 assert any(
                     earlier.number < turn.number
                     and earlier.state == "open"

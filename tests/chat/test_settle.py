@@ -10,7 +10,7 @@ from agents.agent import UnavailableError
 from agents.events import PendingResponse
 from agents.postgres import Database
 from controlplane.chat.facts import facts_of
-from controlplane.chat.settle import Limits
+from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
 from guardrails.verdicts import Verdict
 from tests.chat.making import (
@@ -216,13 +216,42 @@ async def test_a_poke_of_a_conversation_that_is_not_there_is_nothing(
     assert await rows(database, "SELECT count(*) FROM chat_conversation") == [(0,)]
 
 
-async def test_an_answer_from_outside_makes_its_conversation(
+async def test_an_answer_from_outside_makes_its_conversation_and_waits_for_its_question(
     database: Database,
 ) -> None:
     await commit(database, reply(tier="pro"))
 
-    assert await transcript_of(database) == ["1 assistant answer t1"]
+    assert await transcript_of(database) == []
     assert await rows(database, "SELECT tier FROM chat_conversation") == [("pro",)]
+    await commit(database, opened(tier="pro"))
+    await commit(database, opened(tier="pro"), reply(tier="pro"))
+    assert await transcript_of(database) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
+
+
+async def test_questions_that_the_intake_has_not_read_keep_their_order(
+    database: Database,
+) -> None:
+    await commit(database, opened("t0"), reply("t0"))
+    await rows(  # as the ingress does
+        database,
+        "INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier, "
+        "created_at, deadline_at) SELECT 't' || n, 'c1', n + 1, '', 'question t' || n, '', 'free', "
+        "now(), now() FROM generate_series(1, 2) n",
+    )
+    await rows(database, "UPDATE chat_conversation SET latest_turn = 3")
+
+    for fact in (hold("t2"), opened("t1"), opened("t2"), opened("t1")):
+        await commit(database, fact)
+
+    assert await transcript_of(database) == [
+        "1 user question t0",
+        "2 assistant answer t0",
+        "3 user question t1",
+        "4 user question t2",
+    ]
 
 
 async def test_texts_of_eight_kilobytes_are_kept_whole(database: Database) -> None:

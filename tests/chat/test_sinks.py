@@ -22,7 +22,10 @@ from tests.chat.making import (
     ESCALATE,
     TRACE,
     commit,
+    decide,
+    decided,
     event,
+    hold,
     opened,
     record,
     reply,
@@ -253,6 +256,77 @@ async def test_a_letter_about_an_answered_turn_changes_nothing(tools: Tools) -> 
     await bury(tools, letter())
 
     assert await states_of(tools.database) == {"t1": "delivered"}
+
+
+@pytest.mark.parametrize("state", ["approved", "rejected"])
+async def test_a_decision_that_died_at_the_gate_comes_before_people_again(
+    tools: Tools, pushes: list[tuple[str, str]], state: str
+) -> None:
+    await commit(tools.database, opened(), hold())
+    approval = await decide(tools.database, state=state, text="decided")
+    died = letter_of_decision(state, approval)
+
+    await bury(tools, died)
+    await bury(tools, died)
+
+    assert await states_of(tools.database) == {"t1": "held"}
+    assert await rows(
+        tools.database,
+        "SELECT team, text, why FROM moderation_approval WHERE state = 'pending'",
+    ) == [
+        (
+            "discount",
+            "decided",
+            "The decision could not be carried out: no\N{SYMBOL FOR NULL}room",
+        )
+    ]
+    assert ("moderation.queue", "queue.wake") in pushes
+
+
+async def test_a_decision_that_comes_back_from_the_dead_letters_is_a_duplicate(
+    tools: Tools,
+) -> None:
+    await commit(tools.database, opened(), hold())
+    approval = await decide(tools.database)
+    await bury(tools, letter_of_decision("approved", approval))
+
+    await commit(tools.database, decided("approved", approval))
+
+    assert await states_of(tools.database) == {"t1": "held"}
+    assert await rows(
+        tools.database, "SELECT record_id, outcome_state FROM chat_duplicate"
+    ) == [(f"approved-{approval}", "held")]
+    again = await decide(tools.database)
+    await commit(tools.database, decided("approved", again))
+    assert await transcript_of(tools.database) == [
+        "1 user question t1",
+        "2 assistant risky t1",
+    ]
+
+
+async def test_a_letter_of_the_gate_about_another_record_leaves_a_held_turn_alone(
+    tools: Tools,
+) -> None:
+    await commit(tools.database, opened(), hold())
+    await decide(tools.database)
+
+    await bury(tools, letter(agent="gate", value=b'{"turn_id": "t1"}'))
+
+    assert await states_of(tools.database) == {"t1": "held"}
+    assert await rows(tools.database, "SELECT state FROM moderation_approval") == [
+        ("approved",)
+    ]
+
+
+def letter_of_decision(state: str, approval: str) -> object:
+    value = {"turn_id": "t1", "approval_id": approval}
+    return letter(
+        agent="gate",
+        reason="no\x00room",
+        topic=f"agent.responses.{state}",
+        value=msgspec.json.encode(value),
+        event_id=f"{state}-{approval}",
+    )
 
 
 # Pushes

@@ -147,3 +147,16 @@ async def test_what_waits_behind_an_unconfirmed_turn_is_let_go(
         "1 user question t2",
         "2 assistant answer t2",
     ]
+
+
+async def test_an_answer_whose_question_never_comes_is_let_go(
+    database: Database,
+) -> None:
+    await commit(database, reply())
+    await sweep()
+    assert await transcript_of(database) == []
+
+    await age(database, created="11 seconds", changed="11 seconds")
+    await sweep()
+
+    assert await transcript_of(database) == ["1 assistant answer t1"]

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents import registry
+from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
-    UNCONFIRMED_PASSES_AFTER,
     ConversationState,
+    Decided,
     DecidedApproval,
     Fact,
     Plan,
-    Settlement,
     StopInForce,
     TurnState,
     sha256,
@@ -64,7 +64,7 @@ class Case:
         approval: str,
         turn: str = "t1",
         *,
-        state: str = "approved",
+        state: Decided = "approved",
         **fields: object,
     ) -> None:
         text = fields.get("text", f"risky {turn}")
@@ -72,7 +72,7 @@ class Case:
         assert isinstance(text, str)
         assert isinstance(at, datetime)
         self.approvals[approval] = DecidedApproval(
-            approval, turn, state, sha256(text), at
+            approval, turn, state, sha256(text), at, text, "discount"
         )
 
     def stop(
@@ -111,12 +111,73 @@ def test_an_answer_says_that_kafka_had_its_question() -> None:
     ]
 
 
-def test_an_answer_to_a_question_that_nobody_took_in_is_delivered() -> None:
+def test_an_answer_waits_for_its_question_which_the_intake_reads() -> None:
     case = Case()
 
-    assert lines(case.settle(reply())) == ["1 assistant answer t1"]
-    assert lines(case.settle(opened())) == ["2 user question t1"]
+    assert lines(case.settle(reply())) == []
+    assert lines(case.settle(opened())) == [
+        "1 user question t1",
+        "2 assistant answer t1",
+    ]
     assert case.conversation.latest_turn == 1
+
+
+def test_an_answer_waits_for_its_question_for_a_bounded_time() -> None:
+    case = Case()
+    case.settle(reply())
+    case.now += UNCONFIRMED_PASSES_AFTER + SECOND
+
+    assert lines(case.settle()) == ["1 assistant answer t1"]
+    assert lines(case.settle(opened())) == []  # it would come after its answer
+    assert case.conversation.turns["t1"].text == "question t1"
+
+
+@pytest.mark.parametrize(
+    "ahead", [reply("t2"), hold("t2"), failed("t2")], ids=["answer", "hold", "failure"]
+)
+def test_questions_stay_in_order_where_the_intake_lags_behind(ahead: Fact) -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    assert lines(case.settle(ahead)) == []
+
+    plan = case.settle(opened("t1"), opened("t2"), reply("t1"))
+
+    assert lines(plan)[:3] == [
+        "1 user question t1",
+        "2 user question t2",
+        "3 assistant answer t1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "ahead", [reply("t2"), hold("t2"), failed("t2")], ids=["answer", "hold", "failure"]
+)
+def test_a_question_is_told_at_the_latest_when_its_turn_is_passed(ahead: Fact) -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    case.settle(ahead)
+
+    assert lines(case.settle(reply("t1")))[:3] == [
+        "1 user question t1",
+        "2 assistant answer t1",
+        "3 user question t2",
+    ]
+    assert lines(case.settle(opened("t1"), opened("t2"))) == []
+
+
+def test_what_a_person_answers_names_its_question_first() -> None:
+    case = Case()
+    case.number("t1", text="question t1")
+    case.number("t2", text="question t2")
+    case.settle(hold("t2"))
+    case.decide("a1", "t2")
+
+    assert lines(case.settle(decided("approved", "a1", "t2"))) == [
+        "1 user question t2",
+        "2 assistant risky t2",
+    ]
 
 
 def test_the_same_record_again_changes_nothing() -> None:
@@ -330,7 +391,7 @@ def test_a_decision_that_a_stop_held_back_is_nothing_new_when_it_comes_again() -
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_closed_turn_may_deliver_a_safe_text(state: str) -> None:
+def test_a_closed_turn_may_deliver_a_safe_text(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.decide("a1", state=state, text="sorry")
@@ -344,7 +405,7 @@ def test_a_closed_turn_may_deliver_a_safe_text(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_closed_turn_without_a_text_delivers_nothing(state: str) -> None:
+def test_a_closed_turn_without_a_text_delivers_nothing(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.decide("a1", state=state, text="")
@@ -353,6 +414,120 @@ def test_a_closed_turn_without_a_text_delivers_nothing(state: str) -> None:
 
     assert case.state() == state
     assert plan.messages == []
+
+
+# Decisions that the gate cannot carry out
+
+
+def buried(approval: str = "a1", kind: str = "approved", **fields: str) -> Fact:
+    """Return what the dead letter of a decided record says."""
+    defaults = {"record_id": f"{kind}-{approval}", "reason": "boom"}
+    return failed(approval_id=approval, **(defaults | fields))
+
+
+@pytest.mark.parametrize("state", ["approved", "rejected", "expired"])
+def test_people_are_asked_again_about_what_could_not_be_carried_out(
+    state: Decided,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1", state=state, text="decided")
+
+    plan = case.settle(buried(kind=state))
+
+    assert case.state() == "held"
+    assert plan.messages == []
+    [asked] = plan.approvals
+    assert (asked.text, asked.team) == ("decided", "discount")
+    assert asked.why == "The decision could not be carried out: boom"
+    assert actions(plan) == ["reply_held"]
+
+
+def test_the_same_letter_again_asks_nobody() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(buried())
+    case.decide("a2")  # whose record is still on its way
+
+    plan = case.settle(buried())
+
+    assert (plan.messages, plan.approvals, plan.audit) == ([], [], [])
+    assert lines(case.settle(decided("approved", "a2"))) == ["2 assistant risky t1"]
+
+
+@pytest.mark.parametrize("second", ["pending", "rejected"])
+def test_a_record_that_comes_back_from_the_dead_letters_is_a_duplicate(
+    second: str,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(buried())
+    if second == "rejected":
+        case.decide("a2", state="rejected", text="sorry")
+
+    plan = case.settle(decided("approved", "a1"))
+
+    assert plan.messages == []
+    assert [state for _, state in plan.duplicates] == ["held"]
+    assert (
+        plan.audit[0].detail["reason"] == "it had failed, and people were asked again"
+    )
+    assert case.state() == "held"
+
+
+def test_a_rejection_without_a_text_needs_nobody_again() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1", state="rejected", text="")
+
+    plan = case.settle(buried(kind="rejected"))
+
+    assert case.state() == "rejected"
+    assert (plan.messages, plan.approvals) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [buried(""), buried("a2"), buried("a3")],
+    ids=["no approval", "not decided", "of another turn"],
+)
+def test_a_letter_about_no_decision_of_a_held_turn_changes_nothing(
+    letter: Fact,
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a3", "another")
+
+    plan = case.settle(letter)
+
+    assert case.state() == "held"
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
+
+
+def test_a_letter_about_what_was_carried_out_all_the_same_changes_nothing() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.decide("a1")
+    case.settle(decided("approved", "a1"))
+
+    plan = case.settle(buried())
+
+    assert case.state() == "delivered"
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
+
+
+def test_a_letter_about_what_a_stop_held_back_asks_nobody_a_second_time() -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.stop(at=NOW)
+    case.decide("a1", at=NOW)
+    case.settle(decided("approved", "a1"))
+
+    plan = case.settle(buried())
+
+    assert (plan.approvals, plan.duplicates, plan.audit) == ([], [], [])
 
 
 # Hard stops
@@ -443,7 +618,7 @@ def test_only_a_decision_after_the_stop_passes_it(scope: str, value: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["rejected", "expired"])
-def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: str) -> None:
+def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: Decided) -> None:
     case = Case()
     case.settle(opened(), hold())
     case.stop(at=NOW)

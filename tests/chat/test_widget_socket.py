@@ -438,8 +438,8 @@ async def test_a_socket_that_is_idle_for_twelve_seconds_still_receives(
     async with Widget() as widget:
         await widget.hello()
         assert await widget.socket.receive_nothing(timeout=12)
-        await settle(kept, widget, reply, "t1")
-        assert (await widget.receive("message"))["text"] == "answer t1"
+        await settle(kept, widget, opened, "t1")
+        assert (await widget.receive("message"))["text"] == "question t1"
 
 
 async def test_a_closed_socket_is_forgotten(kept: Resources) -> None:
