@@ -16,12 +16,12 @@ from controlplane.chat.turns import TRANSITIONS, State
 
 
 @transaction.atomic
-def reopen_turns(letter: About, *, actor: User, because: str) -> list[str]:
+def reopen_turns(letter: About | None, *, actor: User, because: str) -> list[str]:
     """Open the failed turns that a letter is about, so that its record may still be answered.
 
     Return their ids. Locks their conversations, as the gate does.
     """
-    if letter.is_nothing:
+    if letter is None:
         return []
     one = (
         Q(turn=letter.turn_id) if letter.turn_id else Q(turn__trace_id=letter.trace_id)

@@ -15,37 +15,46 @@ from agents.postgres import plain
 from agents.registry import declarations
 from agents.work import open_letter
 
+_ID_MAX_CHARS = 96  # what PostgreSQL keeps of it, with a prefix
 
-class _OfTurn(msgspec.Struct, frozen=True):
+
+class _Named(msgspec.Struct, frozen=True):
     turn_id: str
+    approval_id: str = ""
 
 
-class About(msgspec.Struct, frozen=True):
+class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a letter says of its turn: its id, or else only the trace it is on."""
 
-    turn_id: str = ""
-    trace_id: str = ""
-    reason: str = ""
+    reason: str
+    record_id: str
+    turn_id: str
+    trace_id: str
+    approval_id: str
 
-    @property
-    def is_nothing(self) -> bool:
-        return not self.turn_id and not self.trace_id
+    def is_about(self, turn: str, trace: str) -> bool:
+        """The turn that is named counts; the trace may have others."""
+        return self.turn_id == turn if self.turn_id else self.trace_id == trace
 
 
-def about(headers: Headers, value: bytes) -> About:
-    """Read a letter, whatever its bytes are. Nothing if no answer waits for its agent."""
+def about(headers: Headers, value: bytes) -> About | None:
+    """Read a letter, whatever its bytes are. None if no answer waits for who failed on it."""
     own, story = open_letter(headers)
     if story.get("ilk_dlq_agent") not in agents_on_the_way():
-        return About()
-    reason = plain(story.get("ilk_dlq_reason", ""))
-    named = {name: text.decode(errors="replace") for name, text in own}
+        return None
+    texts = {name: plain(text.decode(errors="replace")) for name, text in own}
     if story.get("ilk_dlq_topic") == topics.USER_RAW:
-        turn = plain(named.get("ce_id", ""))
+        named = _Named(texts.get("ce_id", ""))  # it opens the turn, and is named as it
     else:
-        turn = _turn_in(value)
-    if turn:
-        return About(turn_id=turn, reason=reason)
-    return About(trace_id=_trace_of(own, named), reason=reason)
+        named = _named_in(value)
+    found = About(
+        reason=plain(story.get("ilk_dlq_reason", "")),
+        record_id=texts.get("ce_id", "")[:_ID_MAX_CHARS],
+        turn_id=named.turn_id,
+        trace_id=_trace_of(own, texts),
+        approval_id=named.approval_id,
+    )
+    return found if found.turn_id or found.trace_id else None
 
 
 @cache
@@ -63,15 +72,16 @@ def agents_on_the_way() -> set[str]:
     return found
 
 
-def _turn_in(value: bytes) -> str:
+def _named_in(value: bytes) -> _Named:
     try:
-        return plain(msgspec.json.decode(value, type=_OfTurn).turn_id)
+        named = msgspec.json.decode(value, type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return _Named("")
+    return _Named(plain(named.turn_id), named.approval_id)
 
 
-def _trace_of(headers: Headers, named: dict[str, str]) -> str:
+def _trace_of(headers: Headers, texts: dict[str, str]) -> str:
     try:
         return decode_headers(headers).trace_id
     except HeaderError:
-        return parse_traceparent(named.get("traceparent", ""))
+        return parse_traceparent(texts.get("traceparent", ""))
