@@ -10,7 +10,7 @@ from agents.postgres import Connection, plain
 from agents.records import Record
 from agents.work import REDRIVE, open_letter
 
-_LIST = """
+LIST = """
 INSERT INTO deadletters_letter (partition, "offset", at, trace_id, agent, topic, topic_partition,
   topic_offset, key, reason, attempts, size_bytes, redrive_of, state, decided_why)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'open', '')
@@ -22,14 +22,14 @@ MAX_BIGINT = 2**63 - 1
 
 async def list_letters(connection: Connection, records: Iterable[Record]) -> None:
     letters = [
-        _row(record) for record in records if record.topic == topics.DEAD_LETTERS
+        row_of(record) for record in records if record.topic == topics.DEAD_LETTERS
     ]
     if letters:
         async with connection.cursor() as cursor:
-            await cursor.executemany(_LIST, letters)
+            await cursor.executemany(LIST, letters)
 
 
-def _row(record: Record) -> tuple[Any, ...]:
+def row_of(record: Record) -> tuple[Any, ...]:
     """Anybody who may write to the topic may write anything, so nothing is taken for granted."""
     headers, story = open_letter(record.headers)
     partition = number(story.get("ilk_dlq_partition", ""), MAX_INT)

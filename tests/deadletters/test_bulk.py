@@ -22,11 +22,6 @@ def start(letters: list[Letter], verb: str = "redrive", reason: str = "mended") 
     return bulk.start_job(keys, verb=Job.Verb(verb), reason=reason, by=by)
 
 
-@pytest.fixture
-def ada(db: None) -> User:
-    return make_admin()
-
-
 def test_a_job_decides_on_each_letter_and_counts_the_ends(ada: User) -> None:
     good = [make_letter() for _ in range(3)]
     gone, odd = make_letter(), make_letter(topic="posts")

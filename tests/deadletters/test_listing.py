@@ -1,9 +1,14 @@
 """The recorder lists every dead letter with its record, whatever bytes it is."""
 
 from collections.abc import AsyncIterator
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +100,28 @@ async def test_a_record_that_says_nothing_is_listed_too(database: Database) -> N
     assert await listed(database) == [
         (0, "", "", None, None, "", "", 0, 0, "", "", "open")
     ]
+
+
+async def test_letters_from_before_there_was_a_list_are_listed_by_the_migration(
+    database: Database,
+) -> None:
+    odd = make_record(topics.DEAD_LETTERS, offset=1, key=None, value=b"\xff")
+    await write(database, letter(make_record(value=b"\x00")), odd)
+    before = await listed(database)
+    await rows(database, "DELETE FROM deadletters_letter")
+
+    await sync_to_async(_migrate, thread_sensitive=False)()
+
+    assert await listed(database) == before
+    assert len(before) == 2
+
+
+def _migrate() -> None:
+    migration = import_module(
+        "controlplane.deadletters.migrations.0002_list_known_letters"
+    )
+    migration.list_known(apps, SimpleNamespace(connection=connection))
+    connection.close()
 
 
 async def test_other_records_are_no_letters(database: Database) -> None:

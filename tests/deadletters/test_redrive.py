@@ -25,14 +25,9 @@ from tests.deadletters.making import (
     letter_of,
     make_letter,
 )
-from tests.factories import make_admin, make_turn
+from tests.factories import make_turn
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def ada() -> User:
-    return make_admin()
 
 
 @pytest.mark.parametrize(
