@@ -10,11 +10,13 @@ from agents.cloudevents import Headers
 from agents.work import REDRIVE, open_letter
 from controlplane.audit import actions as audit
 from controlplane.chat.actions import reopen_turns
-from controlplane.chat.letters import about
+from controlplane.chat.letters import About, about
+from controlplane.chat.turns import buried
 from controlplane.deadletters.models import Letter
 from controlplane.runtime.actions import enqueue_bytes
 from controlplane.traces import actions as traces
 from controlplane.traces.models import TracePayload
+from moderation.models import Approval
 
 DECIDE = "deadletters.decide_letter"
 NO_REASON = "Say why it can be discarded."
@@ -63,9 +65,9 @@ def redrive(letter_id: int, *, by: User, reason: str = "") -> Letter:
     payload = _payload_of(letter)
     headers = traces.headers_of(payload)
     original = _original(letter, payload, headers)
-    turns = reopen_turns(
-        about(headers, original.value), actor=by, because=f"redrive of {letter}"
-    )
+    of_turn = about(headers, original.value)
+    _check_decision(of_turn)
+    turns = reopen_turns(of_turn, actor=by, because=f"redrive of {letter}")
     letter.sent = enqueue_bytes(
         original.topic,
         key=original.key,
@@ -130,6 +132,19 @@ def _check(letter: Letter, original: Original) -> None:
     if size > topic.max_bytes:
         raise RefusedError(
             f"It would be {size:,} bytes; {topic.name} takes {topic.max_bytes:,}."
+        )
+
+
+def _check_decision(letter: About | None) -> None:
+    """The gate no longer carries out a decision about which people were asked again."""
+    if letter is None or not letter.approval_id:
+        return
+    again = Approval.objects.filter(
+        turn=letter.turn_id, record_id=buried(letter.record_id)
+    )
+    if again.exists():
+        raise RefusedError(
+            "People were asked again about this decision: decide on it in the queue."
         )
 
 

@@ -14,6 +14,7 @@ from agents.cloudevents import Headers
 from controlplane.audit.models import Entry
 from controlplane.chat import live
 from controlplane.chat.models import Outcome
+from controlplane.chat.turns import buried
 from controlplane.deadletters import actions
 from controlplane.deadletters.models import Letter
 from controlplane.runtime.headers import headers_of
@@ -25,7 +26,7 @@ from tests.deadletters.making import (
     letter_of,
     make_letter,
 )
-from tests.factories import make_turn
+from tests.factories import make_approval, make_turn
 
 pytestmark = pytest.mark.django_db
 
@@ -214,6 +215,27 @@ def test_a_turn_that_has_not_failed_stays_as_it_is(ada: User, state: str) -> Non
     outcome = Outcome.objects.get(turn=turn)
     assert (outcome.state, outcome.record_id) == (state, "r1")
     assert not Entry.objects.filter(action="turn_reopened").exists()
+
+
+def test_a_decision_about_which_people_were_asked_again_is_not_sent(ada: User) -> None:
+    """The gate would refuse it, and nobody would hear of it."""
+    turn = make_turn()
+    letters = [
+        make_letter(
+            f'{{"turn_id": "{turn.pk}", "approval_id": "a1"}}'.encode(),
+            topic=topics.RESPONSES_APPROVED,
+            agent="gate",
+            headers=headers_for(turn.trace_id, id=record_id),
+        )
+        for record_id in ("r1", "r2")
+    ]
+    make_approval(turn, record_id=buried("r1"))
+
+    with pytest.raises(actions.RefusedError, match="asked again"):
+        actions.redrive(letters[0].pk, by=ada)
+    actions.redrive(letters[1].pk, by=ada)
+
+    assert OutboxRecord.objects.count() == 1
 
 
 def test_discarding_leaves_the_turn_failed(ada: User) -> None:
