@@ -4,13 +4,13 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from controlplane.audit import actions as audit
 from controlplane.chat import live
-from controlplane.chat.letters import About
+from controlplane.chat.letters import LETTERS, About
 from controlplane.chat.models import Conversation, Outcome
 from controlplane.chat.turns import TRANSITIONS, State
 
@@ -23,6 +23,8 @@ def reopen_turns(letter: About | None, *, actor: User, because: str) -> list[str
     """
     if letter is None:
         return []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LETTERS])
     one = (
         Q(turn=letter.turn_id) if letter.turn_id else Q(turn__trace_id=letter.trace_id)
     )

@@ -15,6 +15,9 @@ from agents.postgres import plain
 from agents.registry import declarations
 from agents.work import open_letter
 
+# Whoever fails turns for letters holds it shared until that is committed; a redrive holds it
+# alone. So a turn fails before its redrive opens it, or not at all for that letter.
+LETTERS = 0x1A7E610E
 _ID_MAX_CHARS = 96  # what PostgreSQL keeps of it, with a prefix
 
 

@@ -13,7 +13,7 @@ from agents.records import Record
 from agents.runtime import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
-from controlplane.chat.letters import About, about
+from controlplane.chat.letters import LETTERS, About, about
 from controlplane.chat.settle import Settled, settle
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
@@ -109,8 +109,15 @@ def failures(tools: Tools) -> Agent:
     database = tools.database
 
     async def bury(records: Sequence[Record]) -> None:
-        facts = await _failed_turns(database, records)
-        await settle_and_tell(database, facts, "intake")
+        read = [(record, about(record.headers, record.value)) for record in records]
+        if not any(letter for _, letter in read):
+            return
+        async with database.connection() as connection, connection.transaction():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock_shared(%s)", [LETTERS]
+            )
+            facts = await _failed_turns(connection, read)
+            await settle_and_tell(database, facts, "intake")
 
     return Agent(
         name="failures",
@@ -123,20 +130,18 @@ def failures(tools: Tools) -> Agent:
     )
 
 
-async def _failed_turns(database: Database, records: Sequence[Record]) -> list[Fact]:
-    read = [(record, about(record.headers, record.value)) for record in records]
-    if not any(letter for _, letter in read):
-        return []
-    async with database.connection() as connection:
-        letters = await _not_redriven(connection, read)
-        cursor = await connection.execute(
-            _FAILED_TURNS,
-            [
-                [letter.turn_id for letter in letters],
-                [letter.trace_id for letter in letters if not letter.turn_id],
-            ],
-        )
-        rows = await cursor.fetchall()
+async def _failed_turns(
+    connection: Connection, read: list[tuple[Record, About | None]]
+) -> list[Fact]:
+    letters = await _not_redriven(connection, read)
+    cursor = await connection.execute(
+        _FAILED_TURNS,
+        [
+            [letter.turn_id for letter in letters],
+            [letter.trace_id for letter in letters if not letter.turn_id],
+        ],
+    )
+    rows = await cursor.fetchall()
     return [
         failed(
             turn,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import pytest
@@ -144,6 +145,37 @@ async def test_a_letter_that_was_sent_again_does_not_fail_its_turn_afterwards(
     await bury(tools, letter())
 
     assert await states_of(database) == {"t1": "open"}
+
+
+async def test_a_redrive_waits_for_who_is_just_failing_the_turn(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tools.database
+    await commit(database, opened())
+    await index(database, letter())
+    found, go_on = asyncio.Event(), asyncio.Event()
+    settle_and_tell = sinks.settle_and_tell
+
+    async def settle_later(*args: Any) -> None:
+        found.set()
+        await go_on.wait()
+        await settle_and_tell(*args)
+
+    monkeypatch.setattr(sinks, "settle_and_tell", settle_later)
+    burying = asyncio.create_task(bury(tools, letter()))
+    await found.wait()
+    redriving = asyncio.create_task(redrive())
+    while not await rows(
+        database, "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    ):
+        await asyncio.sleep(0.005)
+    go_on.set()
+    await asyncio.gather(burying, redriving)
+
+    assert await states_of(database) == {"t1": "open"}
+    assert await rows(database, "SELECT state FROM deadletters_letter") == [
+        ("redriven",)
+    ]
 
 
 async def test_a_record_that_fails_again_fails_its_turn_again(tools: Tools) -> None:

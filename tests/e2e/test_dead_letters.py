@@ -105,7 +105,7 @@ def test_one_bad_record_among_a_thousand_is_one_letter_and_its_redrive_one_answe
                 )
                 == [(GOOD,)]
             ),
-            timeout_s=30,
+            timeout_s=60,
             what="an answer for each of the others",
         )
     wait_for(lambda: letters(product, trace_id))
