@@ -39,6 +39,9 @@ _HEADERS = {
     "ilk_tier": _header("The tier of its user."),
     "ilk_parent": _header("Ids of the records that caused it, with commas."),
     "ilk_link": _header("The trace id that an outside caller brought."),
+    "ilk_redrive": _header(
+        "The dead letter that people had it sent again from: agents.dlq/partition@offset."
+    ),
 }
 _STORY = {
     "ilk_dlq_topic": _header("The topic that it could not be read from."),

@@ -172,17 +172,31 @@ def _encode(agent: Agent, event: Event[Any], send: Send, number: int) -> Outgoin
     )
 
 
+# Says on a record that people sent again which letter it was in.
+REDRIVE = "ilk_redrive"
+# What a dead letter says behind the headers of its record.
+STORY = (
+    "ilk_dlq_topic",
+    "ilk_dlq_partition",
+    "ilk_dlq_offset",
+    "ilk_dlq_time_ms",
+    "ilk_dlq_agent",
+    "ilk_dlq_reason",
+    "ilk_dlq_attempts",
+)
+
+
 def dead_letter(record: Record, *, agent: str, reason: str, attempts: int) -> Outgoing:
     """Return the record as it came, bytes and headers, with its story in further headers."""
-    story = {
-        "ilk_dlq_topic": record.topic,
-        "ilk_dlq_partition": str(record.partition),
-        "ilk_dlq_offset": str(record.offset),
-        "ilk_dlq_time_ms": str(record.timestamp_ms),
-        "ilk_dlq_agent": agent,
-        "ilk_dlq_reason": reason[:2_000],
-        "ilk_dlq_attempts": str(attempts),
-    }
+    story = (
+        record.topic,
+        str(record.partition),
+        str(record.offset),
+        str(record.timestamp_ms),
+        agent,
+        reason[:2_000],
+        str(attempts),
+    )
     return Outgoing(
         topics.DEAD_LETTERS,
         record.key,
@@ -190,6 +204,22 @@ def dead_letter(record: Record, *, agent: str, reason: str, attempts: int) -> Ou
         record.headers
         + [
             (name, text.encode(errors="backslashreplace"))
-            for name, text in story.items()
+            for name, text in zip(STORY, story, strict=True)
         ],
     )
+
+
+def open_letter(
+    headers: cloudevents.Headers,
+) -> tuple[cloudevents.Headers, dict[str, str]]:
+    """Return the headers that the record came with, and the story behind them.
+
+    The record may have brought headers of such names itself: only the last of each is ours.
+    """
+    story: dict[str, str] = {}
+    end = len(headers)
+    while end and headers[end - 1][0] in STORY and headers[end - 1][0] not in story:
+        end -= 1
+        name, value = headers[end]
+        story[name] = value.decode(errors="replace")
+    return headers[:end], story

@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "controlplane.chat",
     "moderation",
     "controlplane.traces",
+    "controlplane.deadletters",
     "controlplane.home",
 ]
 
@@ -177,6 +178,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
+    "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
     "create-trace-partitions": {
         "task": "traces.create_partitions",
         "schedule": 3600.0,

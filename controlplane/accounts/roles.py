@@ -16,6 +16,8 @@ LEAD = [
     "moderation.view_decision",
     "moderation.override_guardrail",
     "guardrails.view_rule",
+    "deadletters.view_letter",
+    "deadletters.decide_letter",
 ]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
 ADMIN = [
@@ -42,6 +44,7 @@ AUDITOR = [
     "routing.view_backend",
     "audit.view_entry",
     "traces.view_tracepayload",
+    "deadletters.view_letter",
 ]
 ROLES = {
     "viewer": VIEWER,

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import structlog
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
@@ -20,6 +21,11 @@ def conversation_group(conversation_id: str) -> str:
 async def wake_conversations(conversations: Iterable[str]) -> None:
     for conversation in conversations:
         await _send(conversation_group(conversation), "chat.wake")
+
+
+def conversations_changed(conversations: Iterable[str]) -> None:
+    """Wake their sockets from code that is not async. Call it after the commit."""
+    async_to_sync(wake_conversations)(conversations)
 
 
 async def wake_queue() -> None:

@@ -1,22 +1,19 @@
 """The gate and the intake: sinks that turn records into outcomes, and tell the sockets."""
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
-import msgspec
 from django.conf import settings
 
 from agents import registry, topics
 from agents.agent import Agent, Event
-from agents.cloudevents import HeaderError, decode_headers, parse_traceparent
 from agents.metrics import DELIVERIES
-from agents.postgres import Database, plain
+from agents.postgres import Connection, Database
 from agents.records import Record
-from agents.registry import declarations
 from agents.runtime import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
+from controlplane.chat.letters import LETTERS, About, about
 from controlplane.chat.settle import Settled, settle
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
@@ -27,24 +24,12 @@ UNION
 SELECT id, conversation_id, trace_id FROM chat_turn WHERE trace_id = ANY(%s)
 """
 
-_ID_MAX_CHARS = 96  # what PostgreSQL keeps of it, with a prefix
-
-
-class _Named(msgspec.Struct, frozen=True):
-    turn_id: str
-    approval_id: str = ""
-
-
-class _Letter(msgspec.Struct, frozen=True, kw_only=True):
-    reason: str
-    record_id: str
-    turn_id: str
-    trace_id: str
-    approval_id: str
-
-    def is_about(self, turn: str, trace: str) -> bool:
-        """The turn that is named counts; the trace may have others."""
-        return self.turn_id == turn if self.turn_id else self.trace_id == trace
+# Their record is on its way again.
+_REDRIVEN = """
+SELECT partition, "offset" FROM deadletters_letter
+WHERE state = 'redriven' AND (partition, "offset") IN (
+  SELECT * FROM unnest(%s::int[], %s::bigint[]))
+"""
 
 
 def limits() -> Limits:
@@ -124,8 +109,15 @@ def failures(tools: Tools) -> Agent:
     database = tools.database
 
     async def bury(records: Sequence[Record]) -> None:
-        facts = await _failed_turns(database, records)
-        await settle_and_tell(database, facts, "intake")
+        read = [(record, about(record.headers, record.value)) for record in records]
+        if not any(letter for _, letter in read):
+            return
+        async with database.connection() as connection, connection.transaction():
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock_shared(%s)", [LETTERS]
+            )
+            facts = await _failed_turns(connection, read)
+            await settle_and_tell(database, facts, "intake")
 
     return Agent(
         name="failures",
@@ -138,19 +130,18 @@ def failures(tools: Tools) -> Agent:
     )
 
 
-async def _failed_turns(database: Database, records: Sequence[Record]) -> list[Fact]:
-    letters = [letter for record in records if (letter := _read(record))]
-    if not letters:
-        return []
-    async with database.connection() as connection:
-        cursor = await connection.execute(
-            _FAILED_TURNS,
-            [
-                [letter.turn_id for letter in letters],
-                [letter.trace_id for letter in letters if not letter.turn_id],
-            ],
-        )
-        rows = await cursor.fetchall()
+async def _failed_turns(
+    connection: Connection, read: list[tuple[Record, About | None]]
+) -> list[Fact]:
+    letters = await _not_redriven(connection, read)
+    cursor = await connection.execute(
+        _FAILED_TURNS,
+        [
+            [letter.turn_id for letter in letters],
+            [letter.trace_id for letter in letters if not letter.turn_id],
+        ],
+    )
+    rows = await cursor.fetchall()
     return [
         failed(
             turn,
@@ -165,54 +156,17 @@ async def _failed_turns(database: Database, records: Sequence[Record]) -> list[F
     ]
 
 
-def _read(record: Record) -> _Letter | None:
-    """Return what the letter says about a turn, if an answer waits for who failed on it."""
-    headers = {name: _text(value) for name, value in record.headers}
-    if headers.get("ilk_dlq_agent") not in _on_the_way():
-        return None
-    named = _named(record, headers)
-    letter = _Letter(
-        reason=headers.get("ilk_dlq_reason", ""),
-        record_id=headers.get("ce_id", "")[:_ID_MAX_CHARS],
-        turn_id=named.turn_id,
-        trace_id=_trace_of(record, headers),
-        approval_id=named.approval_id,
+async def _not_redriven(
+    connection: Connection, read: list[tuple[Record, About | None]]
+) -> list[About]:
+    """Leave out what people had sent again before this agent came to it."""
+    places = [(record.partition, record.offset) for record, letter in read if letter]
+    cursor = await connection.execute(
+        _REDRIVEN, [[place[0] for place in places], [place[1] for place in places]]
     )
-    return letter if letter.turn_id or letter.trace_id else None
-
-
-@cache
-def _on_the_way() -> set[str]:
-    """Return the agents that an answer waits for: without any other it goes on."""
-    declared = {agent.name: agent for agent in declarations()}
-    found = {"gate", "intake"}
-    while more := {
-        name
-        for reader in found
-        for name, agent in declared.items()
-        if name not in found and set(agent.writes) & set(declared[reader].reads)
-    }:
-        found |= more
-    return found
-
-
-def _named(record: Record, headers: dict[str, str]) -> _Named:
-    """Return what the record itself names. A message that opens a turn is named as it."""
-    if headers.get("ilk_dlq_topic") == topics.USER_RAW:
-        return _Named(headers.get("ce_id", ""))
-    try:
-        named = msgspec.json.decode(record.value, type=_Named)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _Named("")
-    return _Named(plain(named.turn_id), named.approval_id)
-
-
-def _trace_of(record: Record, headers: dict[str, str]) -> str:
-    try:
-        return decode_headers(record.headers).trace_id
-    except HeaderError:
-        return parse_traceparent(headers.get("traceparent", ""))
-
-
-def _text(value: bytes) -> str:
-    return plain(value.decode(errors="replace"))
+    redriven = set(await cursor.fetchall())
+    return [
+        letter
+        for record, letter in read
+        if letter and (record.partition, record.offset) not in redriven
+    ]

@@ -24,7 +24,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "rejected": frozenset({"held"}),  # for its safe text
     "expired": frozenset({"held"}),
     "delivered": frozenset(),
-    "failed": frozenset(),
+    "failed": frozenset({"open"}),  # when a person has its dead letter sent again
 }
 
 

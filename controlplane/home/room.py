@@ -6,9 +6,9 @@ import msgspec
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from agents.topics import DEAD_LETTERS
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
+from controlplane.deadletters.models import Letter
 from controlplane.home.alerts import Alert, Figures, alerts
 from controlplane.home.backlog import Backlog, Lags, read_backlog
 from controlplane.home.figures import measure, sightings, thresholds
@@ -24,7 +24,6 @@ from controlplane.home.workers import (
 )
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.spoken import spoken
-from controlplane.traces.models import TraceRecord
 
 LATEST = 10
 
@@ -147,7 +146,7 @@ def _wrong(figures: Figures, found: list[Problem]) -> Wrong:
         alerts=sightings.date(alerts(figures, thresholds()), figures.at),
         problems=found,
         failed_today=failed.filter(changed_at__gte=midnight).count(),
-        dead_letters=TraceRecord.objects.filter(topic=DEAD_LETTERS).count(),
+        dead_letters=Letter.objects.open().count(),
         dead_letters_per_minute=figures.dead_letters_per_minute,
         restarts=figures.restarts,
     )

@@ -6,10 +6,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from agents import cloudevents, topics
-from agents.cloudevents import Envelope
+from agents.cloudevents import Envelope, Headers
 from agents.control import CHANNEL
 from agents.events import ControlChange, Payload
 from controlplane.audit import actions as audit
+from controlplane.runtime.headers import stored_headers
 from controlplane.runtime.models import AgentSwitch, ControlVersion, OutboxRecord
 from controlplane.runtime.relay import CHANNEL as OUTBOX_CHANNEL
 
@@ -19,16 +20,23 @@ REMOTE_CONTROL = "remote control"  # Celery does not say who sends its commands
 def enqueue(topic: str, *, key: str, data: Payload, envelope: Envelope) -> None:
     """Put a record into the outbox. Hold the row lock of the entity that key names."""
     assert isinstance(data, topics.contract_of(topic))
-    OutboxRecord.objects.create(
-        topic=topic,
+    enqueue_bytes(
+        topic,
         key=key.encode(),
         value=msgspec.json.encode(data),
-        headers=[
-            [name, value.decode()]
-            for name, value in cloudevents.encode_headers(envelope)
-        ],
+        headers=cloudevents.encode_headers(envelope),
+    )
+
+
+def enqueue_bytes(
+    topic: str, *, key: bytes | None, value: bytes, headers: Headers
+) -> OutboxRecord:
+    """Put a record into the outbox as it is, whatever its bytes are."""
+    row = OutboxRecord.objects.create(
+        topic=topic, key=key, value=value, headers=stored_headers(headers)
     )
     _notify(OUTBOX_CHANNEL, "")
+    return row
 
 
 @transaction.atomic

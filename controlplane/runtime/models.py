@@ -72,9 +72,9 @@ class OutboxRecord(models.Model):
     """A record that the database decided on and Kafka must hear; the relay publishes it."""
 
     topic = models.CharField(max_length=120)
-    key = models.BinaryField()
+    key = models.BinaryField(null=True)
     value = models.BinaryField()
-    headers = models.JSONField()  # [[name, text], ...]
+    headers = models.JSONField()  # [[name, text or {"base64": ...}], ...]
     created_at = models.DateTimeField(default=timezone.now)
     published_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)

@@ -1,6 +1,7 @@
 """The relay: publishes the outbox to Kafka, in order, and marks what Kafka has."""
 
 import asyncio
+from typing import Any
 
 import structlog
 from psycopg import AsyncConnection
@@ -11,11 +12,13 @@ from agents.broker import BrokerError
 from agents.postgres import Connection, Database
 from agents.publisher import Publisher
 from agents.work import Outgoing
+from controlplane.runtime.headers import StoredHeaders, headers_of
 
 log = structlog.get_logger()
 
 CHANNEL = "interlock_outbox"
 BATCH = 200
+BATCH_BYTES = 32_000_000  # and one record at least
 POLL_S = 1.0
 PUBLISH_TIMEOUT_S = 10.0
 # The rows stay locked while Kafka is asked, which takes up to the timeout above.
@@ -23,9 +26,13 @@ _BE_PATIENT = "SET LOCAL idle_in_transaction_session_timeout = '30s'"
 # Held by the one relay that publishes; the others stand by.
 LEADER = 0x1A7E610D
 
-_TAKE = """
-SELECT id, topic, key, value, headers FROM runtime_outboxrecord
+_LOCK = """
+SELECT id, octet_length(value) FROM runtime_outboxrecord
 WHERE published_at IS NULL AND failed_at IS NULL ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+"""
+_READ = """
+SELECT id, topic, key, value, headers FROM runtime_outboxrecord
+WHERE id = ANY(%s) ORDER BY id
 """
 _MARK = "UPDATE runtime_outboxrecord SET published_at = now() WHERE id = ANY(%s)"
 _FAIL = "UPDATE runtime_outboxrecord SET failed_at = now(), failure = %s WHERE id = %s"
@@ -85,7 +92,7 @@ class Relay:
         """Publish the oldest records and mark them; what Kafka may take later stays unmarked."""
         async with connection.transaction():
             await connection.execute(_BE_PATIENT)
-            rows = await (await connection.execute(_TAKE, [BATCH])).fetchall()
+            rows = await _take(connection)
             failures = await asyncio.gather(*(self._publish(*row) for row in rows))
             refused = {
                 row[0]: failure
@@ -102,13 +109,12 @@ class Relay:
         self,
         number: int,
         topic: str,
-        key: bytes,
+        key: bytes | None,
         value: bytes,
-        headers: list[tuple[str, str]],
+        headers: StoredHeaders,
     ) -> str:
         """Return why Kafka will never take it, if so: it must not block what is behind it."""
-        encoded = [(name, text.encode()) for name, text in headers]
-        record = Outgoing(topic, bytes(key), bytes(value), encoded)
+        record = Outgoing(topic, key, value, headers_of(headers))
         try:
             await self._publisher.publish(record, timeout_s=PUBLISH_TIMEOUT_S)
         except BrokerError as error:
@@ -130,6 +136,21 @@ class Relay:
             "errors": self.refused,
             "partitions": 0,
         }
+
+
+async def _take(connection: Connection) -> list[tuple[Any, ...]]:
+    """Return the oldest records, as many as may be in memory at once."""
+    locked = await (await connection.execute(_LOCK, [BATCH])).fetchall()
+    taken: list[int] = []
+    total = 0
+    for number, size in locked:
+        total += size
+        if taken and total > BATCH_BYTES:
+            break
+        taken.append(number)
+    if not taken:
+        return []
+    return await (await connection.execute(_READ, [taken])).fetchall()
 
 
 async def _mark(

@@ -6,6 +6,7 @@ import msgspec
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
+from agents.cloudevents import Headers
 from controlplane.audit import actions as audit
 from controlplane.traces.models import TracePayload, TraceRecord
 
@@ -22,7 +23,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     record: TraceRecord
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: Headers
 
 
 def create_partitions() -> int:
@@ -55,10 +56,11 @@ def read_payload(
         record=record,
         key=bytes(row.key or b""),
         value=bytes(row.value),
-        headers=[
-            (name, base64.b64decode(value))
-            for name, value in msgspec.json.decode(
-                bytes(row.headers), type=list[tuple[str, str]]
-            )
-        ],
+        headers=headers_of(row),
     )
+
+
+def headers_of(row: TracePayload) -> Headers:
+    """Return the headers as they came from Kafka."""
+    stored = msgspec.json.decode(bytes(row.headers), type=list[tuple[str, str]])
+    return [(name, base64.b64decode(value)) for name, value in stored]

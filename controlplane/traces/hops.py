@@ -9,6 +9,7 @@ import msgspec
 
 from agents.topics import ALL_PENDING, DEAD_LETTERS
 from controlplane.chat.models import Message, Turn
+from controlplane.deadletters.models import Letter
 from controlplane.traces.diff import Piece, word_diff
 from controlplane.traces.models import TraceRecord
 from moderation.models import Approval, Decision
@@ -42,7 +43,12 @@ class Hop(msgspec.Struct, kw_only=True):
         return f"{self.topic}/{self.partition}@{self.offset}" if self.topic else ""
 
 
-def hops_of(records: Sequence[TraceRecord], turns: Iterable[Turn]) -> list[Hop]:
+def hops_of(
+    records: Sequence[TraceRecord],
+    turns: Iterable[Turn],
+    letters: Iterable[Letter] = (),
+) -> list[Hop]:
+    """letters: dead letters of the trace that people have decided on."""
     turns = list(turns)
     duplicates = {
         (twin.topic, twin.partition, twin.offset): twin.outcome_state
@@ -52,6 +58,7 @@ def hops_of(records: Sequence[TraceRecord], turns: Iterable[Turn]) -> list[Hop]:
     hops = [
         *_records(in_causal_order(records), duplicates),
         *(_decision(*pair) for turn in turns for pair in _decisions(turn)),
+        *(_letter(letter) for letter in letters),
         *(
             _delivery(line)
             for turn in turns
@@ -130,6 +137,21 @@ def _decision(approval: Approval, decision: Decision) -> Hop:
         marks=[(state, word)],
         diff=word_diff(approval.text, decision.text) if is_edit else [],
         note=decision.reason,
+        waited=True,
+    )
+
+
+def _letter(letter: Letter) -> Hop:
+    assert letter.decided_by is not None
+    assert letter.decided_at is not None
+    is_redriven = letter.state == Letter.State.REDRIVEN
+    return Hop(
+        kind="decision",
+        title=f"{letter.decided_by.get_username()} decided on the dead letter",
+        at=letter.decided_at,
+        agent=f"of {letter.agent}",
+        marks=[("work" if is_redriven else "plain", letter.state)],
+        note=letter.decided_why,
         waited=True,
     )
 

@@ -18,6 +18,7 @@ from agents.cloudevents import Envelope, HeaderError, decode_headers
 from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.runtime import Tools
+from controlplane.deadletters.sinks import list_letters
 
 log = structlog.get_logger()
 
@@ -127,6 +128,7 @@ async def record(
     if fresh:
         await _tell_of_gaps(connection, fresh, positions, begun)
         await _copy(connection, fresh)
+        await list_letters(connection, fresh)
         await _move_offsets(connection, fresh, positions)
     return len(fresh)
 

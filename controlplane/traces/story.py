@@ -7,6 +7,7 @@ import msgspec
 from django.db.models import QuerySet
 
 from controlplane.chat.models import Outcome, Turn
+from controlplane.deadletters.models import Letter
 from controlplane.traces.hops import Hop, hops_of
 from controlplane.traces.models import TraceRecord
 from moderation.models import Approval
@@ -79,7 +80,7 @@ def is_trace_id(text: str) -> bool:
 
 
 def read_story(trace_id: str) -> Story | None:
-    """Return the trace, or nothing if neither the index nor a turn knows it. Six queries."""
+    """Return the trace, or nothing if neither the index nor a turn knows it."""
     if not is_trace_id(trace_id):
         return None
     records = list(TraceRecord.objects.of_trace(trace_id)[: MAX_RECORDS + 1])
@@ -94,7 +95,7 @@ def read_story(trace_id: str) -> Story | None:
     return Story(
         trace_id=trace_id,
         turns=stories,
-        hops=hops_of(shown, turns),
+        hops=hops_of(shown, turns, _decided_letters(trace_id)),
         records=total,
         shown=len(shown),
         tier=turns[0].conversation.tier if turns else shown[0].tier,
@@ -114,6 +115,11 @@ def _turns(trace_id: str) -> QuerySet[Turn]:
         )
         .order_by("number", "pk")
     )
+
+
+def _decided_letters(trace_id: str) -> QuerySet[Letter]:
+    letters = Letter.objects.filter(trace_id=trace_id).exclude(state=Letter.State.OPEN)
+    return letters.select_related("decided_by")
 
 
 def _turn_story(turn: Turn) -> TurnStory:

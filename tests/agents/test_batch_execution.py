@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -53,6 +54,10 @@ def make_executor(sink: Sink, **fields: Any) -> tuple[BatchExecutor, Desk]:
     return BatchExecutor(desk, asyncio.get_running_loop()), desk
 
 
+def ledger_is_done(ledger: Ledger, end: int) -> bool:
+    return ledger.next_offset() == end
+
+
 def make_works(ledger: Ledger, count: int) -> list[Work]:
     return [make_work(ledger, offset) for offset in range(count)]
 
@@ -97,6 +102,26 @@ async def test_the_one_bad_record_of_a_batch_is_found_and_the_others_are_kept() 
     assert desk.ok == [0, 1, 2, 4, 5]
     [(offset, error, _)] = desk.letters
     assert (offset, str(error)) == (3, "bad record in [3]")
+
+
+@pytest.mark.parametrize("kind", ["fails", "unreadable"])
+@pytest.mark.parametrize("size", [1, 2, 7, 64])
+async def test_wherever_in_a_batch_the_bad_record_is_it_alone_is_a_dead_letter(
+    size: int, kind: str
+) -> None:
+    for position in range(size):
+        sink, ledger = Sink(*[position] * (kind == "fails")), Ledger()
+        executor, desk = make_executor(sink, batch_size=size)
+        works = make_works(ledger, size * 2)
+        if kind == "unreadable":
+            works[position].event = None
+            works[position].problem = UnreadableError("no JSON")
+
+        executor.add(works)
+        await until(partial(ledger_is_done, ledger, size * 2))
+
+        assert desk.ok == [n for n in range(size * 2) if n != position]
+        assert [letter[0] for letter in desk.letters] == [position]
 
 
 async def test_a_batch_of_one_bad_record_is_not_tried_twice() -> None:

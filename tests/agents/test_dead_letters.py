@@ -53,6 +53,118 @@ def test_a_record_that_cannot_be_read_goes_whole_to_the_dead_letters(
     assert texts(agent.writes[0]) == ["good"]
 
 
+LARGE = 5_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (b"\xff\xfe\x00", "JSON"),
+        (b'{"text": 7}', "Expected `str`, got `int`"),
+        (b'{"words": "hello"}', "missing required field `text`"),
+        (b'["text"]', "Expected `object`, got `array`"),
+        (b'{"text": "a\x00b"}', "invalid"),
+        (b'{"text": "\\ud800"}', ""),
+        (b"[" * 100_000, ""),
+        (b"", "truncated"),
+        (b"x" * LARGE, "JSON"),
+    ],
+    ids=[
+        "no text",
+        "another type",
+        "a field missing",
+        "another shape",
+        "bare NUL",
+        "half a pair",
+        "too deep",
+        "empty",
+        "5 MB",
+    ],
+)
+def test_whatever_breaks_the_contract_is_kept_whole_and_the_good_go_on(
+    stage: Stage, value: bytes, reason: str
+) -> None:
+    agent = stage.agent()
+    stage.start(agent)
+
+    stage.send_all(agent.reads[0], ["before"])
+    stage.send(agent.reads[0], value=value)
+    stage.send_all(agent.reads[0], ["after"])
+
+    [letter] = wait_for(lambda: letters_of(agent))
+    assert letter.value == value
+    assert letter.key == b"k"
+    story = dict(letter.headers)
+    assert reason in story["ilk_dlq_reason"].decode()
+    assert story["ilk_dlq_attempts"] == b"1"
+    wait_for(lambda: sum(committed(agent).values()) == 3)
+    assert texts(agent.writes[0]) == ["before", "after"]
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "y" * LARGE], ids=["NUL", "5 MB"])
+def test_odd_records_that_keep_the_contract_go_on(stage: Stage, text: str) -> None:
+    agent = stage.agent()
+    stage.start(agent)
+
+    stage.send_all(agent.reads[0], [text, "after"])
+
+    wait_for(lambda: sum(committed(agent).values()) == 2)
+    assert texts(agent.writes[0]) == [text, "after"]
+    assert letters_of(agent) == []
+
+
+def fail_for_one_key(event: Event[Any], ctx: Context) -> Iterator[Send]:
+    if event.record.key == b"k1":
+        raise ValueError("not this customer")
+    yield from repeat(event, ctx)
+
+
+def test_a_handler_that_fails_for_one_key_costs_the_other_keys_nothing(
+    stage: Stage,
+) -> None:
+    agent = stage.agent(handle=fail_for_one_key, attempts=2)
+    running = stage.start(agent)
+    said = [str(number) for number in range(30)]
+
+    stage.send_all(agent.reads[0], said, keys=3)
+
+    wait_for(lambda: sum(committed(agent).values()) == 30)
+    assert texts(agent.writes[0]) == [text for text in said if int(text) % 3 != 1]
+    letters = letters_of(agent)
+    assert {letter.key for letter in letters} == {b"k1"}
+    assert len(letters) == 10
+    assert {dict(each.headers)["ilk_dlq_attempts"] for each in letters} == {b"2"}
+    assert running.runner.paused == ""
+
+
+def fail_for_all(event: Event[Any], ctx: Context) -> Iterator[Send]:
+    raise ValueError("the model is gone")
+
+
+async def fail_for_all_async(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
+    for send in fail_for_all(event, ctx):
+        yield send
+
+
+@pytest.mark.parametrize(
+    "handler", [{"handle": fail_for_all}, {"handle_async": fail_for_all_async}]
+)
+def test_a_handler_that_fails_for_all_is_paused_and_its_topic_is_not_drained(
+    stage: Stage, handler: dict[str, Any]
+) -> None:
+    agent = stage.agent(attempts=1, **handler)
+    running = stage.start(agent)
+
+    stage.send_all(agent.reads[0], [str(number) for number in range(200)])
+
+    wait_for(lambda: running.runner.status()["state"] == "held")
+    assert running.runner.status()["why"] == (
+        f"{FAILURES_IN_ROW} records in a row failed: ValueError('the model is gone')"
+    )
+    wait_for(lambda: sum(committed(agent).values()) >= FAILURES_IN_ROW)
+    assert FAILURES_IN_ROW <= len(letters_of(agent)) < 100
+
+
 async def fail_always(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
     if event.data.text == "bad":
         raise ValueError("it was bad")

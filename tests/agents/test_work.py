@@ -13,6 +13,7 @@ from agents.work import (
     Work,
     dead_letter,
     decoders_for,
+    open_letter,
     outgoing,
     read_event,
 )
@@ -217,3 +218,24 @@ def test_a_stop_is_compared_with_the_tier_of_the_event() -> None:
 
 def test_coordinates_name_the_record() -> None:
     assert make_record(topic="t", partition=1, offset=2).coordinates == "t/1@2"
+
+
+def test_a_letter_opens_to_the_headers_that_its_record_came_with() -> None:
+    """Also when the record has headers of the same names, from whoever wrote it."""
+    own = [("ilk_dlq_agent", b"forged"), ("x", b"\xff\x00"), ("ilk_dlq_topic", b"")]
+    letter = dead_letter(
+        make_record(headers=own), agent="guard", reason="no\x00JSON", attempts=3
+    )
+
+    headers, story = open_letter(letter.headers)
+
+    assert headers == own
+    assert (story["ilk_dlq_agent"], story["ilk_dlq_topic"]) == ("guard", "in")
+    assert (story["ilk_dlq_reason"], story["ilk_dlq_attempts"]) == ("no\x00JSON", "3")
+
+
+@pytest.mark.parametrize("headers", [[], [("a", b"1")], [("ilk_dlq_other", b"")]])
+def test_what_is_no_letter_of_ours_has_no_story(
+    headers: list[tuple[str, bytes]],
+) -> None:
+    assert open_letter(headers) == (headers, {})

@@ -20,6 +20,7 @@ MOVES = {
     ("approved", "held"),
     ("rejected", "held"),
     ("expired", "held"),
+    ("failed", "open"),
 }
 
 
@@ -51,6 +52,10 @@ def test_the_table_names_every_state() -> None:
     assert set(TRANSITIONS) == set(STATES)
 
 
-@pytest.mark.parametrize("final", ["delivered", "failed"])
-def test_what_is_delivered_or_failed_stays_so(final: State) -> None:
-    assert TRANSITIONS[final] == frozenset()
+def test_what_is_delivered_stays_so() -> None:
+    assert TRANSITIONS["delivered"] == frozenset()
+
+
+def test_what_failed_can_only_be_opened_again() -> None:
+    assert TRANSITIONS["failed"] == {"open"}
+    assert [state for state in STATES if "open" in TRANSITIONS[state]] == ["failed"]

@@ -184,6 +184,12 @@ class Product:
         with psycopg.connect(url, autocommit=True) as connection:
             return connection.execute(statement, parameters).fetchall()
 
+    def sql_only(self, statement: str) -> None:
+        """Change the database as its owner."""
+        url = self.env["DATABASE_OWNER_URL"]
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
     # The demo model
 
     def script(self, **script: Any) -> None:

@@ -15,6 +15,7 @@ from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
 from controlplane.home.backlog import positions
 from controlplane.runtime.models import ControlVersion
+from tests.deadletters.making import make_letter
 from tests.factories import (
     make_admin,
     make_approval,
@@ -166,10 +167,20 @@ def test_counts_what_waits_and_what_failed(room: Client) -> None:
         '<b class="figure">1</b> <span class="meta">unfinished turn, the oldest for 0 s</span>',
         '<b class="figure">1</b> <span class="meta">held for a person</span>',
         '<b class="figure">1</b> <span class="meta">failed today</span>',
-        '<b class="figure">0</b> <span class="meta">dead letters</span>',
+        '<b class="figure">0</b> <span class="meta">open dead letters</span>',
     ):
         assert figure in text
     assert f'href="{reverse("moderation:queue")}"' in text
+
+
+def test_the_dead_letters_are_a_link_for_those_who_may_look(client: Client) -> None:
+    make_letter()
+    client.force_login(make_user("otto", "auditor"))
+
+    text = text_of(client)
+
+    assert '<b class="figure">1</b> <span class="meta">open dead letter</span>' in text
+    assert 'href="/dlq/"><b class="figure">' in text
 
 
 def test_the_latest_control_actions_are_for_those_who_may_read_the_log(

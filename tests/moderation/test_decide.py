@@ -50,7 +50,7 @@ def test_approving_sends_the_draft_as_it_is(approval: Approval, mira: User) -> N
         approval.text_sha256,
     )
     assert record.topic == "agent.responses.approved"
-    assert bytes(record.key).decode() == approval.turn.conversation_id
+    assert bytes(record.key or b"").decode() == approval.turn.conversation_id
     assert data.text == approval.text
     assert data.approval_id == str(approval.pk)
     assert data.decided_by == "mira"

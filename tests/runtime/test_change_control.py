@@ -49,7 +49,10 @@ def test_a_change_moves_the_version_and_writes_audit_and_history() -> None:
         "why": "x",
     }
     record = OutboxRecord.objects.get()
-    assert (record.topic, bytes(record.key)) == (topics.CONTROL_HISTORY, b"agent:guard")
+    assert (record.topic, bytes(record.key or b"")) == (
+        topics.CONTROL_HISTORY,
+        b"agent:guard",
+    )
     assert record.published_at is None
     assert msgspec.json.decode(
         bytes(record.value), type=ControlChange

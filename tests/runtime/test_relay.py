@@ -19,7 +19,7 @@ from agents.work import Outgoing
 from controlplane.embedded.services import Services
 from controlplane.runtime import relay as relay_module
 from controlplane.runtime import sinks
-from controlplane.runtime.actions import enqueue
+from controlplane.runtime.actions import enqueue, enqueue_bytes
 from controlplane.runtime.models import OutboxRecord
 from controlplane.runtime.relay import Relay
 from tests.agents.stage import LoopThread, Note, Stage, envelope, ids, read, texts
@@ -100,6 +100,49 @@ def test_what_was_written_is_published_in_order_and_marked(
         "leading",
         len(written),
     )
+
+
+def test_bytes_of_any_kind_are_published_as_they_are(
+    stage: Stage, start: Callable[[], Running]
+) -> None:
+    topic = stage.topic("out")
+    headers = [("a", b"\x00\xff"), ("a", b""), ("b", "ü".encode())]
+    with transaction.atomic():
+        enqueue_bytes(topic, key=None, value=b"\xff\x00", headers=headers)
+        enqueue_bytes(topic, key=b"\x00\xfe", value=b"", headers=[])
+    start()
+
+    wait_for(lambda: unmarked() == 0)
+
+    assert [(r.key, r.value, r.headers) for r in read(topic)] == [
+        (None, b"\xff\x00", headers),
+        (b"\x00\xfe", b"", []),
+    ]
+
+
+def test_no_more_is_read_at_once_than_fits_and_one_record_always_does(
+    stage: Stage, start: Callable[[], Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_module, "BATCH_BYTES", 1_000)
+    taken: list[int] = []
+    take = relay_module._take
+
+    async def count(connection: Any) -> list[tuple[Any, ...]]:
+        rows = await take(connection)
+        taken.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(relay_module, "_take", count)
+    topic = stage.topic("out")
+    with transaction.atomic():
+        for size in (600, 300, 5_000, 10, 10):
+            enqueue_bytes(topic, key=b"k", value=b"x" * size, headers=[])
+    start()
+
+    wait_for(lambda: unmarked() == 0)
+
+    assert [len(r.value) for r in read(topic)] == [600, 300, 5_000, 10, 10]
+    assert [n for n in taken if n] == [2, 1, 2]
 
 
 def test_a_row_is_published_at_its_notification_and_not_at_the_poll(

@@ -11,9 +11,17 @@ from pytest_django import DjangoAssertNumQueries
 
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
+from controlplane.deadletters.actions import discard, redrive
 from controlplane.traces import story as stories
 from moderation.models import Approval, Decision
-from tests.factories import make_approval, make_moderator, make_turn, make_user
+from tests.deadletters.making import headers_for, make_letter
+from tests.factories import (
+    make_admin,
+    make_approval,
+    make_moderator,
+    make_turn,
+    make_user,
+)
 from tests.traces_pages.making import make_payload, make_record, sha256
 from tests.traces_pages.scenes import DRAFT, edited_trace
 
@@ -93,6 +101,19 @@ def test_names_the_dead_letter_and_why_the_turn_failed(reader: Client) -> None:
     assert "failed responder: no answer" in text
     assert text.index("user.messages.raw") < text.index("agents.dlq")
     assert "agents.dlq widget dead letter" in text
+
+
+def test_tells_who_sent_a_dead_letter_again_or_discarded_it(reader: Client) -> None:
+    letters = [make_letter(headers=headers_for("ab" * 16)) for _ in range(3)]
+    redrive(letters[0].pk, by=make_admin(), reason="the model is back")
+    discard(letters[1].pk, by=make_admin("bo"), reason="noise")
+
+    text = plain(page(reader, "ab" * 16))
+
+    assert "ada decided on the dead letter of responder redriven" in text
+    assert "the model is back" in text
+    assert "bo decided on the dead letter of responder discarded" in text
+    assert text.count("decided on the dead letter") == 2
 
 
 def test_the_same_record_again_is_marked(reader: Client) -> None:
@@ -212,8 +233,8 @@ def test_costs_the_same_for_one_hop_or_fifty(
     for ms in range(50):
         make_record(turn.trace_id, "agent.execution", ms=ms)
 
-    # session, user, 2 permissions, records, turns, 6 prefetches, lamp, queue's count
-    with django_assert_num_queries(14):
+    # session, user, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
+    with django_assert_num_queries(15):
         page(reader, turn.trace_id)
 
 

@@ -1,0 +1,141 @@
+"""The dead letters pages: the list, one letter, and the progress of a job over many."""
+
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import (
+    require_http_methods,
+    require_POST,
+    require_safe,
+)
+
+from controlplane.accounts.access import SignedInRequest, requires
+from controlplane.deadletters import actions, bulk, pages
+from controlplane.deadletters.forms import DecisionForm, FilterForm, ManyForm
+from controlplane.deadletters.models import Job, Letter
+from controlplane.deadletters.sinks import MAX_BIGINT, MAX_INT
+
+VIEW = "deadletters.view_letter"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@requires(VIEW)
+def letters(request: SignedInRequest) -> HttpResponse:
+    """The filter is the query, also when the form of what was chosen is posted."""
+    if request.method == "POST":
+        return _decide_on_many(request)
+    context = pages.list_context(request.GET, request.user)
+    return _list(request, context, status=200 if context["is_ok"] else 422)
+
+
+def _decide_on_many(request: SignedInRequest) -> HttpResponse:
+    _must_be_allowed(request)
+    form, filters = ManyForm(request.POST), FilterForm(request.GET)
+    if form.is_valid():
+        given = form.cleaned_data
+        try:
+            job = bulk.start_job(
+                form.chosen_from(filters.letters()),
+                verb=Job.Verb(given["verb"]),
+                reason=given["reason"],
+                by=request.user,
+            )
+        except bulk.NothingChosenError:
+            form.add_error("letters", "None of these letters is there any more.")
+        else:
+            return redirect("deadletters:job", job.pk)
+    context = pages.list_context(request.GET, request.user, form)
+    return _list(request, context, status=422)
+
+
+def _list(
+    request: HttpRequest, context: dict[str, object], *, status: int
+) -> HttpResponse:
+    template = "_list" if _wants_fragment(request) else "list"
+    return render(request, f"deadletters/{template}.html", context, status=status)
+
+
+@require_http_methods(["GET", "POST"])
+@never_cache
+@requires(VIEW)
+def letter(request: SignedInRequest, partition: int, offset: int) -> HttpResponse:
+    if partition > MAX_INT or offset > MAX_BIGINT:
+        partition, offset = -1, -1  # no letter has such a place
+    found = get_object_or_404(
+        Letter.objects.select_related("decided_by", "sent"),
+        partition=partition,
+        offset=offset,
+    )
+    if request.method == "POST":
+        return _decide(request, found)
+    return _letter(request, found)
+
+
+def _decide(request: SignedInRequest, found: Letter) -> HttpResponse:
+    _must_be_allowed(request)
+    form = DecisionForm(request.POST)
+    if not form.is_valid():
+        return _letter(request, found, form, status=422)
+    act = (
+        actions.redrive
+        if form.cleaned_data["verb"] == Job.Verb.REDRIVE
+        else actions.discard
+    )
+    try:
+        act(found.pk, by=request.user, reason=form.cleaned_data["reason"])
+    except actions.AlreadyDecidedError as error:
+        form.add_error(None, str(error))
+        return _letter(request, error.letter, form, status=409)
+    except actions.RefusedError as error:
+        form.add_error(None, str(error))
+        return _letter(request, found, form, status=422)
+    return redirect("deadletters:letter", found.partition, found.offset)
+
+
+def _letter(
+    request: SignedInRequest,
+    found: Letter,
+    form: DecisionForm | None = None,
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    context = pages.letter_context(found, request.user, form)
+    template = "_letter" if _wants_fragment(request) else "letter"
+    return render(request, f"deadletters/{template}.html", context, status=status)
+
+
+@require_safe
+@never_cache
+@requires(VIEW)
+def job(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    return _job(request, job_id)
+
+
+@require_POST
+@requires(VIEW)
+def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    _must_be_allowed(request)
+    bulk.cancel_job(job_id, by=request.user)
+    if _wants_fragment(request):
+        return _job(request, job_id)
+    return redirect("deadletters:job", job_id)
+
+
+def _job(request: SignedInRequest, job_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Job.objects.select_related("started_by"), pk=job_id)
+    context = pages.job_context(found, request.user)
+    template = "_job" if _wants_fragment(request) else "job"
+    return render(request, f"deadletters/{template}.html", context)
+
+
+def _must_be_allowed(request: SignedInRequest) -> None:
+    if not request.user.has_perm(actions.DECIDE):
+        raise PermissionDenied(actions.DECIDE)
+
+
+def _wants_fragment(request: HttpRequest) -> bool:
+    return request.headers.get("HX-Request-Type") == "partial"
