@@ -60,7 +60,7 @@ class Letter(models.Model):
         constraints = [
             models.UniqueConstraint(
                 name="deadletters_letter_is_listed_once",
-                fields=["partition", "offset"],
+                fields=["partition", "offset", "at"],  # a new log begins at 0 again
             ),
             models.CheckConstraint(
                 name="deadletters_decision_has_person_and_time",

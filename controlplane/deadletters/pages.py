@@ -114,7 +114,8 @@ def _letter_named(name: str) -> Letter | None:
     partition, offset = number(first, MAX_INT), number(second, MAX_BIGINT)
     if topic != DEAD_LETTERS or partition is None or offset is None:
         return None
-    return Letter.objects.filter(partition=partition, offset=offset).first()
+    found = Letter.objects.filter(partition=partition, offset=offset)
+    return found.order_by("-at", "-pk").first()
 
 
 def job_context(job: Job, user: User) -> dict[str, Any]:

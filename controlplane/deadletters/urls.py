@@ -7,7 +7,7 @@ from controlplane.deadletters import views
 app_name = "deadletters"
 urlpatterns = [
     path("", views.letters, name="list"),
-    path("<int:partition>/<int:offset>/", views.letter, name="letter"),
+    path("<int:letter_id>/", views.letter, name="letter"),
     path("jobs/<uuid:job_id>/", views.job, name="job"),
     path("jobs/<uuid:job_id>/cancel/", views.cancel, name="cancel"),
 ]

@@ -16,7 +16,7 @@ from controlplane.accounts.access import SignedInRequest, requires
 from controlplane.deadletters import actions, bulk, pages
 from controlplane.deadletters.forms import DecisionForm, FilterForm, ManyForm
 from controlplane.deadletters.models import Job, Letter
-from controlplane.deadletters.sinks import MAX_BIGINT, MAX_INT
+from controlplane.deadletters.sinks import MAX_BIGINT
 
 VIEW = "deadletters.view_letter"
 
@@ -62,13 +62,10 @@ def _list(
 @require_http_methods(["GET", "POST"])
 @never_cache
 @requires(VIEW)
-def letter(request: SignedInRequest, partition: int, offset: int) -> HttpResponse:
-    if partition > MAX_INT or offset > MAX_BIGINT:
-        partition, offset = -1, -1  # no letter has such a place
+def letter(request: SignedInRequest, letter_id: int) -> HttpResponse:
     found = get_object_or_404(
         Letter.objects.select_related("decided_by", "sent"),
-        partition=partition,
-        offset=offset,
+        pk=min(letter_id, MAX_BIGINT),  # PostgreSQL has no larger ones
     )
     if request.method == "POST":
         return _decide(request, found)
@@ -93,7 +90,7 @@ def _decide(request: SignedInRequest, found: Letter) -> HttpResponse:
     except actions.RefusedError as error:
         form.add_error(None, str(error))
         return _letter(request, found, form, status=422)
-    return redirect("deadletters:letter", found.partition, found.offset)
+    return redirect("deadletters:letter", found.pk)
 
 
 def _letter(

@@ -22,4 +22,4 @@ def text(client: Client, path: str = LIST, status: int = 200) -> str:
 
 
 def url(letter: Letter) -> str:
-    return reverse("deadletters:letter", args=[letter.partition, letter.offset])
+    return reverse("deadletters:letter", args=[letter.pk])

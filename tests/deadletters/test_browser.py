@@ -57,7 +57,7 @@ def test_everyone_can_read_a_letter(live_server: LiveServer, client: Client) -> 
     client.force_login(make_user("lena", "lead"))
 
     for letter in (unreadable, hiding, Letter.objects.get(state="redriven")):
-        path = reverse("deadletters:letter", args=[letter.partition, letter.offset])
+        path = reverse("deadletters:letter", args=[letter.pk])
         assert faults(live_server.url, client, path) == []
 
 
@@ -103,7 +103,7 @@ def test_a_refusal_stands_where_the_reason_is_typed(
 ) -> None:
     [letter, *_] = scene()
     client.force_login(make_user("lena", "lead"))
-    path = reverse("deadletters:letter", args=[letter.partition, letter.offset])
+    path = reverse("deadletters:letter", args=[letter.pk])
 
     def watch(browser: Browser) -> None:
         page = open_page(browser, live_server.url, client)
@@ -123,7 +123,7 @@ def test_it_all_works_without_javascript(
 ) -> None:
     [letter, *_] = scene()
     client.force_login(make_user("lena", "lead"))
-    path = reverse("deadletters:letter", args=[letter.partition, letter.offset])
+    path = reverse("deadletters:letter", args=[letter.pk])
 
     def watch(browser: Browser) -> None:
         page = open_page(browser, live_server.url, client, java_script_enabled=False)

@@ -5,6 +5,7 @@ from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from asgiref.sync import sync_to_async
 from django.apps import apps
@@ -73,8 +74,9 @@ async def test_a_letter_says_what_failed_where_and_why(database: Database) -> No
         headers=headers,
     )
 
-    await write(database, letter(failed, reason="no\x00model"))
-    await write(database, letter(failed))  # the same record again
+    of_it = letter(failed, reason="no\x00model")
+    await write(database, of_it)
+    await write(database, of_it)  # read again after a crash
 
     assert await listed(database) == [
         (
@@ -92,6 +94,20 @@ async def test_a_letter_says_what_failed_where_and_why(database: Database) -> No
             "open",
         )
     ]
+
+
+async def test_a_letter_at_the_place_of_one_in_a_log_that_is_gone_is_another(
+    database: Database,
+) -> None:
+    """Kafka was emptied: its offsets begin at 0 again, and the record has another time."""
+    before = letter(make_record("user.messages.raw"), reason="before")
+    after = letter(make_record("user.messages.raw"), reason="after")
+    later = msgspec.structs.replace(after, timestamp_ms=before.timestamp_ms + 60_000)
+
+    await write(database, before)
+    await write(database, later)
+
+    assert [row[6] for row in await listed(database)] == ["before", "after"]
 
 
 async def test_a_record_that_says_nothing_is_listed_too(database: Database) -> None:

@@ -25,7 +25,7 @@ def test_of_two_who_redrive_at_once_one_wins_and_the_other_is_told_who() -> None
 
     with deciders(*(make_admin(name) for name in names)) as ends:
         for made in letters:
-            path = reverse("deadletters:letter", args=[made.partition, made.offset])
+            path = reverse("deadletters:letter", args=[made.pk])
             for end in ends:
                 end.send((path, {"verb": "redrive"}))
             answers = dict(zip(names, [end.recv() for end in ends], strict=True))

@@ -186,7 +186,8 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="letter",
             constraint=models.UniqueConstraint(
-                fields=("partition", "offset"), name="deadletters_letter_is_listed_once"
+                fields=("partition", "offset", "at"),
+                name="deadletters_letter_is_listed_once",
             ),
         ),
         migrations.AddConstraint(
