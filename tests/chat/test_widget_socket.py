@@ -381,6 +381,40 @@ async def change_control(kept: Resources) -> None:
 
 
 @pytest.mark.usefixtures("rules")
+async def test_a_turn_that_nobody_takes_in_is_shown_as_checking(
+    kept: Resources,
+) -> None:
+    """The workers may be away when Kafka has taken it."""
+    async with Widget() as widget:
+        await widget.hello()
+        client_id = await widget.say("Hello?")
+        accepted = await widget.receive("accepted")
+
+        checking = await widget.status("checking")
+
+    assert (checking["id"], checking["trace_id"]) == (client_id, accepted["trace_id"])
+
+
+async def test_a_turn_that_kafka_has_not_confirmed_is_not_shown(
+    kept: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(kept.publisher, "publish", never)
+    async with Widget() as widget:
+        await widget.hello()
+        await widget.say("Hello?")
+        await widget.receive("error")
+        await settle(kept, widget, opened, "another")
+        await settle(kept, widget, failed, "another")
+        await widget.status("failed")
+
+    told = {frame["id"] for frame in widget.frames if frame["type"] == "status"}
+    assert told == {"another"}
+
+
+@pytest.mark.usefixtures("rules")
 async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()
