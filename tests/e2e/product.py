@@ -60,10 +60,12 @@ class Process:
     def is_running(self) -> bool:
         return self._popen.poll() is None
 
+    def ask_to_end(self) -> None:
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)  # a frozen process cannot end
+
     def end(self) -> None:
-        if self.is_running:
-            self.signal(signal.SIGTERM)
-            self.signal(signal.SIGCONT)  # a frozen process cannot end
+        self.ask_to_end()
         try:
             self.wait(30)
         except subprocess.TimeoutExpired:
@@ -108,10 +110,13 @@ class Product:
 
     def prepare(self) -> None:
         self.manage("prepare")
+        self.seed()
+        self.python(SET_PASSWORD.format(password=self.password))
+
+    def seed(self) -> None:
         self.manage(
             "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
         )
-        self.python(SET_PASSWORD.format(password=self.password))
 
     @property
     def password(self) -> str:
@@ -175,6 +180,8 @@ class Product:
         )
 
     def end(self) -> None:
+        for process in reversed(self._processes):
+            process.ask_to_end()
         for process in reversed(self._processes):
             process.end()
 

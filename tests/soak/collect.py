@@ -142,9 +142,9 @@ def _read(consumer: Consumer) -> Iterator[TopicRecord]:
     missing = {where: end for where, end in _ends(consumer) if end > 0}
     consumer.assign([TopicPartition(*where, 0) for where in missing])
     while missing:
-        batch = consumer.consume(1_000, IDLE_S)
-        assert batch, f"Kafka gives no more, but there is more: {missing}"
-        for message in batch:
+        first = consumer.poll(IDLE_S)
+        assert first is not None, f"Kafka gives no more, but there is more: {missing}"
+        for message in (first, *consumer.consume(1_000, 0)):
             assert message.error() is None, message.error()
             record = _record(message)
             topic, partition, offset = record.at

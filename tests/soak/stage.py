@@ -39,7 +39,7 @@ class Stage:
     def start(self) -> None:
         self.product.port = self.ports[0]
         self.product.env["INTERLOCK_MESSAGES_PER_MINUTE"] = "100000"
-        self.product.prepare()
+        self.product.manage("prepare")
         self.script_model()
         for number in range(WORKERS):
             self.launch(f"worker-{number}")
@@ -48,6 +48,7 @@ class Stage:
         schedule = self.product.logs / "celerybeat-schedule"
         beat = ("-m", "celery", "-A", "controlplane", "beat", "--schedule")
         self.product.start("beat", *beat, str(schedule))
+        self.product.seed()
         for place in list(self.processes):
             self.await_ready(place)
 
