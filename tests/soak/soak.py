@@ -60,9 +60,13 @@ class Soak:
             stage.sockets,
             options.seed,
         )
-        self.planned = self._plan()
-        self.faults = Faults(stage, self.planned)
+        self.plan(_planned(options))
         self._moderator = Moderator(stage.product, stage.ports)
+
+    def plan(self, planned: list[Planned]) -> None:
+        """Let these faults happen."""
+        self.planned = planned
+        self.faults = Faults(self._stage, planned)
 
     def run(self) -> list[Difference]:
         with self._people():
@@ -88,17 +92,6 @@ class Soak:
             records=collect.from_kafka(product),
             decided=list[Decided](self._moderator.decided),
             faults=self.faults.windows,
-        )
-
-    def _plan(self) -> list[Planned]:
-        options = self.options
-        if not options.fault_every_s:
-            return []
-        return schedule(
-            options.seed,
-            seconds=options.seconds,
-            every_s=options.fault_every_s,
-            kafka_nodes=options.kafka_nodes,
         )
 
     @contextmanager
@@ -143,3 +136,14 @@ class Soak:
         recorded = collect.recorded(self._stage.product)
         ends = collect.ends(self._stage.product)
         return all(recorded.get(where, 0) == end for where, end in ends.items())
+
+
+def _planned(options: Options) -> list[Planned]:
+    if not options.fault_every_s:
+        return []
+    return schedule(
+        options.seed,
+        seconds=options.seconds,
+        every_s=options.fault_every_s,
+        kafka_nodes=options.kafka_nodes,
+    )

@@ -65,6 +65,12 @@ class Stage:
             else self.product.launch_worker()
         )
 
+    def start_bad_worker(self, place: str, kind: str) -> None:
+        """Put a worker there that does wrong, and wait for it."""
+        module = ("-m", "tests.soak.bad_worker", kind)
+        self.processes[place] = self.product.start("bad-worker", *module)
+        self.await_ready(place)
+
     def await_ready(self, place: str) -> None:
         """Return when the process does its work, whatever else is broken meanwhile."""
         wait_for(lambda: self._is_ready(place), timeout_s=90, what=f"{place} ready")

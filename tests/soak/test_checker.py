@@ -72,7 +72,9 @@ def lines() -> list[Line]:
 
 def good() -> Facts:
     """Two questions, each with its answer, and everything as it should be."""
-    records = [record(number, final=final) for number in (1, 2) for final in (False, True)]
+    records = [
+        record(number, final=final) for number in (1, 2) for final in (False, True)
+    ]
     return Facts(
         clients=[
             Client(
