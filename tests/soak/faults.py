@@ -11,8 +11,14 @@ from controlplane.embedded.processes import Child
 from tests.soak.facts import Window
 from tests.soak.stage import WEBS, WORKERS, Stage
 
+END_WITHIN_S = 20.0  # a worker drains in 10 s, on a machine that does nothing else
+
 Heal = Callable[[], None]
 Inject = Callable[[Stage, str], Heal]
+
+
+class LateError(Exception):
+    """A process that was asked to end did not for a long time."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,15 @@ def _ended(signal: Signals) -> Inject:
     def inject(stage: Stage, place: str) -> Heal:
         process = stage.processes[place]
         process.signal(signal)
+        asked_s = time.monotonic()
 
         def heal() -> None:
             process.end()
+            took_s = time.monotonic() - asked_s
             stage.launch(place)
             stage.await_ready(place)
+            if took_s > END_WITHIN_S:
+                raise LateError(f"{place} took {took_s:.0f} s to end")
 
         return heal
 
