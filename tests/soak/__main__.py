@@ -10,10 +10,8 @@ from pathlib import Path
 
 import django
 
-from controlplane.embedded import services
-from tests.e2e.product import Product, running
 from tests.soak.soak import Options, Soak
-from tests.soak.stage import Stage
+from tests.soak.stage import on_stage
 
 
 def main() -> None:
@@ -22,18 +20,11 @@ def main() -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "controlplane.settings"
     django.setup()
     data_dir = Path(".run/soak").resolve()
-    services.remove(data_dir)
-    backing = services.start(data_dir, kafka_nodes=options.kafka_nodes, report=say)
-    try:
-        with running(Product(backing.environment, data_dir / "product")) as product:
-            stage = Stage(product, backing)
-            stage.start()
-            soak = Soak(stage, options, say)
-            for planned in soak.planned:
-                say(f"  {planned}")
-            differences = soak.run()
-    finally:
-        backing.stop()
+    with on_stage(data_dir, kafka_nodes=options.kafka_nodes, say=say) as stage:
+        soak = Soak(stage, options, say)
+        for planned in soak.planned:
+            say(f"  {planned}")
+        differences = soak.run()
     for difference in differences:
         say(str(difference))
     say(f"seed {options.seed}: {len(differences)} differences")

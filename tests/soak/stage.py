@@ -1,17 +1,32 @@
 """What a soak runs on: two workers that share the agents, two web processes, beat, and their services."""
 
-from contextlib import suppress
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from unittest.mock import patch
 
 import psycopg
 
+from controlplane.embedded import services
 from controlplane.embedded.model import answers
 from controlplane.embedded.services import Services
-from tests.e2e.product import Process, Product
+from tests.e2e.product import Process, Product, running
 from tests.soak.load import HELD
 from tests.waiting import wait_for
 
 WORKERS, WEBS = 2, 2
 DISCOUNT = "We can take 25 % off the E-Class if you sign today."  # held for a person
+
+# A soak kills its services, so they are never somebody else's.
+_ADDRESSES = (
+    "DATABASE_URL",
+    "DATABASE_OWNER_URL",
+    "REDIS_URL",
+    "KAFKA_BOOTSTRAP_SERVERS",
+    "OPENAI_BASE_URL",
+    "OPENAI_API_KEY",
+)
 
 _LEADER = """
 SELECT pid FROM runtime_heartbeat, jsonb_array_elements(agents) AS hosted
@@ -95,3 +110,22 @@ class Stage:
         with suppress(psycopg.OperationalError):
             return self.product.hosts(process.pid)
         return False
+
+
+@contextmanager
+def on_stage(
+    data_dir: Path, *, kafka_nodes: int = 1, say: Callable[[str], None] = print
+) -> Iterator[Stage]:
+    """Start the product on services of its own, and end all of it afterwards."""
+    services.remove(data_dir)
+    with patch.dict(os.environ):
+        for name in _ADDRESSES:
+            os.environ.pop(name, None)
+        backing = services.start(data_dir, kafka_nodes=kafka_nodes, report=say)
+    try:
+        with running(Product(backing.environment, data_dir / "product")) as product:
+            stage = Stage(product, backing)
+            stage.start()
+            yield stage
+    finally:
+        backing.stop()

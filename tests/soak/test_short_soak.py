@@ -8,41 +8,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from controlplane.embedded import services
 from tests.conftest import ROOT
-from tests.e2e.product import Product, running
 from tests.soak.checker import Bounds
 from tests.soak.faults import Planned, kinds
 from tests.soak.soak import Options, Soak
-from tests.soak.stage import Stage
+from tests.soak.stage import Stage, on_stage
 
-DATA_DIR = ROOT / ".run" / "test-soak"
-SERVICES = (
-    "DATABASE_URL",
-    "DATABASE_OWNER_URL",
-    "REDIS_URL",
-    "KAFKA_BOOTSTRAP_SERVERS",
-    "OPENAI_BASE_URL",
-    "OPENAI_API_KEY",
-)
 ONE_ANSWER = "chat_message_is_one_per_turn_and_role"
 
 
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """The product on services of its own, which may be killed."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in SERVICES:
-            patch.delenv(name, raising=False)
-        services.remove(DATA_DIR)
-        backing = services.start(DATA_DIR)
-    try:
-        with running(Product(backing.environment, DATA_DIR / "product")) as product:
-            stage = Stage(product, backing)
-            stage.start()
-            yield stage
-    finally:
-        backing.stop()
+    with on_stage(ROOT / ".run" / "test-soak") as stage:
+        yield stage
 
 
 def say(line: str) -> None:
