@@ -52,6 +52,14 @@ class Turn(models.Model):
                 fields=["conversation", "number"],
             ),
         ]
+        indexes = [
+            # The control room counts what Kafka has not confirmed.
+            models.Index(
+                name="chat_turn_unconfirmed",
+                fields=["created_at"],
+                condition=Q(accepted_at=None),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"turn {self.number} of {self.conversation_id}"

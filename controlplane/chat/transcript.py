@@ -46,11 +46,9 @@ FROM (
   ) o JOIN chat_turn t ON t.id = o.turn_id AND o.effect = 'reply'
   WHERE t.conversation_id IN (SELECT id FROM asked) AND t.accepted_at IS NOT NULL
   UNION ALL
-  SELECT t.*, 'open' FROM asked JOIN chat_conversation c ON c.id = asked.id
-  CROSS JOIN LATERAL (
-    SELECT * FROM chat_turn t WHERE t.conversation_id = c.id AND t.number > c.passed_turn
-    OFFSET 0) t
-  WHERE t.accepted_at IS NULL
+  SELECT t.*, 'open' FROM chat_turn t
+  WHERE t.conversation_id IN (SELECT id FROM asked)
+    AND t.accepted_at IS NULL AND t.created_at > now() - interval '1 hour'
 ) t
 ORDER BY t.conversation_id, t.number
 """
