@@ -53,7 +53,7 @@ format: $(STAMP)  ## format code and templates
 bench: $(STAMP)  ## measure against the bare libraries
 	@$(BIN)/python -m tests.bench
 
-soak: $(STAMP)  ## run load under faults (SECONDS=600 SEED=…)
+soak: $(STAMP)  ## run load under faults (SECONDS=600 SEED=… KAFKA_NODES=3)
 	@$(BIN)/python -m tests.soak
 
 clean: $(STAMP)  ## remove all data of this checkout

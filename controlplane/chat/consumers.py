@@ -49,6 +49,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: asyncio.Task[None] | None = None
         self._statuses: dict[str, str] = {}
+        self._accepted: set[str] = set()  # traces that are not in the transcript yet
         await self.accept()
         if not is_allowed_origin(self.scope):
             await self._refuse_socket(
@@ -149,6 +150,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
                 await self._refuse(said.id, error)
                 return
         self.has_open_turns = True
+        self._accepted.add(accepted.trace_id)
         await self._send(type="accepted", id=said.id, trace_id=accepted.trace_id)
 
     async def _refuse(self, client_id: str, error: Exception) -> None:
@@ -169,8 +171,14 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             for line in lines:
                 if line.seq > self.cursor:
                     self.cursor = line.seq
+                    self._accepted.discard(line.trace_id)
                     await self._send(**line.frame())
-            await self._show_statuses(list(turns), is_paused=is_paused)
+            known = [
+                turn
+                for turn in turns
+                if turn.is_taken_in or turn.trace_id in self._accepted
+            ]
+            await self._show_statuses(known, is_paused=is_paused)
 
     async def _show_statuses(self, turns: list[OpenTurn], *, is_paused: bool) -> None:
         statuses: dict[str, str] = {}

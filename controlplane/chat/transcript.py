@@ -28,19 +28,28 @@ SELECT w.id FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
 JOIN chat_conversation c ON c.id = w.id AND c.latest_seq > w.cursor
 """
 # The latest hop tells checking from thinking; an approval tells since when a person is asked.
+# A turn without an outcome is one that intake has not seen: Kafka may or may not have it.
 _TURNS = """
-SELECT t.conversation_id, t.trace_id, t.client_id, o.state, t.accepted_at,
+WITH asked AS MATERIALIZED (SELECT unnest(%s::text[]) AS id)
+SELECT t.conversation_id, t.trace_id, t.client_id, t.state, t.accepted_at IS NOT NULL,
+  coalesce(t.accepted_at, t.created_at),
   (SELECT max(a.created_at) FROM moderation_approval a
     WHERE a.turn_id = t.id AND a.state = 'pending'),
   (SELECT r.topic FROM traces_record r WHERE r.trace_id = t.trace_id
     ORDER BY r.at DESC, r.topic LIMIT 1)
 FROM (
-  SELECT turn_id, effect, state FROM chat_outcome WHERE state IN ('open', 'held')
+  SELECT t.*, o.state FROM (
+    SELECT turn_id, effect, state FROM chat_outcome WHERE state IN ('open', 'held')
+    UNION ALL
+    SELECT turn_id, effect, state FROM chat_outcome
+      WHERE state = 'failed' AND changed_at > now() - interval '1 day'
+  ) o JOIN chat_turn t ON t.id = o.turn_id AND o.effect = 'reply'
+  WHERE t.conversation_id IN (SELECT id FROM asked) AND t.accepted_at IS NOT NULL
   UNION ALL
-  SELECT turn_id, effect, state FROM chat_outcome
-    WHERE state = 'failed' AND changed_at > now() - interval '1 day'
-) o JOIN chat_turn t ON t.id = o.turn_id AND o.effect = 'reply'
-WHERE t.conversation_id = ANY(%s) AND t.accepted_at IS NOT NULL
+  SELECT t.*, 'open' FROM chat_turn t
+  WHERE t.conversation_id IN (SELECT id FROM asked)
+    AND t.accepted_at IS NULL AND t.created_at > now() - interval '1 hour'
+) t
 ORDER BY t.conversation_id, t.number
 """
 
@@ -78,13 +87,17 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
-    """A turn that has no answer yet, or will have none."""
+    """A turn that has no answer yet, or will have none.
+
+    is_taken_in: it came back from Kafka; until then only who was told so knows that it is there.
+    """
 
     conversation_id: str
     trace_id: str
     client_id: str
     state: str
-    accepted_at: datetime
+    is_taken_in: bool
+    asked_at: datetime
     held_at: datetime | None
     topic: str | None
 
@@ -100,7 +113,7 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def since(self) -> datetime:
-        return self.held_at or self.accepted_at
+        return self.held_at or self.asked_at
 
 
 async def latest_seq(database: Database, conversation_id: str) -> int:
@@ -135,9 +148,10 @@ async def read(
                 trace_id=row[1],
                 client_id=row[2],
                 state=row[3],
-                accepted_at=row[4],
-                held_at=row[5],
-                topic=row[6],
+                is_taken_in=row[4],
+                asked_at=row[5],
+                held_at=row[6],
+                topic=row[7],
             )
             for row in await turns.fetchall()
         ]

@@ -381,6 +381,64 @@ async def change_control(kept: Resources) -> None:
 
 
 @pytest.mark.usefixtures("rules")
+async def test_a_turn_that_nobody_takes_in_is_shown_as_checking(
+    kept: Resources,
+) -> None:
+    """The workers may be away when Kafka has taken it."""
+    async with Widget() as widget:
+        await widget.hello()
+        client_id = await widget.say("Hello?")
+        accepted = await widget.receive("accepted")
+
+        checking = await widget.status("checking")
+
+    assert (checking["id"], checking["trace_id"]) == (client_id, accepted["trace_id"])
+
+
+@pytest.mark.usefixtures("rules")
+async def test_a_turn_that_later_ones_have_passed_is_shown_as_checking(
+    kept: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kafka was away for so long that it was given up; then it came through after all."""
+    async with Widget() as widget:
+        await widget.hello()
+        with monkeypatch.context() as patch:
+            patch.setattr(kept.publisher, "publish", never)
+            client_id = await widget.say("Hello?")
+            await widget.receive("error")
+        await rows(
+            kept.database,
+            "UPDATE chat_turn SET created_at = created_at - interval '1 minute'",
+        )
+        await settle(kept, widget, opened, "later")
+        await settle(kept, widget, reply, "later")
+
+        await widget.say("Hello?", client_id)
+        while (await widget.status("checking"))["id"] != client_id:
+            pass
+
+
+async def never(*_: Any, **__: Any) -> None:
+    raise TimeoutError
+
+
+async def test_a_turn_that_kafka_has_not_confirmed_is_not_shown(
+    kept: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept.publisher, "publish", never)
+    async with Widget() as widget:
+        await widget.hello()
+        await widget.say("Hello?")
+        await widget.receive("error")
+        await settle(kept, widget, opened, "another")
+        await settle(kept, widget, failed, "another")
+        await widget.status("failed")
+
+    told = {frame["id"] for frame in widget.frames if frame["type"] == "status"}
+    assert told == {"another"}
+
+
+@pytest.mark.usefixtures("rules")
 async def test_a_request_to_a_model_is_shown_as_thinking(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()

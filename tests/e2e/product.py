@@ -60,9 +60,12 @@ class Process:
     def is_running(self) -> bool:
         return self._popen.poll() is None
 
+    def ask_to_end(self) -> None:
+        self.signal(signal.SIGTERM)
+        self.signal(signal.SIGCONT)  # a frozen process cannot end
+
     def end(self) -> None:
-        if self.is_running:
-            self.signal(signal.SIGTERM)
+        self.ask_to_end()
         try:
             self.wait(30)
         except subprocess.TimeoutExpired:
@@ -107,10 +110,13 @@ class Product:
 
     def prepare(self) -> None:
         self.manage("prepare")
+        self.seed()
+        self.python(SET_PASSWORD.format(password=self.password))
+
+    def seed(self) -> None:
         self.manage(
             "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
         )
-        self.python(SET_PASSWORD.format(password=self.password))
 
     @property
     def password(self) -> str:
@@ -123,17 +129,25 @@ class Product:
 
     def start_web(self) -> Process:
         self.port = free_port(8300)
-        daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(self.port))
-        web = self.start("web", *daphne, "controlplane.asgi:application")
+        web = self.launch_web(self.port)
         wait_for(lambda: self.get("/healthz")[0] == 200, timeout_s=30, what="the site")
         return web
 
-    def start_worker(self, agents: str = "all") -> Process:
+    def launch_web(self, port: int) -> Process:
+        """Start one more site; it may take a while until it answers."""
+        daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(port))
+        return self.start("web", *daphne, "controlplane.asgi:application")
+
+    def launch_worker(self, agents: str = "all") -> Process:
+        """Start a worker; it may take a while until it has its partitions."""
         celery = ("-m", "celery", "-A", "controlplane", "worker", "-P", "threads")
         name = f"worker-{time.monotonic_ns()}"
-        worker = self.start(
+        return self.start(
             "worker", *celery, "-n", name, "--agents", agents, "--loglevel", "warning"
         )
+
+    def start_worker(self, agents: str = "all") -> Process:
+        worker = self.launch_worker(agents)
         wait_for(
             lambda: self.hosts(worker.pid), timeout_s=30, what="the worker's agents"
         )
@@ -167,6 +181,8 @@ class Product:
 
     def end(self) -> None:
         for process in reversed(self._processes):
+            process.ask_to_end()
+        for process in reversed(self._processes):
             process.end()
 
     def get(self, path: str) -> tuple[int, str]:
@@ -194,6 +210,9 @@ class Product:
 
     def script(self, **script: Any) -> None:
         self._control("POST", "/control/script", script)
+
+    def forget_scripts(self) -> None:
+        self._control("DELETE", "/control/script")
 
     def asked(self, match: str) -> list[dict[str, Any]]:
         """Return the model calls whose question holds match."""
