@@ -26,7 +26,7 @@ _NTH_LATEST = """
 SELECT created_at FROM chat_turn WHERE conversation_id = %s
 ORDER BY number DESC OFFSET %s LIMIT 1
 """
-_COUNT = "UPDATE chat_conversation SET latest_turn = %s WHERE id = %s"
+_COUNT = "UPDATE chat_conversation SET latest_turn = %s, tier = %s WHERE id = %s"
 
 
 class BadMessageError(Exception):
@@ -164,7 +164,7 @@ async def _insert(
             now + timedelta(seconds=settings.TURN_DEADLINE_S),
         ],
     )
-    await connection.execute(_COUNT, [number, message.conversation_id])
+    await connection.execute(_COUNT, [number, message.tier, message.conversation_id])
 
 
 def _record(message: Incoming, accepted: Accepted) -> Outgoing:

@@ -208,6 +208,7 @@ class Settlement:
 
     def _open(self, conversation: ConversationState, fact: Fact) -> TurnState:
         conversation.latest_turn += 1
+        conversation.tier = fact.tier
         turn = TurnState(
             id=fact.turn_id,
             conversation_id=conversation.id,

@@ -97,7 +97,7 @@ def read_story(trace_id: str) -> Story | None:
         hops=hops_of(shown, turns),
         records=total,
         shown=len(shown),
-        tier=turns[0].conversation.tier if turns else shown[0].tier,
+        tier=turns[0].effective_tier if turns else shown[0].tier,
         ruleset=_ruleset(stories),
     )
 

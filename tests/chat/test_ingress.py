@@ -74,6 +74,17 @@ async def test_fifty_messages_at_once_get_the_numbers_one_to_fifty(
     ]
 
 
+async def test_a_conversation_has_the_tier_of_its_newest_turn(kept: Resources) -> None:
+    await say(client_id="1", tier="free")
+    await say(client_id="2", tier="pro")
+    await say(client_id="1", tier="free")  # no new turn
+
+    assert await rows(
+        kept.database, "SELECT client_id, tier FROM chat_turn ORDER BY number"
+    ) == [("1", "free"), ("2", "pro")]
+    assert await rows(kept.database, "SELECT tier FROM chat_conversation") == [("pro",)]
+
+
 async def test_the_same_id_many_times_at_once_is_one_turn(kept: Resources) -> None:
     answers = await asyncio.gather(*(say() for _ in range(10)))
 
