@@ -4,26 +4,35 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from controlplane.home.refusals import Refusals
 from controlplane.home.services import Service
 from controlplane.home.workers import AgentRow, Worker
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """state: stop for what is broken, soft for what waits. word says it without colour."""
+    """state: stop for what is broken, soft for what waits. word says it without colour.
+
+    traces: those that it is about.
+    """
 
     state: str
     word: str
     what: str
     meaning: str = ""
+    traces: tuple[str, ...] = ()
 
 
 def problems(
-    services: Iterable[Service], workers: Iterable[Worker], agents: Iterable[AgentRow]
+    services: Iterable[Service],
+    workers: Iterable[Worker],
+    agents: Iterable[AgentRow],
+    refusals: Refusals,
 ) -> list[Problem]:
     found = [
         *_of_services(services),
         *_of_agents(agents),
         *_of_workers(workers),
+        *_of_refusals(refusals),
     ]
     return sorted(found, key=lambda problem: problem.state != "stop")
 
@@ -69,6 +78,29 @@ def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
                 f"Worker {worker.instance} still obeys version {worker.version}.",
                 "It applies the newer one within 3 s, or starts nothing more.",
             )
+
+
+def _of_refusals(refusals: Refusals) -> Iterator[Problem]:
+    if refusals.answers:
+        yield Problem(
+            "stop",
+            "refused",
+            f"Kafka refused {_count(refusals.answers, 'decided answer')} for good:"
+            f" {refusals.failure}.",
+            "Their users still wait. docs/operations.md says how to have them published.",
+            refusals.traces,
+        )
+    for topic, number in refusals.others.items():
+        yield Problem(
+            "stop",
+            "refused",
+            f"Kafka refused {_count(number, 'record')} of {topic} for good.",
+            "What was decided here holds; readers of the topic lack it.",
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _and(names: list[str]) -> str:

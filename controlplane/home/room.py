@@ -8,6 +8,7 @@ from agents.topics import DEAD_LETTERS
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
 from controlplane.home.problems import Problem, problems
+from controlplane.home.refusals import read_refusals
 from controlplane.home.services import Service, watch
 from controlplane.home.workers import (
     AgentRow,
@@ -54,7 +55,7 @@ def read_room(user: User) -> Room:
         agents=agents,
         applied=applied(control, listed),
         counts=_counts(),
-        problems=problems(services, listed, agents),
+        problems=problems(services, listed, agents, read_refusals()),
         actions=_latest_actions() if user.has_perm("audit.view_entry") else None,
         at=timezone.now(),
     )
@@ -70,7 +71,7 @@ def _counts() -> Counts:
             state=Outcome.State.FAILED, changed_at__gte=midnight
         ).count(),
         dead_letters=TraceRecord.objects.filter(topic=DEAD_LETTERS).count(),
-        unpublished=OutboxRecord.objects.filter(published_at=None).count(),
+        unpublished=OutboxRecord.objects.unpublished().count(),
     )
 
 
