@@ -252,16 +252,19 @@ async def test_what_kafka_does_not_confirm_is_unconfirmed(
         await say()
 
 
-@override_settings(CONFIRM_TIMEOUT_S=0.5)
 async def test_a_message_sent_again_after_kafka_froze_is_one_turn(
     kept: Resources, services: Services
 ) -> None:
-    await say(client_id="warm")  # the producer knows its broker
+    with override_settings(CONFIRM_TIMEOUT_S=20):
+        await say(client_id="warm")  # the producer knows its broker
     assert services.kafka
     [node] = services.kafka.nodes
     node.freeze()
     try:
-        with pytest.raises(ingress.UnconfirmedError):
+        with (
+            override_settings(CONFIRM_TIMEOUT_S=0.5),
+            pytest.raises(ingress.UnconfirmedError),
+        ):
             await say()
     finally:
         node.thaw()
