@@ -65,7 +65,8 @@ INSERT INTO chat_duplicate
 VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (record_id) DO NOTHING
 """
 _UPDATE_CONVERSATION = """
-UPDATE chat_conversation SET tier = %s, latest_turn = %s, passed_turn = %s, latest_seq = %s
+UPDATE chat_conversation
+SET "user" = %s, tier = %s, latest_turn = %s, passed_turn = %s, latest_seq = %s
 WHERE id = %s
 """
 _INSERT_AUDIT = """
@@ -180,6 +181,7 @@ def _duplicate(fact: Fact, state: State, now: datetime) -> Row:
 
 def _conversation(known: ConversationState) -> Row:
     return (
+        known.user,
         known.tier,
         known.latest_turn,
         known.passed_turn,

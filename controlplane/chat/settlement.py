@@ -66,6 +66,8 @@ class Settlement:
     def _apply_opened(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
     ) -> None:
+        if turn.number == 1 and not conversation.user:
+            conversation.user = fact.user  # an answer came first, and does not name it
         self._tell_question(conversation, turn)
 
     def _apply_reply(
