@@ -159,7 +159,7 @@ def _close(decision: Decision, fingerprint: str, overridden: list[str]) -> None:
 
 def safe_text_for(approval: Approval) -> str:
     """Return what the user of a rejected answer gets, unless the moderator writes another."""
-    tier = approval.turn.conversation.tier
+    tier = approval.turn.effective_tier
     texts = Tier.objects.filter(name=tier).values_list("fallback_text", flat=True)
     return texts.first() or SAFE_TEXT
 
@@ -244,8 +244,9 @@ def _check_rules(
     """Return the rules that were overridden; GuardrailError if they hit and may not be."""
     if verdict == Decision.Verdict.APPROVE:
         return []
-    conversation = approval.turn.conversation
-    found = guard.check(text, tier=conversation.tier, workflow=conversation.workflow)
+    turn = approval.turn
+    workflow = turn.conversation.workflow
+    found = guard.check(text, tier=turn.effective_tier, workflow=workflow)
     if guard.does_pass(found):
         return []
     if overrider is None or not overrider.has_perm(OVERRIDE):
@@ -272,7 +273,7 @@ def _send(decision: Decision) -> None:
     data = DecidedResponse(
         turn_id=turn.pk,
         conversation_id=conversation.pk,
-        tier=conversation.tier,
+        tier=turn.effective_tier,
         approval_id=str(approval.pk),
         text=decision.text,
         text_sha256=decision.text_sha256,
@@ -286,7 +287,7 @@ def _send(decision: Decision) -> None:
         trace_id=turn.trace_id,
         subject=conversation.user,
         workflow=conversation.workflow,
-        tier=conversation.tier,
+        tier=turn.effective_tier,
         parents=(approval.record_id,),
     )
     enqueue(topic, key=conversation.pk, data=data, envelope=envelope)

@@ -147,7 +147,7 @@ def _approval(approval: Approval) -> ApprovalOut:
         turn_id=turn.pk,
         trace_id=turn.trace_id,
         conversation_id=turn.conversation_id,
-        tier=turn.conversation.tier,
+        tier=turn.effective_tier,
         text=approval.text,
         text_sha256=approval.text_sha256,
         why=approval.why,

@@ -12,7 +12,6 @@ from controlplane.accounts.models import ApiToken
 from controlplane.api.auth import AsyncScoped, TokenRequest
 from controlplane.api.problems import Errors, Problem, not_found
 from controlplane.chat import ingress
-from controlplane.chat.models import Conversation
 
 router = Router(tags=["events"])
 WRITE = AsyncScoped(ApiToken.Scope.EVENTS_WRITE)
@@ -58,19 +57,9 @@ async def send_event(request: TokenRequest, topic: str) -> Status[AcceptedOut]:
     # The one ingress topic there is; others bring an ingress of their own.
     assert isinstance(event, UserMessage)
     _refuse(_message_errors(event))
-    await _refuse_anothers(event)
     accepted = await _submit(event, key, linked_trace(request))
     out = AcceptedOut(trace_id=accepted.trace_id, event_id=accepted.event_id)
     return Status(202, out)
-
-
-async def _refuse_anothers(event: UserMessage) -> None:
-    """A producer opens conversations and goes on with those of the user it names."""
-    named = Conversation.objects.filter(pk=event.conversation_id)
-    owner = await named.values_list("user", flat=True).afirst()
-    if owner not in {None, event.user}:
-        detail = "The conversation belongs to another user than the event names."
-        raise Problem(403, detail, code="conversation")
 
 
 async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted:
@@ -86,6 +75,9 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
     except ingress.BadMessageError as error:
         problem = {"at": "text", "message": str(error)}
         raise Problem(422, str(error), errors=[problem]) from error
+    except ingress.NotOwnerError as error:
+        detail = "The conversation belongs to another user than the event names."
+        raise Problem(403, detail, code="conversation") from error
     except ingress.IdReusedError as error:
         detail = f"This {IDEMPOTENCY_KEY} came before with another text."
         raise Problem(409, detail, code="id_reused") from error

@@ -206,6 +206,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
 _CODES: dict[type[Exception], str] = {
     ingress.BadMessageError: "bad_request",
     ingress.TooLongError: "too_long",
+    ingress.NotOwnerError: "conversation",
     ingress.IdReusedError: "id_reused",
     ingress.RateLimitedError: "rate_limited",
     ingress.UnconfirmedError: "unconfirmed",

@@ -20,13 +20,15 @@ from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, INSERT_TURN
 ID_MAX_CHARS = 100
 MINUTE = timedelta(minutes=1)
 
-_LOCK = "SELECT latest_turn FROM chat_conversation WHERE id = %s FOR UPDATE"
+_LOCK = """
+SELECT latest_turn, "user" FROM chat_conversation WHERE id = %s FOR UPDATE
+"""
 _TURN = "SELECT text, accepted_at IS NOT NULL FROM chat_turn WHERE id = %s"
 _NTH_LATEST = """
 SELECT created_at FROM chat_turn WHERE conversation_id = %s
 ORDER BY number DESC OFFSET %s LIMIT 1
 """
-_COUNT = "UPDATE chat_conversation SET latest_turn = %s WHERE id = %s"
+_COUNT = "UPDATE chat_conversation SET latest_turn = %s, tier = %s WHERE id = %s"
 
 
 class BadMessageError(Exception):
@@ -35,6 +37,13 @@ class BadMessageError(Exception):
 
 class TooLongError(Exception):
     """More bytes than a message may have."""
+
+
+class NotOwnerError(Exception):
+    """The conversation is another user's, or of one that nobody named."""
+
+    def __init__(self) -> None:
+        super().__init__("the conversation belongs to another user")
 
 
 class IdReusedError(Exception):
@@ -116,22 +125,28 @@ def _check(message: Incoming) -> None:
 
 
 async def _register(message: Incoming, trace_id: str) -> bool:
-    """Number the turn under the conversation's lock; return whether Kafka had it before."""
+    """Number the turn under the conversation's lock; return whether Kafka had it before.
+
+    Who writes first owns the conversation, also where two open it at once.
+    """
     database = (await resources()).database
     async with database.connection() as connection, connection.transaction():
         await connection.execute(
             INSERT_CONVERSATIONS,
             [[message.conversation_id], [message.user], [message.tier]],
         )
-        latest = await _one(connection, _LOCK, [message.conversation_id])
+        locked = await _one(connection, _LOCK, [message.conversation_id])
+        assert locked is not None
+        latest_turn, owner = locked
+        if owner != message.user:
+            raise NotOwnerError
         known = await _one(connection, _TURN, [message.turn_id])
         if known is not None:
             if known[0] != message.text:
                 raise IdReusedError(message.client_id)
             return bool(known[1])
         await _limit_rate(connection, message)
-        assert latest is not None
-        await _insert(connection, message, trace_id, number=latest[0] + 1)
+        await _insert(connection, message, trace_id, number=latest_turn + 1)
     return False
 
 
@@ -164,7 +179,7 @@ async def _insert(
             now + timedelta(seconds=settings.TURN_DEADLINE_S),
         ],
     )
-    await connection.execute(_COUNT, [number, message.conversation_id])
+    await connection.execute(_COUNT, [number, message.tier, message.conversation_id])
 
 
 def _record(message: Incoming, accepted: Accepted) -> Outgoing:

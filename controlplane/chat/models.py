@@ -10,7 +10,7 @@ class Conversation(models.Model):
 
     id = models.CharField(primary_key=True, max_length=100)
     user = models.CharField(max_length=100, blank=True)
-    tier = models.CharField(max_length=50)
+    tier = models.CharField(max_length=50)  # that of its newest turn
     workflow = models.CharField(max_length=50, default="chat")
     latest_turn = models.IntegerField(default=0)
     passed_turn = models.IntegerField(default=0)  # up to here every turn is settled
@@ -63,6 +63,11 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return f"turn {self.number} of {self.conversation_id}"
+
+    @property
+    def effective_tier(self) -> str:
+        """Its own; old turns have none, and count as those of their conversation's."""
+        return self.tier or self.conversation.tier
 
 
 class Outcome(models.Model):

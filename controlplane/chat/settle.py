@@ -27,7 +27,7 @@ SELECT scope, value, requested_at FROM stops_stop
 WHERE mode = 'hard' AND released_at IS NULL
 """
 _LOCK = """
-SELECT id, tier, workflow, latest_turn, passed_turn, latest_seq
+SELECT id, tier, workflow, latest_turn, passed_turn, latest_seq, "user"
 FROM chat_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE
 """
 _TURNS = """
@@ -164,6 +164,7 @@ def _conversation(row: tuple[Any, ...]) -> ConversationState:
         latest_turn=row[3],
         passed_turn=row[4],
         latest_seq=row[5],
+        user=row[6],
         turns={},
     )
 

@@ -65,7 +65,9 @@ INSERT INTO chat_duplicate
 VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (record_id) DO NOTHING
 """
 _UPDATE_CONVERSATION = """
-UPDATE chat_conversation SET latest_turn = %s, passed_turn = %s, latest_seq = %s WHERE id = %s
+UPDATE chat_conversation
+SET "user" = %s, tier = %s, latest_turn = %s, passed_turn = %s, latest_seq = %s
+WHERE id = %s
 """
 _INSERT_AUDIT = """
 INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
@@ -178,7 +180,14 @@ def _duplicate(fact: Fact, state: State, now: datetime) -> Row:
 
 
 def _conversation(known: ConversationState) -> Row:
-    return (known.latest_turn, known.passed_turn, known.latest_seq, known.id)
+    return (
+        known.user,
+        known.tier,
+        known.latest_turn,
+        known.passed_turn,
+        known.latest_seq,
+        known.id,
+    )
 
 
 def _audit(line: AuditLine, actor: str, now: datetime) -> Row:

@@ -52,7 +52,8 @@ class Settlement:
         if fact.kind == "opened" and not turn.text:
             turn.text, turn.client_id = fact.text, fact.client_id
         self._touch(turn)
-        turn.is_accepted = bool(turn.text)
+        # A producer of its own may send a text that is empty: it is known all the same.
+        turn.is_accepted |= bool(turn.text) or fact.kind == "opened"
         getattr(self, f"_apply_{fact.kind}")(conversation, turn, fact)
 
     def release(self) -> None:
@@ -65,6 +66,8 @@ class Settlement:
     def _apply_opened(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
     ) -> None:
+        if turn.number == 1 and not conversation.user:
+            conversation.user = fact.user  # an answer came first, and does not name it
         self._tell_question(conversation, turn)
 
     def _apply_reply(
@@ -208,6 +211,7 @@ class Settlement:
 
     def _open(self, conversation: ConversationState, fact: Fact) -> TurnState:
         conversation.latest_turn += 1
+        conversation.tier = fact.tier
         turn = TurnState(
             id=fact.turn_id,
             conversation_id=conversation.id,
@@ -228,7 +232,7 @@ class Settlement:
         Other records may come before the intake reads the question and those before it. One that
         is known only after its answer stays away: the answer names it.
         """
-        if turn.is_accepted and not turn.lines:
+        if turn.is_accepted and turn.text and not turn.lines:
             self._add(conversation, turn, role="user", text=turn.text, kind="")
 
     def _release(self, conversation: ConversationState) -> None:

@@ -118,6 +118,7 @@ class ConversationState(msgspec.Struct, kw_only=True):
     latest_turn: int
     passed_turn: int
     latest_seq: int
+    user: str = ""
     turns: dict[str, TurnState] = {}
 
 

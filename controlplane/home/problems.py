@@ -5,17 +5,22 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from controlplane.home.backlog import Backlog
+from controlplane.home.refusals import Refusals
 from controlplane.home.services import Service
 from controlplane.home.workers import AgentRow, Worker
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """state: stop for what is broken, soft for what waits. word says it without colour."""
+    """state: stop for what is broken, soft for what waits. word says it without colour.
+
+    traces: those that it is about.
+    """
 
     state: str
     word: str
     what: str
     meaning: str = ""
+    traces: tuple[str, ...] = ()
 
 
 def problems(
@@ -23,12 +28,14 @@ def problems(
     workers: Iterable[Worker],
     agents: Iterable[AgentRow],
     backlog: Backlog,
+    refusals: Refusals,
 ) -> list[Problem]:
     found = [
         *_of_services(services),
         *_of_agents(agents),
         *_of_workers(workers),
         *_of_backlog(backlog),
+        *_of_refusals(refusals),
     ]
     return sorted(found, key=lambda problem: problem.state != "stop")
 
@@ -84,6 +91,29 @@ def _of_backlog(backlog: Backlog) -> Iterator[Problem]:
             "How far agents are behind and how many records fail is unknown.",
             f"Kafka says: {backlog.error}.",
         )
+
+
+def _of_refusals(refusals: Refusals) -> Iterator[Problem]:
+    if refusals.answers:
+        yield Problem(
+            "stop",
+            "refused",
+            f"Kafka refused {_count(refusals.answers, 'decided answer')} for good:"
+            f" {refusals.failure}.",
+            "Their users still wait. docs/operations.md says how to have them published.",
+            refusals.traces,
+        )
+    for topic, number in refusals.others.items():
+        yield Problem(
+            "stop",
+            "refused",
+            f"Kafka refused {_count(number, 'record')} of {topic} for good.",
+            "What was decided here holds; readers of the topic lack it.",
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _and(names: list[str]) -> str:

@@ -13,6 +13,7 @@ from controlplane.home.alerts import Alert, Figures, alerts
 from controlplane.home.backlog import Backlog, Lags, read_backlog
 from controlplane.home.figures import measure, sightings, thresholds
 from controlplane.home.problems import Problem, problems
+from controlplane.home.refusals import read_refusals
 from controlplane.home.services import KAFKA, Service, watch
 from controlplane.home.workers import (
     AgentRow,
@@ -98,7 +99,9 @@ def read_room(user: User) -> Room:
         applied=current,
         running=_running(services, agents, current),
         waiting=_waiting(figures),
-        wrong=_wrong(figures, problems(services, listed, agents, backlog)),
+        wrong=_wrong(
+            figures, problems(services, listed, agents, backlog, read_refusals())
+        ),
         actions=_latest_actions() if user.has_perm("audit.view_entry") else None,
         at=timezone.now(),
     )
@@ -127,7 +130,7 @@ def _waiting(figures: Figures) -> Waiting:
         unfinished=figures.unfinished,
         oldest=spoken(figures.oldest_turn_waits),
         held=figures.held,
-        unpublished=OutboxRecord.objects.filter(published_at=None).count(),
+        unpublished=OutboxRecord.objects.unpublished().count(),
         behind=_behind(figures.lags),
     )
 

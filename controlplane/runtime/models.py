@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from agents.cloudevents import parse_traceparent
+
 HEARTBEAT_EXPIRES = timedelta(seconds=6)
 
 
@@ -68,6 +70,16 @@ class Heartbeat(models.Model):
         return self.instance
 
 
+class OutboxRecordQuerySet(models.QuerySet["OutboxRecord"]):
+    def unpublished(self) -> "OutboxRecordQuerySet":
+        """What the relay has yet to publish."""
+        return self.filter(published_at=None, failed_at=None)
+
+    def refused(self) -> "OutboxRecordQuerySet":
+        """What Kafka will never take as it is."""
+        return self.filter(published_at=None, failed_at__isnull=False)
+
+
 class OutboxRecord(models.Model):
     """A record that the database decided on and Kafka must hear; the relay publishes it."""
 
@@ -79,6 +91,8 @@ class OutboxRecord(models.Model):
     published_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     failure = models.TextField(blank=True)  # why Kafka will never take it
+
+    objects = OutboxRecordQuerySet.as_manager()
 
     class Meta:
         indexes = [
@@ -92,3 +106,8 @@ class OutboxRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic} #{self.pk}"
+
+    @property
+    def trace_id(self) -> str:
+        """The trace it belongs to, or nothing."""
+        return parse_traceparent(str(dict(self.headers).get("traceparent", "")))

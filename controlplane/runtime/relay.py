@@ -36,6 +36,15 @@ WHERE id = ANY(%s) ORDER BY id
 """
 _MARK = "UPDATE runtime_outboxrecord SET published_at = now() WHERE id = ANY(%s)"
 _FAIL = "UPDATE runtime_outboxrecord SET failed_at = now(), failure = %s WHERE id = %s"
+_LOG_REFUSAL = """
+INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
+SELECT clock_timestamp(), 'relay', 'record_refused_by_kafka', 'outbox:' || id,
+  coalesce((
+    SELECT substring(header ->> 1 FROM '^00-([0-9a-f]{32})-')
+    FROM jsonb_array_elements(headers) header WHERE header ->> 0 = 'traceparent' LIMIT 1), ''),
+  jsonb_build_object('topic', topic, 'reason', failure)
+FROM runtime_outboxrecord WHERE id = %s
+"""
 
 
 class Relay:
@@ -160,6 +169,7 @@ async def _mark(
         await connection.execute(_MARK, [published])
     for number, failure in refused.items():
         await connection.execute(_FAIL, [failure, number])
+        await connection.execute(_LOG_REFUSAL, [number])
 
 
 async def _let_go(connection: "AsyncConnection[tuple[object, ...]]") -> None:

@@ -98,7 +98,7 @@ def read_story(trace_id: str) -> Story | None:
         hops=hops_of(shown, turns, _decided_letters(trace_id)),
         records=total,
         shown=len(shown),
-        tier=turns[0].conversation.tier if turns else shown[0].tier,
+        tier=turns[0].effective_tier if turns else shown[0].tier,
         ruleset=_ruleset(stories),
     )
 

@@ -9,7 +9,6 @@ from controlplane.chat import ingress
 from controlplane.chat.ingress import Accepted
 from tests.api.conftest import Caller
 from tests.api.test_tokens import problem
-from tests.factories import make_conversation
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0ed0a1-00f067aa0ba902b7-01"
@@ -120,39 +119,6 @@ def test_a_tier_that_is_not_in_the_register_is_a_422_that_names_those_that_are(
     assert not submitted
 
 
-@pytest.mark.parametrize("user", ["u_2", ""])
-def test_the_conversation_of_another_user_is_a_403(
-    call: Caller, submitted: list[dict[str, str]], user: str
-) -> None:
-    make_conversation(id="c_1", user="u_1")
-
-    told = problem(send(call, user=user), 403)
-
-    assert told["code"] == "conversation"
-    assert "belongs to another user" in told["detail"]
-    assert not submitted
-
-
-def test_a_user_of_no_name_owns_nobodys_conversation_but_those_without_one(
-    call: Caller, submitted: list[dict[str, str]]
-) -> None:
-    make_conversation(id="c_1", user="")
-
-    assert send(call).status_code == 202
-    problem(send(call, user="u_1"), 403)
-    assert len(submitted) == 1
-
-
-def test_a_producer_goes_on_with_the_conversation_of_its_user(
-    call: Caller, submitted: list[dict[str, str]]
-) -> None:
-    make_conversation(id="c_1", user="u_1")
-
-    assert send(call, user="u_1").status_code == 202
-    assert send(call, user="u_2", conversation_id="c_2").status_code == 202
-    assert [message["conversation_id"] for message in submitted] == ["c_1", "c_2"]
-
-
 DEEP = b'{"x":' + b"[" * 100_000
 
 
@@ -179,6 +145,7 @@ def test_an_idempotency_key_is_needed(call: Caller, key: str) -> None:
 @pytest.mark.parametrize(
     ("error", "status", "code"),
     [
+        (ingress.NotOwnerError(), 403, "conversation"),
         (ingress.IdReusedError("k1"), 409, "id_reused"),
         (ingress.TooLongError("9000 bytes; 8000 are allowed"), 413, "too_long"),
         (ingress.RateLimitedError(3.2), 429, "rate_limited"),

@@ -13,7 +13,7 @@ from controlplane.home.backlog import positions
 from controlplane.runtime.models import ControlVersion
 from tests.api.conftest import Caller, make_token
 from tests.api.test_tokens import problem
-from tests.factories import make_approval, make_user
+from tests.factories import make_approval, make_conversation, make_turn, make_user
 from tests.home.making import make_heartbeat, make_positions
 from tests.traces_pages.scenes import DRAFT, SENT, edited_trace
 
@@ -86,6 +86,16 @@ def test_lists_pending_approvals_of_a_team_the_nearest_deadline_first(
     assert item["fingerprint"] == soon.fingerprint
     assert item["trace_id"] == soon.turn.trace_id
     assert item["verdict"]["findings"][0]["number"] == 25.0
+
+
+def test_trace_and_approval_have_the_tier_of_the_turn(call: Caller, token: str) -> None:
+    turn = make_turn(make_conversation(tier="enterprise"), tier="free")
+    make_approval(turn)
+
+    [item] = call("GET", "/api/approvals", token=token).json()["items"]
+    trace = call("GET", f"/api/traces/{turn.trace_id}", token=token).json()
+
+    assert (item["tier"], trace["tier"]) == ("free", "free")
 
 
 def test_pages_hold_each_approval_once_also_with_equal_deadlines(

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 Design = Literal["lock, then read", "read, then lock", "no lock"]
 LOCK = "SELECT pg_advisory_xact_lock_shared(%s)"
 WIDEN = "SELECT pg_sleep(0.4)"
+GATES = 6
 
 
 class Gate(psycopg.AsyncConnection[Any]):
@@ -116,20 +117,36 @@ async def test_busy_gates_deliver_nothing_unapproved_after_the_proof(
         stopping = asyncio.Event()
         gates = [
             asyncio.create_task(keep_delivering(database, f"{flip}-{n}", stopping))
-            for n in range(6)
+            for n in range(GATES)
         ]
-        await asyncio.sleep(0.05)
+        await for_each_gate(database, "delivered", flip)
         stop = await sync_to_async(actions.request_stop)(
             mode="hard", scope="everything", reason="drill", requester=admin
         )
         await sync_to_async(actions.prove_stop)(stop, prover=admin)
         before = await delivered(database)
-        await asyncio.sleep(0.05)
+        await for_each_gate(database, "held", flip)
         stopping.set()
         await asyncio.gather(*gates)
         assert await delivered(database) == before
-        assert before > 0
         await sync_to_async(actions.release_stop)(stop, reason="over", releaser=admin)
+
+
+async def for_each_gate(database: Database, state: str, flip: int) -> None:
+    """Wait until each has a turn in that state."""
+    async with asyncio.timeout(20):
+        while await conversations_with(database, state, flip) < GATES:
+            await asyncio.sleep(0.005)
+
+
+async def conversations_with(database: Database, state: str, flip: int) -> int:
+    [[count]] = await rows(
+        database,
+        "SELECT count(DISTINCT t.conversation_id) FROM chat_turn t JOIN chat_outcome o "
+        "ON o.turn_id = t.id WHERE o.state = %s AND starts_with(t.conversation_id, %s)",
+        [state, f"c-{flip}-"],
+    )
+    return int(count)
 
 
 async def keep_delivering(

@@ -13,9 +13,11 @@ from agents import topics
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.cloudevents import ingress_id, trace_id_of
+from agents.postgres import Database
 from controlplane.chat import ingress
 from controlplane.chat.ingress import Accepted, submit
 from controlplane.chat.resources import Resources
+from controlplane.chat.settle_writes import INSERT_CONVERSATIONS
 from controlplane.embedded.services import Services
 from tests.chat.making import commit, opened, rows
 
@@ -74,6 +76,17 @@ async def test_fifty_messages_at_once_get_the_numbers_one_to_fifty(
     ]
 
 
+async def test_a_conversation_has_the_tier_of_its_newest_turn(kept: Resources) -> None:
+    await say(client_id="1", tier="free")
+    await say(client_id="2", tier="pro")
+    await say(client_id="1", tier="free")  # no new turn
+
+    assert await rows(
+        kept.database, "SELECT client_id, tier FROM chat_turn ORDER BY number"
+    ) == [("1", "free"), ("2", "pro")]
+    assert await rows(kept.database, "SELECT tier FROM chat_conversation") == [("pro",)]
+
+
 async def test_the_same_id_many_times_at_once_is_one_turn(kept: Resources) -> None:
     answers = await asyncio.gather(*(say() for _ in range(10)))
 
@@ -94,6 +107,58 @@ async def test_what_kafka_is_known_to_have_is_not_published_again(
 
     assert await say() == first
     assert publisher.topics == {topics.USER_RAW: 2}
+
+
+@pytest.mark.parametrize(("owner", "user"), [("u_1", "u_2"), ("u_1", ""), ("", "u_1")])
+async def test_the_conversation_of_another_user_is_refused(
+    kept: Resources, owner: str, user: str
+) -> None:
+    await say("one", user=owner)
+
+    for message in ({"client_id": "2"}, {"text": "one"}):  # a new one, and one again
+        with pytest.raises(ingress.NotOwnerError, match="another user"):
+            await say(user=user, **message)
+
+    assert await rows(kept.database, "SELECT text FROM chat_turn") == [("one",)]
+
+
+@pytest.mark.parametrize("user", ["u_1", ""])
+async def test_a_user_goes_on_with_a_conversation_and_opens_others(
+    kept: Resources, user: str
+) -> None:
+    await say(user=user, client_id="1")
+    await say(user=user, client_id="2")
+    await say(user="u_2", conversation_id="c2")
+
+    assert await rows(
+        kept.database,
+        'SELECT id, "user", latest_turn FROM chat_conversation ORDER BY 1',
+    ) == [("c1", user, 2), ("c2", "u_2", 1)]
+
+
+async def test_of_two_users_who_open_a_conversation_at_once_one_has_it(
+    kept: Resources,
+) -> None:
+    async with kept.database.connection() as first, first.transaction():
+        await first.execute(INSERT_CONVERSATIONS, [["c1"], ["u_1"], ["pro"]])
+        second = asyncio.create_task(say(user="u_2"))
+        await waits_for(kept.database, first.info.backend_pid)
+
+    with pytest.raises(ingress.NotOwnerError):
+        await second
+    await say("mine", user="u_1")
+    assert await rows(kept.database, "SELECT text FROM chat_turn") == [("mine",)]
+
+
+async def waits_for(database: Database, holder: int) -> None:
+    """Wait until another transaction waits for the holder's."""
+    async with asyncio.timeout(10):
+        while not await rows(
+            database,
+            "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))",
+            [holder],
+        ):
+            await asyncio.sleep(0.005)
 
 
 async def test_an_id_with_another_text_is_refused(kept: Resources) -> None:
@@ -187,16 +252,19 @@ async def test_what_kafka_does_not_confirm_is_unconfirmed(
         await say()
 
 
-@override_settings(CONFIRM_TIMEOUT_S=0.5)
 async def test_a_message_sent_again_after_kafka_froze_is_one_turn(
     kept: Resources, services: Services
 ) -> None:
-    await say(client_id="warm")  # the producer knows its broker
+    with override_settings(CONFIRM_TIMEOUT_S=20):
+        await say(client_id="warm")  # the producer knows its broker
     assert services.kafka
     [node] = services.kafka.nodes
     node.freeze()
     try:
-        with pytest.raises(ingress.UnconfirmedError):
+        with (
+            override_settings(CONFIRM_TIMEOUT_S=0.5),
+            pytest.raises(ingress.UnconfirmedError),
+        ):
             await say()
     finally:
         node.thaw()

@@ -395,6 +395,53 @@ async def test_a_stop_on_a_tier_covers_turns_that_came_with_it(
     assert await states_of(database) == {"t1": "delivered", "t2": "held"}
 
 
+async def test_a_conversation_that_an_answer_opened_is_its_first_writers(
+    database: Database,
+) -> None:
+    await commit(database, reply("t1"))  # before the intake read the question
+    await commit(database, opened("t2", user="u_2"))
+    await commit(database, opened("t1", user="u_1"))
+
+    assert await rows(database, 'SELECT "user" FROM chat_conversation') == [("u_1",)]
+
+
+async def test_a_conversation_that_nobody_owns_is_nobody_elses(
+    database: Database,
+) -> None:
+    await commit(database, opened("t1", user=""))
+    await commit(database, opened("t2", user="u_2"))
+
+    assert await rows(database, 'SELECT "user" FROM chat_conversation') == [("",)]
+
+
+async def test_a_conversation_has_the_tier_of_its_newest_turn(
+    database: Database,
+) -> None:
+    await commit(database, opened("t1", tier="free"))
+    await commit(database, opened("t2", tier="pro"))
+    await commit(database, reply("t1", tier="free"))
+
+    assert await rows(database, "SELECT tier FROM chat_turn ORDER BY number") == [
+        ("free",),
+        ("pro",),
+    ]
+    assert await rows(database, "SELECT tier FROM chat_conversation") == [("pro",)]
+
+
+@pytest.mark.parametrize(("tier", "state"), [("free", "delivered"), ("pro", "held")])
+async def test_a_turn_without_a_tier_has_that_of_the_newest(
+    database: Database, tier: str, state: str
+) -> None:
+    await commit(database, opened("t1", tier="free"))
+    await commit(database, opened("t2", tier=tier))
+    await rows(database, "UPDATE chat_turn SET tier = '' WHERE id = 't1'")
+    await put_stop(database, scope="tier", value="pro")
+
+    await commit(database, reply("t1"))
+
+    assert (await states_of(database))["t1"] == state
+
+
 async def test_a_stop_on_a_tier_covers_what_waits_for_an_earlier_turn(
     database: Database,
 ) -> None:

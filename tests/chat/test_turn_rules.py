@@ -133,6 +133,22 @@ def test_an_answer_waits_for_its_question_for_a_bounded_time() -> None:
 
 
 @pytest.mark.parametrize(
+    "facts",
+    [(opened(text=""), reply()), (reply(), opened(text=""))],
+    ids=["question first", "answer first"],
+)
+def test_an_answer_waits_for_no_text_of_a_question_that_is_empty(
+    facts: tuple[Fact, Fact],
+) -> None:
+    case = Case()
+
+    plans = [case.settle(fact) for fact in facts]
+
+    assert [lines(plan) for plan in plans] == [[], ["1 assistant answer t1"]]
+    assert case.conversation.passed_turn == 1
+
+
+@pytest.mark.parametrize(
     "ahead", [reply("t2"), hold("t2"), failed("t2")], ids=["answer", "hold", "failure"]
 )
 def test_questions_stay_in_order_where_the_intake_lags_behind(ahead: Fact) -> None:

@@ -229,6 +229,22 @@ async def test_an_id_with_another_text_is_refused(kept: Resources) -> None:
         assert (await widget.receive("error"))["code"] == "id_reused"
 
 
+async def test_the_conversation_of_another_user_is_refused(kept: Resources) -> None:
+    async with Widget() as widget:
+        await ingress.submit(
+            conversation_id=widget.conversation_id,
+            client_id="1",
+            text="I was here first",
+            user="u_1",
+            tier="free",
+        )
+        await widget.hello()
+        said = await widget.say("So was I")
+        error = await widget.receive("error")
+
+    assert (error["code"], error["id"]) == ("conversation", said)
+
+
 @override_settings(MESSAGES_PER_MINUTE=1)
 async def test_too_many_messages_are_told_when_to_come_again(kept: Resources) -> None:
     async with Widget() as widget:

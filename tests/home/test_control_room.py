@@ -14,7 +14,7 @@ from agents.topics import RESPONSES_FINAL, USER_BLOCKED, USER_RAW
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
 from controlplane.home.backlog import positions
-from controlplane.runtime.models import ControlVersion
+from controlplane.runtime.models import ControlVersion, OutboxRecord
 from tests.deadletters.making import make_letter
 from tests.factories import (
     make_admin,
@@ -183,6 +183,42 @@ def test_the_dead_letters_are_a_link_for_those_who_may_look(client: Client) -> N
     assert 'href="/dlq/"><b class="figure">' in text
 
 
+def test_decided_answers_that_kafka_refused_are_named_with_their_traces(
+    room: Client,
+) -> None:
+    make_heartbeat()
+    for n in range(7):
+        make_refusal("agent.responses.approved", f"{n:032x}")
+    make_refusal("controlplane.config", "f" * 32)
+    published = make_refusal("agent.responses.rejected", "e" * 32)
+    published.published_at = timezone.now()
+    published.save(update_fields=["published_at"])
+
+    text = text_of(room)
+
+    assert "Kafka refused 7 decided answers for good: too large 6." in text
+    assert "Their users still wait." in text
+    linked = re.findall(r'href="/traces/(\w+)/"', text)
+    assert linked == [f"{n:032x}" for n in (6, 5, 4, 3, 2)]
+    assert "Kafka refused 1 record of controlplane.config for good." in text
+    assert "2 things to look at" in text
+    assert (
+        '<b class="figure">0</b> <span class="meta">decided, not yet in Kafka</span>'
+        in text
+    )
+
+
+def make_refusal(topic: str, trace: str) -> OutboxRecord:
+    return OutboxRecord.objects.create(
+        topic=topic,
+        key=b"c1",
+        value=b"{}",
+        headers=[["ce_id", "e1"], ["traceparent", f"00-{trace}-{'a' * 16}-01"]],
+        failed_at=timezone.now(),
+        failure=f"too large {trace[-1]}",
+    )
+
+
 def test_the_latest_control_actions_are_for_those_who_may_read_the_log(
     client: Client,
 ) -> None:
@@ -235,8 +271,8 @@ def test_costs_the_same_for_one_worker_or_ten(
         make_approval()
 
     # session, user, 2 permissions, version, recorder, workers, unfinished, held, restarts,
-    # unpublished, failed, dead letters, log, lamp, queue's count
-    with django_assert_num_queries(16):
+    # unpublished, refusals, failed, dead letters, log, lamp, queue's count
+    with django_assert_num_queries(17):
         client.get(reverse("home:index"))
 
 

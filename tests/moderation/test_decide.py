@@ -14,7 +14,12 @@ from controlplane.runtime.models import OutboxRecord
 from guardrails.models import RuleSet
 from moderation import actions, live
 from moderation.models import Approval, Decision, Team
-from tests.factories import make_approval, make_moderator, make_turn
+from tests.factories import (
+    make_approval,
+    make_conversation,
+    make_moderator,
+    make_turn,
+)
 from tests.moderation.rows import EDITED, SAFE, allow
 
 pytestmark = pytest.mark.django_db
@@ -295,6 +300,28 @@ def test_the_safe_text_is_the_fallback_of_the_tier(approval: Approval) -> None:
     Tier.objects.create(name="free", backend=backend, fallback_text="Ask our team.")
 
     assert actions.safe_text_for(approval) == "Ask our team."
+
+
+@pytest.mark.usefixtures("rules", "mira")
+def test_an_answer_is_checked_and_sent_as_one_of_its_turns_tier() -> None:
+    approval = make_approval(make_turn(make_conversation(tier="pro"), tier="free"))
+    backend = Backend.objects.create(name="demo", model="demo")
+    Tier.objects.create(name="free", backend=backend, fallback_text="Ask our team.")
+    assert actions.safe_text_for(approval) == "Ask our team."
+    with pytest.raises(actions.GuardrailError, match="Discount above 5 %"):
+        decide(approval, verdict=EDIT, text="I give 7 % off.")
+
+    decide(approval)
+
+    record, data = sent()
+    assert (data.tier, dict(record.headers)["ilk_tier"]) == ("free", "free")
+
+
+@pytest.mark.usefixtures("rules", "mira")
+def test_an_answer_of_a_turn_without_a_tier_is_of_its_conversations() -> None:
+    decide(make_approval(make_turn(make_conversation(tier="pro"))))
+
+    assert sent()[1].tier == "pro"
 
 
 @pytest.mark.usefixtures("mira")

@@ -16,7 +16,13 @@ from controlplane.chat.models import Message, Outcome
 from controlplane.runtime.models import OutboxRecord
 from moderation import actions
 from moderation.models import Approval, Decision, Team
-from tests.factories import make_approval, make_moderator, make_turn, make_user
+from tests.factories import (
+    make_approval,
+    make_conversation,
+    make_moderator,
+    make_turn,
+    make_user,
+)
 from tests.moderation.rows import EDITED, SAFE, allow, form_of
 
 pytestmark = pytest.mark.django_db
@@ -135,6 +141,14 @@ def test_a_row_says_what_tripped_the_rule(mira_client: Client) -> None:
         '<mark title="Discount above the limit">25 % off</mark>'
         in response.content.decode()
     )
+
+
+def test_list_and_facts_name_the_tier_of_the_turn(mira_client: Client) -> None:
+    turn = make_turn(make_conversation(tier="enterprise"), tier="pro")
+    approval = make_approval(turn)
+
+    assert "pro · 25 % over 5 %" in words(mira_client.get(QUEUE))
+    assert "u_1 · pro" in words(mira_client.get(url_of(approval)))
 
 
 def test_teams_have_their_own_counts_and_lists(mira_client: Client) -> None:

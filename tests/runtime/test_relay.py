@@ -16,6 +16,7 @@ from agents.host import conninfo
 from agents.postgres import Database
 from agents.publisher import Publisher
 from agents.work import Outgoing
+from controlplane.audit.models import Entry
 from controlplane.embedded.services import Services
 from controlplane.runtime import relay as relay_module
 from controlplane.runtime import sinks
@@ -213,6 +214,21 @@ def test_what_kafka_never_takes_is_marked_and_blocks_nothing_behind_it(
     assert texts(topic) == ["a", "b"]
     failed = OutboxRecord.objects.filter(published_at=None, failed_at__isnull=False)
     assert all("large" in record.failure for record in failed)
+    assert [
+        (entry.actor, entry.subject, entry.trace_id, entry.detail)
+        for entry in Entry.objects.filter(action="record_refused_by_kafka").order_by(
+            "pk"
+        )
+    ] == [
+        (
+            "relay",
+            f"outbox:{record.pk}",
+            record.trace_id,
+            {"topic": narrow, "reason": record.failure},
+        )
+        for record in failed.order_by("pk")
+    ]
+    assert all(len(record.trace_id) == 32 for record in failed)
     status = running.relay.status()
     assert (status["state"], status["done"], status["errors"]) == ("running", 2, 2)
 

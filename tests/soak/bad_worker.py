@@ -21,15 +21,15 @@ LATE_S = 1.5  # long enough to be killed in between
 
 def commits_first() -> list[Build]:
     """Publish after the commit: what a kill finds in between is lost."""
-    from agents import registry, runner, work  # noqa: PLC0415  # need Django set up
+    from agents import outlet, registry, work  # noqa: PLC0415  # need Django set up
 
-    publish = runner.Runner._publish
+    publish = outlet.Outlet._publish
 
     def publish_late(*arguments: Any, **options: Any) -> None:
         threading.Timer(LATE_S, publish, arguments, options).start()
 
     setattr(work.Work, "expect", lambda done, _: done.finish())  # noqa: B010  # mypy minds the plain form
-    setattr(runner.Runner, "_publish", publish_late)  # noqa: B010
+    setattr(outlet.Outlet, "_publish", publish_late)  # noqa: B010
     return registry.builds(registry.AGENTS)
 
 
