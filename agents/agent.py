@@ -104,7 +104,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     handle: sync and pure, in the poll thread. handle_async: one event at a time per key,
     `concurrency` keys at once. handle_batch, handle_records: a sink, one batch at a time;
-    it is the platform's own and no soft stop applies to it.
+    it is the platform's own and no soft stop applies to it. linger_s: how long it may wait
+    for a batch to fill.
     """
 
     name: str
@@ -120,6 +121,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     start_offsets: StartOffsets | None = None
     concurrency: int = 64
     batch_size: int = 500
+    linger_s: float = 0.0
     attempts: int = 3
 
     @property

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import psycopg
 from django.conf import settings
 
 from agents import cloudevents, topics
@@ -131,31 +130,36 @@ async def _register(message: Incoming, trace_id: str) -> bool:
     """
     database = (await resources()).database
     async with database.connection() as connection, connection.transaction():
-        await connection.execute(
-            INSERT_CONVERSATIONS,
-            [[message.conversation_id], [message.user], [message.tier]],
-        )
-        locked = await _one(connection, _LOCK, [message.conversation_id])
-        assert locked is not None
-        latest_turn, owner = locked
+        (latest_turn, owner), known, nth_latest = await _look(connection, message)
         if owner != message.user:
             raise NotOwnerError
-        known = await _one(connection, _TURN, [message.turn_id])
         if known is not None:
             if known[0] != message.text:
                 raise IdReusedError(message.client_id)
             return bool(known[1])
-        await _limit_rate(connection, message)
+        if nth_latest is not None:
+            _limit_rate(nth_latest[0])
         await _insert(connection, message, trace_id, number=latest_turn + 1)
     return False
 
 
-async def _limit_rate(connection: Connection, message: Incoming) -> None:
-    per_minute = settings.MESSAGES_PER_MINUTE
-    row = await _one(connection, _NTH_LATEST, [message.conversation_id, per_minute - 1])
-    if row is None:
-        return
-    wait = row[0] + MINUTE - datetime.now(UTC)
+async def _look(connection: Connection, message: Incoming) -> tuple[Any, Any, Any]:
+    """Lock the conversation and read what is known of it, in one round trip."""
+    name, nth = message.conversation_id, settings.MESSAGES_PER_MINUTE - 1
+    async with connection.pipeline():
+        await connection.execute(
+            INSERT_CONVERSATIONS, [[name], [message.user], [message.tier]]
+        )
+        locked = await connection.execute(_LOCK, [name])
+        known = await connection.execute(_TURN, [message.turn_id])
+        nth_latest = await connection.execute(_NTH_LATEST, [name, nth])
+        conversation = await locked.fetchone()
+        assert conversation is not None
+        return conversation, await known.fetchone(), await nth_latest.fetchone()
+
+
+def _limit_rate(nth_latest_at: datetime) -> None:
+    wait = nth_latest_at + MINUTE - datetime.now(UTC)
     if wait > timedelta(0):
         raise RateLimitedError(wait.total_seconds())
 
@@ -164,22 +168,22 @@ async def _insert(
     connection: Connection, message: Incoming, trace_id: str, *, number: int
 ) -> None:
     now = datetime.now(UTC)
-    await connection.execute(
-        INSERT_TURN,
-        [
-            message.turn_id,
-            message.conversation_id,
-            number,
-            message.client_id,
-            message.text,
-            trace_id,
-            message.tier,
-            now,
-            None,  # Kafka does not have it yet
-            now + timedelta(seconds=settings.TURN_DEADLINE_S),
-        ],
-    )
-    await connection.execute(_COUNT, [number, message.tier, message.conversation_id])
+    turn = [
+        message.turn_id,
+        message.conversation_id,
+        number,
+        message.client_id,
+        message.text,
+        trace_id,
+        message.tier,
+        now,
+        None,  # Kafka does not have it yet
+        now + timedelta(seconds=settings.TURN_DEADLINE_S),
+    ]
+    count = [number, message.tier, message.conversation_id]
+    async with connection.pipeline():
+        await connection.execute(INSERT_TURN, turn)
+        await connection.execute(_COUNT, count)
 
 
 def _record(message: Incoming, accepted: Accepted) -> Outgoing:
@@ -206,12 +210,3 @@ def _record(message: Incoming, accepted: Accepted) -> Outgoing:
         msgspec.json.encode(data),
         cloudevents.encode_headers(envelope),
     )
-
-
-async def _one(
-    connection: Connection, statement: str, parameters: list[Any]
-) -> tuple[Any, ...] | None:
-    cursor: psycopg.AsyncCursor[tuple[Any, ...]] = await connection.execute(
-        statement, parameters
-    )
-    return await cursor.fetchone()

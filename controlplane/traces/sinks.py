@@ -61,6 +61,8 @@ COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents,
 _COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
 """
+# A transaction costs more than a row, and nobody waits for the index.
+LINGER_S = 0.2
 # An index cannot take longer ones. The whole key is in the payload.
 KEY_MAX_CHARS = 200
 _UNREAD = Envelope(id="", type="", source="", trace_id="")
@@ -93,6 +95,7 @@ def recorder(tools: Tools) -> Agent:
         handle_records=record_batch,
         start_offsets=start_offsets,
         batch_size=1_000,
+        linger_s=LINGER_S,
     )
 
 
