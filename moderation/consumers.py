@@ -1,4 +1,7 @@
-"""The socket of the queue pages: on each wake-up it sends what they show, as it is now."""
+"""The socket of the queue pages: on each wake-up it sends what they show, as it is now.
+
+Pushes wake it at once; what they lose, the watch finds within a second.
+"""
 
 import asyncio
 from typing import Any
@@ -13,8 +16,8 @@ from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
 
 from controlplane.chat.live import QUEUE_GROUP, conversation_group
-from moderation import pages
-from moderation.models import Approval, ApprovalQuerySet
+from moderation import pages, watch
+from moderation.models import Approval
 
 log = structlog.get_logger()
 
@@ -26,6 +29,9 @@ AT_MOST_EVERY_S = 0.2  # a stop may hold hundreds at once
 class QueueConsumer(AsyncWebsocketConsumer):
     """One open page: ?item= is the answer it shows, ?team= the queue it is on."""
 
+    item: UUID | None = None
+    mark = ""
+
     async def connect(self) -> None:
         """Subscribe, then send what the page may have missed since it was made."""
         await self.accept()
@@ -34,24 +40,31 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self._sending: asyncio.Task[None] | None = None
         query = parse_qs(self.scope["query_string"].decode(errors="replace"))
         self._team = pages.clean_team(query.get("team", [""])[0])
-        self._approvals = _approvals(query.get("item", [""])[0])
+        self.item = _id_of(query.get("item", [""])[0])
+        self._items = [self.item] if self.item else []
+        self._approvals = Approval.objects.filter(pk__in=self._items)
         if not (_is_own_page(self.scope) and await self._may_read()):
             await self.close(REFUSED)
             return
         await self._join(QUEUE_GROUP)
         if conversation := await self._conversation():
             await self._join(conversation_group(conversation))
-        self._changed.set()
+        self.wake()
         self._sending = asyncio.create_task(self._send_changes())
+        watch.watch().join(self)
 
     async def disconnect(self, code: int) -> None:
+        watch.watch().leave(self)
         if self._sending:
             self._sending.cancel()
         for group in self._groups:
             await self.channel_layer.group_discard(group, self.channel_name)
 
-    async def queue_wake(self, _: dict[str, Any]) -> None:
+    def wake(self) -> None:
         self._changed.set()
+
+    async def queue_wake(self, _: dict[str, Any]) -> None:
+        self.wake()
 
     chat_wake = queue_wake
 
@@ -92,6 +105,8 @@ class QueueConsumer(AsyncWebsocketConsumer):
 
     @database_sync_to_async
     def _render(self) -> str:
+        """Read the mark first: what is shown is at least what it stands for."""
+        self.mark = watch.mark_of(watch.read_marks(self._items), self.item)
         approval = self._approvals.with_conversation().first()
         context = pages.queue_context(self._team, approval and approval.pk)
         if approval:
@@ -106,9 +121,9 @@ def _is_own_page(scope: Any) -> bool:
     return not origin or urlsplit(origin).netloc == host
 
 
-def _approvals(item: str) -> ApprovalQuerySet:
-    """Return the answer that the page shows, if it shows one."""
+def _id_of(item: str) -> UUID | None:
+    """Return which answer the page shows, if it shows one."""
     try:
-        return Approval.objects.filter(pk=UUID(item))
+        return UUID(item)
     except ValueError:
-        return Approval.objects.none()
+        return None

@@ -2,12 +2,8 @@
 
 from collections.abc import Iterable
 
-import structlog
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
-from redis.exceptions import RedisError
-
-log = structlog.get_logger()
 
 QUEUE_GROUP = "moderation.queue"
 
@@ -35,7 +31,4 @@ async def wake_queue() -> None:
 async def _send(group: str, kind: str) -> None:
     layer = get_channel_layer()
     assert layer is not None  # settings.CHANNEL_LAYERS names one
-    try:
-        await layer.group_send(group, {"type": kind})
-    except (RedisError, OSError) as error:
-        log.warning("push_lost", group=group, reason=str(error))
+    await layer.group_send(group, {"type": kind})

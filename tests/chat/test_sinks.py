@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from channels_redis.pubsub import RedisSingleShardConnection
 from redis.exceptions import ConnectionError as ValkeyGoneError
 
 from agents import cloudevents, topics
@@ -345,11 +346,10 @@ def test_every_conversation_has_a_group_name_that_channels_takes(odd: str) -> No
 async def test_valkey_away_loses_the_push_and_nothing_else(
     tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Gone:
-        async def group_send(self, *_: object) -> None:
-            raise ValkeyGoneError
+    async def fail(*_: object) -> None:
+        raise ValkeyGoneError
 
-    monkeypatch.setattr(live, "get_channel_layer", Gone)
+    monkeypatch.setattr(RedisSingleShardConnection, "publish", fail)
 
     await batch(sinks.intake(tools), QUESTION)
 

@@ -1,0 +1,95 @@
+"""Finds out what no push told: one query a second for all open queue pages of a process."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Protocol
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import structlog
+from channels.db import database_sync_to_async
+from django.db import Error as DatabaseError
+from django.db import connection
+
+log = structlog.get_logger()
+
+TICK_S = 1.0
+
+# The first row is what all pages show, each other row what the page of one item does.
+_MARKS = """
+SELECT NULL, concat_ws(' ', count(*), sum(hashtextextended(id::text, 0)),
+  (SELECT max(decided_at) FROM moderation_decision))
+FROM moderation_approval WHERE state = 'pending'
+UNION ALL
+SELECT a.id, concat_ws(' ', a.state, c.latest_turn, c.latest_seq,
+  (SELECT o.state FROM chat_outcome o WHERE o.turn_id = t.id AND o.effect = a.effect))
+FROM moderation_approval a
+JOIN chat_turn t ON t.id = a.turn_id JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE a.id = ANY(%s)
+"""
+
+Marks = dict[UUID | None, str]
+
+
+class Page(Protocol):
+    """An open page: the item it shows, and what the database said before it was rendered."""
+
+    item: UUID | None
+    mark: str
+
+    def wake(self) -> None: ...
+
+
+class Watch:
+    """Wakes the pages whose mark is no longer that of the database, while any is open."""
+
+    def __init__(self) -> None:
+        self._pages: set[Page] = set()
+        self._ticking: asyncio.Task[None] | None = None
+
+    def join(self, page: Page) -> None:
+        self._pages.add(page)
+        if self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick(), name="queue-watch")
+
+    def leave(self, page: Page) -> None:
+        self._pages.discard(page)
+        if not self._pages and self._ticking is not None:
+            self._ticking.cancel()
+            self._ticking = None
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                await self._wake_the_late()
+            except DatabaseError as error:
+                log.warning("queue_pages_wait", reason=str(error))
+            except Exception:  # the next second may be better
+                log.exception("queue_watch_broke")
+
+    async def _wake_the_late(self) -> None:
+        items = {page.item for page in self._pages if page.item}
+        marks = await database_sync_to_async(read_marks)(items)
+        for page in self._pages:
+            if page.mark != mark_of(marks, page.item):
+                page.wake()
+
+
+def read_marks(items: Collection[UUID]) -> Marks:
+    """Read what tells whether pages have changed: the queue's mark, and that of each item."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MARKS, [list(items)])
+        return dict(cursor.fetchall())
+
+
+def mark_of(marks: Marks, item: UUID | None) -> str:
+    return f"{marks[None]} {marks.get(item, '')}" if item else marks[None]
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, Watch] = WeakKeyDictionary()
+
+
+def watch() -> Watch:
+    """Return the watch of this loop; a web process has one loop."""
+    return _watches.setdefault(asyncio.get_running_loop(), Watch())
