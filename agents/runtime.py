@@ -1,7 +1,6 @@
 """The agents of one process: an event loop, control state, heartbeats, and a thread per agent."""
 
 import asyncio
-import gc
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -14,6 +13,7 @@ from agents.agent import Agent, Context
 from agents.control import Connection, Control
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
+from agents.interpreter import tune_interpreter
 from agents.model import BackendModel
 from agents.postgres import Database
 from agents.publisher import Publisher
@@ -137,16 +137,6 @@ async def _cancel(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     await asyncio.gather(*ending, return_exceptions=True)
 
 
-def ease_collection() -> None:
-    """Look for cycles rarely: a batch of records is many objects at once, and none has a cycle.
-
-    With Python's own threshold of 700 the collector took an eighth of a hop's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-
-
 class Runtime:
     """Starts and stops everything that a worker process hosts."""
 
@@ -173,7 +163,7 @@ class Runtime:
         self.control = Control(conninfo, on_tick=self._tick)
 
     def start(self) -> None:
-        ease_collection()
+        tune_interpreter()
         self._loop_thread.start()
         self._on_loop(self._open())
         self.control.start()

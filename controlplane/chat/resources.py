@@ -7,6 +7,7 @@ from django.conf import settings
 
 from agents.control import Control
 from agents.host import conninfo
+from agents.interpreter import tune_interpreter
 from agents.postgres import Database
 from agents.publisher import Publisher
 from controlplane.chat.hub import Hub
@@ -29,6 +30,7 @@ class Resources:
         await asyncio.shield(self._opening)
 
     async def _open(self) -> None:
+        tune_interpreter()
         await self.database.open()
         self.control.start()
         self.hub.start()
