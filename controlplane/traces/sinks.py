@@ -53,12 +53,12 @@ _INSERT_AUDIT = """
 INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
 VALUES (clock_timestamp(), 'recorder', %s, %s, '', %s)
 """
-_COPY_INDEX = """
+COPY_INDEX = """
 COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
   conversation_id, workflow, tier, subject, text, key_sha256, headers_sha256, value_sha256,
   size_bytes) FROM STDIN
 """
-_COPY_PAYLOAD = """
+COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
 """
 # A transaction costs more than a row, and nobody waits for the index.
@@ -224,12 +224,12 @@ async def _move_offsets(
 
 async def _copy(connection: Connection, records: Sequence[Record]) -> None:
     async with connection.cursor() as cursor:
-        async with cursor.copy(_COPY_INDEX) as copy:
+        async with cursor.copy(COPY_INDEX) as copy:
             for record in records:
                 await copy.write_row(index_row(record))
-        async with cursor.copy(_COPY_PAYLOAD) as copy:
+        async with cursor.copy(COPY_PAYLOAD) as copy:
             for record in records:
-                await copy.write_row(_payload_row(record))
+                await copy.write_row(payload_row(record))
 
 
 def index_row(record: Record) -> tuple[Any, ...]:
@@ -261,7 +261,7 @@ def index_row(record: Record) -> tuple[Any, ...]:
     )
 
 
-def _payload_row(record: Record) -> tuple[Any, ...]:
+def payload_row(record: Record) -> tuple[Any, ...]:
     return (
         record.topic,
         record.partition,

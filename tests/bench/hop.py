@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import uuid4
 
 import msgspec
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from agents import cloudevents, topics
@@ -16,11 +16,12 @@ from agents.agent import Agent, Context, Event, Send
 from agents.cloudevents import Envelope
 from agents.control import Control, ControlState, now_s
 from agents.events import UserMessage
+from agents.interpreter import tune_interpreter
 from agents.runner import Runner
-from agents.runtime import ease_collection
 from agents.topics import Topic
 from guardrails.engine import compile_rules
 from guardrails.rules import RuleSet
+from tests.bench.peer import faststream
 
 RECORDS = 100_000
 PARTITIONS = 6
@@ -38,6 +39,7 @@ def measure(client: Client) -> dict[str, float]:
         "bare, value only": _bare,
         "bare, with the headers": _bare_with_headers,
         "runner": _runner,
+        "faststream": _faststream,
     }
     figures: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
@@ -169,7 +171,7 @@ def _runner(client: Client, source: str, sink: str) -> float:
     context = Context(engine=engine, state=control.state, model=None, history=None)  # type: ignore[arg-type]
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, daemon=True).start()
-    ease_collection()
+    tune_interpreter()
     runner = Runner(
         agent, client=client, control=control, context=lambda: context, loop=loop
     )
@@ -183,12 +185,5 @@ def _runner(client: Client, source: str, sink: str) -> float:
     return RECORDS / took_s
 
 
-def end_offsets(client: Client, topic: str) -> int:
-    """Return how many records the topic has."""
-    consumer = Consumer(dict(client) | {"group.id": "bench-offsets"})
-    total = sum(
-        consumer.get_watermark_offsets(TopicPartition(topic, partition))[1]
-        for partition in range(PARTITIONS)
-    )
-    consumer.close()
-    return total
+def _faststream(client: Client, source: str, sink: str) -> float:
+    return faststream(client, source, sink, records=RECORDS)
