@@ -67,7 +67,7 @@ class Stack:
         """Return once the site says that it is ready, with everything it depends on."""
         began = time.monotonic()
         schedule = str(self.data_dir / "celerybeat-schedule")
-        site = f"daphne -b {HOST} -p {self.port} controlplane.asgi:application".split()
+        site = f"controlplane.web -b {HOST} -p {self.port} controlplane.asgi:application".split()
         self.children = [
             self._child("worker", WORKER.split()),
             self._child("beat", [*BEAT.split(), "--schedule", schedule]),

@@ -135,8 +135,8 @@ class Product:
 
     def launch_web(self, port: int) -> Process:
         """Start one more site; it may take a while until it answers."""
-        daphne = ("-m", "daphne", "-b", "127.0.0.1", "-p", str(port))
-        return self.start("web", *daphne, "controlplane.asgi:application")
+        web = ("-m", "controlplane.web", "-b", "127.0.0.1", "-p", str(port))
+        return self.start("web", *web, "controlplane.asgi:application")
 
     def launch_worker(self, agents: str = "all") -> Process:
         """Start a worker; it may take a while until it has its partitions."""

@@ -27,7 +27,6 @@ execute_from_command_line(sys.argv)
 """
 SETTINGS = "INSTALLED_APPS = ['controlplane.embedded']\nSECRET_KEY = 'only here'\n"
 SITE = """
-import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Ready(BaseHTTPRequestHandler):
@@ -35,8 +34,11 @@ class Ready(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-HTTPServer((sys.argv[2], int(sys.argv[4])), Ready).serve_forever()
+class CommandLineInterface:
+    def run(self, arguments):
+        HTTPServer((arguments[1], int(arguments[3])), Ready).serve_forever()
 """
+SERVER = "class Server: pass"
 WORKER = "import signal, sys\nprint(sys.argv)\nsignal.pause()\n"
 
 
@@ -48,10 +50,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "controlplane").symlink_to(ROOT / "controlplane")
     (tmp_path / "manage.py").write_text(MANAGE)
     (tmp_path / "settings_for_up.py").write_text(SETTINGS)
-    for name, text in {"daphne": SITE, "celery": WORKER}.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "__init__.py").touch()
-        (tmp_path / name / "__main__.py").write_text(text)
+    modules = {"daphne/cli": SITE, "daphne/server": SERVER, "celery/__main__": WORKER}
+    for name, text in modules.items():
+        module = tmp_path / f"{name}.py"
+        module.parent.mkdir(exist_ok=True)
+        (module.parent / "__init__.py").touch()
+        module.write_text(text)
     yield tmp_path
     services.remove(tmp_path / "run")
 
@@ -133,7 +137,7 @@ def test_a_worker_that_dies_is_started_again(project: Path) -> None:
 
 
 def test_a_site_that_cannot_start_is_shown_with_its_log(project: Path) -> None:
-    (project / "daphne" / "__main__.py").write_text("raise SystemExit('no site today')")
+    (project / "daphne" / "cli.py").write_text("raise SystemExit('no site today')")
     with manage(project, "up", "--port", "8765", "--no-seed") as process:
         assert process.stdout is not None
         said = process.stdout.read()

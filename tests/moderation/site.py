@@ -18,7 +18,15 @@ from tests.waiting import wait_for
 def running_site() -> Iterator[str]:
     """Yield its address. The database and Valkey have to be there."""
     port = free_port(8600)
-    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "controlplane.web",
+        "-b",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     environment = os.environ | {"DATABASE_URL": database_url()}
     with subprocess.Popen(
         [*command, "controlplane.asgi:application"],
