@@ -33,7 +33,7 @@ test: $(STAMP)  ## run every test against real services
 	@$(BIN)/coverage report
 
 test-fast: $(STAMP)  ## run the pure tests, in seconds
-	@$(BIN)/python -m pytest -q -m "not services" --no-header
+	@$(BIN)/python -m pytest -q -m "not services and not long" --no-header
 
 lint: $(STAMP)  ## check format, types, templates, imports, migrations
 	@$(BIN)/ruff format --check .
@@ -55,6 +55,7 @@ bench: $(STAMP)  ## measure against the bare libraries
 
 soak: $(STAMP)  ## run load under faults (SECONDS=600 SEED=… KAFKA_NODES=3)
 	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m pytest -q -m long --no-header -rA --show-capture=no tests
 
 clean: $(STAMP)  ## remove all data of this checkout
 	@$(BIN)/python manage.py services --remove --data-dir .run

@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 
 from controlplane import environment
+from controlplane.database import PooledConnection
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -95,7 +96,12 @@ DATABASES = {
 }
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # PostgreSQL may have been restarted
 DATABASES["default"]["OPTIONS"] |= {
-    "pool": {"min_size": 1, "max_size": 8, "timeout": 5}
+    "pool": {
+        "min_size": 1,
+        "max_size": 8,
+        "timeout": 5,
+        "connection_class": PooledConnection,
+    }
 }
 DATABASES["owner"]["TEST"] = {"MIRROR": "default"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

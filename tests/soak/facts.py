@@ -50,6 +50,7 @@ class Client:
     statuses: list[Told] = field(default_factory=list)
     away: list["Window"] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # that no widget should ever get
+    unconfirmed: list[str] = field(default_factory=list)  # ids that were sent again
     transcript: list[Line] = field(default_factory=list)
 
 

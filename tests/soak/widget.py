@@ -180,6 +180,8 @@ class Widget:
     def _refused(self, frame: Frame) -> None:
         if frame["code"] in {"unconfirmed", "rate_limited"} and "id" in frame:
             self._refusals += 1
+            if frame["code"] == "unconfirmed":
+                self.client.unconfirmed.append(frame["id"])
             self._later(frame.get("retry_after_s") or self._jittered(self._refusals))
         elif frame["code"] != "unavailable":  # after which the server hangs up
             self.client.refusals.append(f"{frame}")
