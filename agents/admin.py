@@ -120,6 +120,7 @@ def _onlooker(client: Mapping[str, str], group: str) -> KafkaConsumer:
         "group.protocol": "consumer",
         "enable.auto.commit": False,
         "error_cb": lambda _: None,
+        "log_level": 0,  # whoever asks hears of it
     }
     return KafkaConsumer(options)
 
@@ -146,7 +147,7 @@ def _read(answers: Iterable[TopicPartition]) -> dict[Partition, int]:
 
 def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
     """Return the number of brokers that answer. BrokerError if none does."""
-    options: Any = dict(client) | {"error_cb": lambda _: None}
+    options: Any = dict(client) | {"error_cb": lambda _: None, "log_level": 0}
     admin = AdminClient(options)
     try:
         return len(admin.list_topics(timeout=timeout_s).brokers)

@@ -1,6 +1,8 @@
 """Kafka as the rest of the code sees it: a consumer, a producer, and what goes wrong with them."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
@@ -23,9 +25,12 @@ from confluent_kafka import (
 
 from agents.cloudevents import Headers
 from agents.records import Partition, Record
+from agents.throttle import Throttle
 from agents.topics import DEAD_LETTER_MAX_BYTES
 
 log = structlog.get_logger()
+
+CLOSE_S = 2.0
 
 Delivered = Callable[[Exception | None], None]
 
@@ -63,6 +68,7 @@ class Consumer:
         self._client = dict(client)
         self._rebalance = rebalance
         self._gone: set[Partition] = set()
+        self._unanswered = 0  # commits
         self._consumer = KafkaConsumer(
             dict(client)
             | {
@@ -77,6 +83,7 @@ class Consumer:
                 "queued.max.messages.kbytes": 32_768,
                 "socket.nagle.disable": True,
                 "error_cb": _log_error,
+                "logger": _library_log,
                 "on_commit": self._on_commit,
             }
         )
@@ -110,11 +117,21 @@ class Consumer:
         try:
             if wait:
                 done = self._consumer.commit(offsets=positions, asynchronous=False)
-                self._on_commit(None, done)
+                self._tell_refused(None, done)
             else:
                 self._consumer.commit(offsets=positions, asynchronous=True)
+                self._unanswered += 1
         except KafkaException as error:
             raise broker_error(error) from error
+
+    def await_commits(self, timeout_s: float) -> None:
+        """Wait until Kafka has answered all; only before close(), as what is fetched is dropped.
+
+        A commit that waits has no timeout of its own.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while self._unanswered and time.monotonic() < deadline_s:
+            self._consumer.poll(0.01)
 
     def pause(self, partitions: Iterable[Partition]) -> None:
         self._consumer.pause([TopicPartition(*partition) for partition in partitions])
@@ -161,6 +178,7 @@ class Consumer:
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
                 "error_cb": _log_error,
+                "logger": _library_log,
             }
         )
         try:
@@ -181,7 +199,10 @@ class Consumer:
         self.resume(partitions)
 
     def close(self) -> None:
-        self._consumer.close()
+        """Leave the group. librdkafka waits for commits that Kafka has not answered: not we."""
+        closing = threading.Thread(target=self._consumer.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
 
     def _assign(self, consumer: KafkaConsumer, assigned: list[TopicPartition]) -> None:
         starts = self._rebalance.assigned(_partitions(assigned))
@@ -202,6 +223,12 @@ class Consumer:
         consumer.incremental_unassign(lost)
 
     def _on_commit(
+        self, error: KafkaError | None, positions: list[TopicPartition]
+    ) -> None:
+        self._unanswered -= 1
+        self._tell_refused(error, positions)
+
+    def _tell_refused(
         self, error: KafkaError | None, positions: list[TopicPartition]
     ) -> None:
         refused = [position for position in positions if error or position.error]
@@ -226,6 +253,7 @@ class Producer:
             "queue.buffering.max.messages": 100_000,
             "socket.nagle.disable": True,
             "error_cb": _log_error,
+            "logger": _library_log,
         }
         self._producer = KafkaProducer(self._config)
 
@@ -329,5 +357,27 @@ def broker_error(error: KafkaException) -> BrokerError:
     return BrokerError(cause.str(), retriable=cause.code() not in _HOPELESS)
 
 
+_said = Throttle()
+
+
 def _log_error(error: KafkaError) -> None:
-    log.warning("kafka_client_error", reason=error.str(), code=error.name())
+    _say(error.str(), code=error.name())
+
+
+class _Throttled(logging.Handler):
+    """What librdkafka would write to stderr. Of a failing broker it also calls error_cb."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        facility, _client, text = record.args or ("", "", record.msg)
+        _say(str(text), code=str(facility))
+
+
+_library_log = logging.getLogger("librdkafka")
+_library_log.propagate = False
+_library_log.addHandler(_Throttled())
+
+
+def _say(reason: str, *, code: str) -> None:
+    repeated = _said.admit(reason)
+    if repeated is not None:
+        log.warning("kafka_client_error", reason=reason, code=code, repeated=repeated)

@@ -32,7 +32,9 @@ log = structlog.get_logger()
 POLL_S = 0.1
 COMMIT_EVERY_S = 0.1
 REVOKE_WAIT_S = 2.0
-DRAIN_S = 8.0  # with leaving the group it must be done within 10 s
+# With leaving the group and the end of the process it must be done within 10 s.
+DRAIN_S = 5.0
+COMMIT_S = 1.0
 # From here on partitions over their share are paused; the others may still fill theirs,
 # so twice as much is the most there is.
 MAX_WAITING = 1_000
@@ -245,12 +247,19 @@ class Runner:
             self._committed.pop(partition, None)
 
     def _let_go(self, partitions: list[Partition], timeout_s: float) -> None:
-        """Stop feeding, wait a bounded time for what runs, commit what is finished."""
+        """Finish and commit what runs, within a bounded time, and forget the partitions."""
+        self._finish(partitions, timeout_s)
+        self._commit_finished(wait=True)
+        self._forget(partitions)
+
+    def _finish(self, partitions: list[Partition], timeout_s: float) -> None:
+        """Stop feeding, and wait a bounded time for what runs."""
         ledgers = [self._ledgers[p] for p in partitions if p in self._ledgers]
         for ledger in ledgers:
             ledger.revoked = True
         self._wait_for(ledgers, timeout_s)
-        self._commit_finished(wait=True)
+
+    def _forget(self, partitions: list[Partition]) -> None:
         for partition in partitions:
             self._ledgers.pop(partition, None)
             self._committed.pop(partition, None)
@@ -267,8 +276,13 @@ class Runner:
     def drain(self) -> None:
         """End: start nothing more, finish what runs, commit, leave the group."""
         self.paused = self.paused or "stopping"
+        partitions = list(self._ledgers)
         try:
-            self._let_go(list(self._ledgers), DRAIN_S)
+            self._finish(partitions, DRAIN_S)
+            self._committed_at_s = float("-inf")  # now, whenever it did so last
+            self._commit_finished()
+            self._forget(partitions)
+            self._consumer.await_commits(COMMIT_S)
         finally:
             self._consumer.close()
 

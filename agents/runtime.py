@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -20,6 +21,9 @@ from agents.publisher import Publisher
 from agents.runner import Runner
 
 log = structlog.get_logger()
+
+SEATS_S = 6.5  # until all agents have drained and left their groups
+STOP_S = 8.5  # for everything: the process must be gone within 10 s
 
 
 class Service(Protocol):
@@ -62,8 +66,10 @@ class Seat:
     def stop(self) -> None:
         self._stopping.set()
 
-    def join(self, timeout_s: float) -> None:
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end; return whether it came."""
         self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def pause(self, reason: str) -> None:
         """Hold the agent in this process only; an empty reason lets it go on."""
@@ -171,18 +177,39 @@ class Runtime:
             seat.start()
 
     def stop(self) -> None:
-        """Drain: finish what runs, commit, leave the groups, close the connections."""
-        for seat in self.seats.values():
-            seat.stop()
-        for seat in self.seats.values():
-            seat.join(15)
+        """Drain: finish what runs, commit, leave the groups, close the connections.
+
+        What hangs on something that is away is left behind in its thread: the process ends.
+        """
+        ending = threading.Thread(target=self._end, name="ending", daemon=True)
+        ending.start()
+        ending.join(STOP_S)
+        if ending.is_alive():
+            log.warning("runtime_left_open")
+
+    def _end(self) -> None:
+        self._drain()
         self.control.stop()
+        self._remove_heartbeat()
         self._on_loop(self._close())
+        self._tools.publisher.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._loop_thread.join(5)
         if not self._loop_thread.is_alive():
             self._loop.close()
-        self._remove_heartbeat()
+
+    def _drain(self) -> None:
+        """Let all seats end at the same time, by one deadline."""
+        deadline_s = time.monotonic() + SEATS_S
+        for seat in self.seats.values():
+            seat.stop()
+        late = [
+            name
+            for name, seat in self.seats.items()
+            if not seat.join(max(0.0, deadline_s - time.monotonic()))
+        ]
+        if late:
+            log.warning("agents_left_behind", agents=late)
 
     def statuses(self) -> list[dict[str, Any]]:
         seats = [seat.status() for seat in self.seats.values()]
@@ -204,7 +231,6 @@ class Runtime:
     async def _close(self) -> None:
         await _cancel(self._tasks)
         await self._tools.database.close()
-        await asyncio.to_thread(self._tools.publisher.close)
         # Handlers that the drain did not wait for any longer.
         await _cancel(asyncio.all_tasks())
 

@@ -5,14 +5,17 @@ from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from structlog.testing import capture_logs
 
 from agents import broker, topic_setup, topics
 from agents.admin import ping
 from agents.broker import (
     BrokerError,
     Consumer,
+    Producer,
 )
 from agents.records import Partition
+from agents.throttle import Throttle
 from agents.topic_setup import TopicProblem, ensure_topics, topic_settings
 from agents.topics import DAY_MS, Topic, contract_of, pending_topic, request_topic
 from controlplane.embedded.services import Services
@@ -120,7 +123,7 @@ def test_the_command_says_that_kafka_is_away(
 def test_a_broker_that_is_away_cannot_be_asked_for_its_topics(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options: Any = AWAY | {"error_cb": lambda _: None}
+    options: Any = AWAY | {"error_cb": lambda _: None, "log_level": 0}
     admin = AdminClient(options)
     monkeypatch.setattr(admin, "list_topics", _short(admin.list_topics), raising=False)
 
@@ -182,6 +185,32 @@ class Hears(Nobody):
 
     def not_committed(self, partitions: list[Partition]) -> None:
         self.refused += partitions
+
+
+def test_many_clients_without_kafka_say_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(broker, "_said", Throttle())
+    consumers = [
+        Consumer(AWAY, group=f"g{number}", topics=["t"], rebalance=Nobody())
+        for number in range(3)
+    ]
+    producer = Producer(AWAY)
+
+    def complained_often() -> bool:
+        for consumer in consumers:
+            consumer.fetch(1, 0.05)
+        producer.serve(0.05)
+        kept_back = sum(count for _, count in broker._said._said.values())
+        return kept_back >= 20
+
+    with capture_logs() as said:
+        wait_for(complained_often, timeout_s=20, what="they complain often")
+        for consumer in consumers:
+            consumer.close()
+
+    assert len([line for line in said if "Connection refused" in line["reason"]]) == 1
+    assert "Connection refused" not in capfd.readouterr().err
 
 
 def test_a_commit_that_kafka_refuses_is_told(stage: Stage) -> None:

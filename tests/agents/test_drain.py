@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from agents import runner as runner_module
+from agents import runtime as runtime_module
 from agents.agent import Context, Event, Send, UnavailableError
+from controlplane.embedded.services import Services
 from tests.agents.stage import Stage, committed, members, repeat, texts
 from tests.waiting import wait_for
 
@@ -38,7 +40,7 @@ def test_a_drain_ends_what_runs_starts_no_more_and_commits_the_prefix(
 def test_a_drain_ends_within_ten_seconds_though_a_handler_does_not(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert runner_module.DRAIN_S <= 8
+    assert runner_module.DRAIN_S + runner_module.COMMIT_S < runtime_module.SEATS_S
 
     async def handle(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
         if event.data.text == "1":
@@ -91,3 +93,26 @@ def test_an_agent_that_had_nothing_to_do_drains_at_once(stage: Stage) -> None:
 
     assert time.monotonic() - began_s < 3
     assert members(agent) == 0
+
+
+def test_a_drain_does_not_wait_long_for_a_commit_that_kafka_does_not_answer(
+    stage: Stage, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert services.kafka is not None
+    agent = stage.agent()
+    running = stage.start(agent)
+    wait_for(lambda: running.partitions)
+    monkeypatch.setattr(runner_module, "COMMIT_EVERY_S", 3600)  # the drain has to
+    stage.send_all(agent.reads[0], ["a"])
+    wait_for(lambda: texts(agent.writes[0]) == ["a"])
+    running.halt()
+    services.kafka.nodes[0].freeze()
+    began_s = time.monotonic()
+
+    try:
+        running.drain()
+    finally:
+        services.kafka.nodes[0].thaw()
+
+    stage.forget(running)
+    assert time.monotonic() - began_s < 8

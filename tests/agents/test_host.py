@@ -8,19 +8,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import click
+import msgspec
 import pytest
 from celery import Celery
+from django.conf import settings
 from django.db import DatabaseError
 from kombu.exceptions import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
-from agents import host
+from agents import cloudevents, host
+from agents.broker import Producer
+from agents.events import UserMessage
 from agents.runtime import Runtime
 from controlplane.audit.models import Entry
 from controlplane.celery import record_switch
 from controlplane.embedded.services import Services
+from tests.agents.stage import envelope
 from tests.e2e.product import ROOT, Process, Product
 from tests.waiting import wait_for
 
@@ -201,6 +207,45 @@ def test_a_term_signal_drains_the_worker_within_ten_seconds_and_removes_its_row(
 
     assert process.wait(20) == 0
     assert time.monotonic() - began_s < 10
+    assert not product.sql(
+        "SELECT 1 FROM runtime_heartbeat WHERE pid = %s", process.pid
+    )
+
+
+def ask_much(number: int) -> None:
+    """Write what the agents are busy with for some seconds."""
+    producer = Producer(settings.KAFKA)
+    for _ in range(number):
+        conversation = str(uuid4())
+        message = UserMessage(conversation_id=conversation, text="Is it an E-Class?")
+        producer.publish(
+            "user.messages.raw",
+            key=conversation.encode(),
+            value=msgspec.json.encode(message),
+            headers=cloudevents.encode_headers(envelope(type="UserMessage")),
+            delivered=lambda error: None,
+        )
+    assert producer.flush(10) == 0
+
+
+@pytest.mark.parametrize("away", ["kill", "freeze"])
+def test_a_term_signal_ends_the_worker_within_ten_seconds_without_kafka(
+    product: Product, services: Services, away: str
+) -> None:
+    assert services.kafka is not None
+    [node] = services.kafka.nodes
+    process = product.start_worker("chat,platform")
+    ask_much(50)
+    try:
+        getattr(node, away)()
+        began_s = time.monotonic()
+        process.signal(signal.SIGTERM)
+
+        assert process.wait(100) == 0
+        took_s = time.monotonic() - began_s
+    finally:
+        node.thaw() if away == "freeze" else node.start()
+    assert took_s < 10
     assert not product.sql(
         "SELECT 1 FROM runtime_heartbeat WHERE pid = %s", process.pid
     )
