@@ -104,6 +104,18 @@ def test_two_tabs_and_a_reconnect_come_to_the_same_transcript(
     assert [seq for seq, _, _ in later.transcript] == [2]
 
 
+@pytest.mark.long
+def test_a_socket_that_is_idle_for_a_minute_still_receives(widget: OpenWidget) -> None:
+    name = uuid4().hex
+    idle = widget(user=name)
+
+    with pytest.raises(AssertionError, match="no such frame"):
+        idle.until(lambda frame: frame["type"] != "ready", timeout_s=60)
+    client_id, _ = widget(user=name).ask("When are you open on Saturday?")
+
+    idle.answer(client_id)
+
+
 def test_answers_come_in_the_order_of_the_questions(
     product: Product, widget: OpenWidget
 ) -> None:

@@ -1,0 +1,167 @@
+"""More messages at once than can be answered: lag is seen, pages answer, memory is bounded, none is lost."""
+
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from agents import cloudevents
+from agents.broker import Producer
+from agents.cloudevents import Envelope
+from agents.events import UserMessage
+from agents.topics import USER_RAW
+from tests.e2e.person import Person
+from tests.e2e.product import Process, Product
+from tests.soak.load import HELD, QUESTIONS
+from tests.waiting import wait_for
+
+PAGE_WITHIN_S = 2.0
+ASKED = [text for text in QUESTIONS if text != HELD]
+# What the control room says in one line of how far the slowest agent is behind.
+BEHIND = re.compile(r">([\d,]+)</b> <span class=\"meta\">records? of largest lag")
+
+
+def pour(product: Product, marker: str, *, messages: int, conversations: int) -> None:
+    """Publish what an outside producer would, as fast as Kafka takes it."""
+    producer = Producer({"bootstrap.servers": product.env["KAFKA_BOOTSTRAP_SERVERS"]})
+    refused: list[Exception] = []
+    for number in range(messages):
+        name = f"{marker} {number % conversations}"
+        turn = cloudevents.ingress_id(name, str(number))
+        envelope = Envelope(
+            id=turn,
+            type="UserMessage",
+            source="flood",
+            trace_id=cloudevents.trace_id_of(turn),
+            subject=name,
+            workflow="chat",
+            tier="free",
+        )
+        said = UserMessage(
+            conversation_id=name,
+            text=ASKED[number % len(ASKED)],
+            user=name,
+            client_id=str(number),
+        )
+        producer.publish(
+            USER_RAW,
+            key=name.encode(),
+            value=msgspec.json.encode(said),
+            headers=cloudevents.encode_headers(envelope),
+            delivered=lambda error: refused.append(error) if error else None,
+        )
+        producer.serve()
+    assert producer.flush(60) == 0
+    assert refused == []
+
+
+class Scales:
+    """Weighs processes once a second."""
+
+    def __init__(self, processes: list[Process]) -> None:
+        self.most: dict[str, int] = {}
+        self._processes = processes
+        self._done = threading.Event()
+
+    @contextmanager
+    def weighing(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._weigh, name="scales")
+        thread.start()
+        try:
+            yield
+        finally:
+            self._done.set()
+            thread.join()
+
+    def _weigh(self) -> None:
+        while not self._done.wait(1.0):
+            for process in self._processes:
+                weight = pss_mib(process.pid)
+                self.most[process.name] = max(weight, self.most.get(process.name, 0))
+
+
+def pss_mib(pid: int) -> int:
+    """Return the memory of a process, what it shares counted in part."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    [line] = [line for line in text.splitlines() if line.startswith("Pss:")]
+    return int(line.split()[1]) // 1024
+
+
+def lag(product: Product) -> float:
+    """Return how many records wait for the slowest agent, as /metrics tells."""
+    _, text = product.get("/metrics")
+    return max(
+        (
+            float(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "kafka_consumer_lag"
+        ),
+        default=0.0,
+    )
+
+
+def behind(page: str) -> int:
+    """Return the same, as the control room tells."""
+    found = BEHIND.search(page)
+    return int(found[1].replace(",", "")) if found else 0
+
+
+OUTCOMES = """
+SELECT coalesce(o.state, 'none'), count(*) FROM chat_turn t
+LEFT JOIN chat_outcome o ON o.turn_id = t.id
+WHERE t.conversation_id LIKE %s GROUP BY 1
+"""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("messages", "conversations", "most_mib"),
+    [
+        pytest.param(2_000, 200, 500),
+        pytest.param(20_000, 2_000, 500, marks=pytest.mark.long),
+    ],
+)
+def test_a_flood_is_worked_off(
+    product: Product, messages: int, conversations: int, most_mib: int
+) -> None:
+    marker = uuid4().hex
+    ada = Person(product.base_url, name="ada", password=product.password)
+    running = [process for process in product._processes if process.is_running]
+    scales = Scales(running)
+    lags: list[float] = []
+    began_s = time.monotonic()
+
+    def outcomes() -> dict[str, int]:
+        return dict(product.sql(OUTCOMES, f"{marker} %"))
+
+    def is_done() -> bool:
+        lags.append(lag(product))
+        return outcomes() == {"delivered": messages}
+
+    with scales.weighing(), ada.watching("/") as looks:
+        pour(product, marker, messages=messages, conversations=conversations)
+        wait_for(is_done, timeout_s=messages / 20, what="an outcome for each")
+        took_s = time.monotonic() - began_s
+
+    slowest_s = max(look.took_s for look in looks)
+    shown = max(behind(look.text) for look in looks)
+    sys.stdout.write(
+        f"{messages} turns in {took_s:.0f} s, {messages / took_s:.0f} a second; lag up to "
+        f"{max(lags):.0f}; slowest page {slowest_s:.2f} s of {len(looks)}; at most "
+        + ", ".join(f"{name} {mib} MiB" for name, mib in scales.most.items())
+        + "\n"
+    )
+    assert max(lags) > messages / 10
+    assert shown > messages / 10
+    assert {look.status for look in looks} == {200}
+    assert slowest_s < PAGE_WITHIN_S
+    assert max(scales.most.values()) < most_mib
