@@ -19,7 +19,7 @@ from agents.cloudevents import Envelope
 from agents.events import UserMessage
 from agents.topics import USER_RAW
 from tests.e2e.person import Person
-from tests.e2e.product import Process, Product
+from tests.e2e.product import Product
 from tests.soak.load import HELD, QUESTIONS
 from tests.waiting import wait_for
 
@@ -27,6 +27,12 @@ PAGE_WITHIN_S = 2.0
 ASKED = [text for text in QUESTIONS if text != HELD]
 # What the control room says in one line of how far the slowest agent is behind.
 BEHIND = re.compile(r">([\d,]+)</b> <span class=\"meta\">records? of largest lag")
+
+OUTCOMES = """
+SELECT coalesce(o.state, 'none'), count(*) FROM chat_turn t
+LEFT JOIN chat_outcome o ON o.turn_id = t.id
+WHERE t.conversation_id LIKE %s GROUP BY 1
+"""
 
 
 def pour(product: Product, marker: str, *, messages: int, conversations: int) -> None:
@@ -63,17 +69,20 @@ def pour(product: Product, marker: str, *, messages: int, conversations: int) ->
     assert refused == []
 
 
-class Scales:
-    """Weighs processes once a second."""
+class Watch:
+    """Once a second: what processes weigh, how far agents are behind, what became of the turns."""
 
-    def __init__(self, processes: list[Process]) -> None:
-        self.most: dict[str, int] = {}
-        self._processes = processes
+    def __init__(self, product: Product, marker: str) -> None:
+        self.weights: dict[str, list[int]] = {}
+        self.lags: list[float] = []
+        self.outcomes: dict[str, int] = {}
+        self._product = product
+        self._marker = marker
         self._done = threading.Event()
 
     @contextmanager
-    def weighing(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._weigh, name="scales")
+    def going_on(self) -> Iterator[None]:
+        thread = threading.Thread(target=self._run, name="watch")
         thread.start()
         try:
             yield
@@ -81,11 +90,20 @@ class Scales:
             self._done.set()
             thread.join()
 
-    def _weigh(self) -> None:
+    @property
+    def settled(self) -> int:
+        """Count the turns that have an outcome. A check that takes too long is for people."""
+        return self.outcomes.get("delivered", 0) + self.outcomes.get("held", 0)
+
+    def _run(self) -> None:
         while not self._done.wait(1.0):
-            for process in self._processes:
-                weight = pss_mib(process.pid)
-                self.most[process.name] = max(weight, self.most.get(process.name, 0))
+            for process in self._product._processes:
+                if process.is_running:
+                    weight = pss_mib(process.pid)
+                    self.weights.setdefault(process.name, []).append(weight)
+            self.lags.append(lag(self._product))
+            rows = self._product.sql(OUTCOMES, f"{self._marker} %")
+            self.outcomes = dict(rows)
 
 
 def pss_mib(pid: int) -> int:
@@ -115,13 +133,6 @@ def behind(page: str) -> int:
     return int(found[1].replace(",", "")) if found else 0
 
 
-OUTCOMES = """
-SELECT coalesce(o.state, 'none'), count(*) FROM chat_turn t
-LEFT JOIN chat_outcome o ON o.turn_id = t.id
-WHERE t.conversation_id LIKE %s GROUP BY 1
-"""
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("messages", "conversations", "most_mib"),
@@ -135,33 +146,29 @@ def test_a_flood_is_worked_off(
 ) -> None:
     marker = uuid4().hex
     ada = Person(product.base_url, name="ada", password=product.password)
-    running = [process for process in product._processes if process.is_running]
-    scales = Scales(running)
-    lags: list[float] = []
+    watch = Watch(product, marker)
     began_s = time.monotonic()
 
-    def outcomes() -> dict[str, int]:
-        return dict(product.sql(OUTCOMES, f"{marker} %"))
-
-    def is_done() -> bool:
-        lags.append(lag(product))
-        return outcomes() == {"delivered": messages}
-
-    with scales.weighing(), ada.watching("/") as looks:
+    with watch.going_on(), ada.watching("/") as looks:
         pour(product, marker, messages=messages, conversations=conversations)
-        wait_for(is_done, timeout_s=messages / 20, what="an outcome for each")
+        wait_for(
+            lambda: watch.settled == messages,
+            timeout_s=messages / 20,
+            what="an outcome for each",
+        )
         took_s = time.monotonic() - began_s
 
     slowest_s = max(look.took_s for look in looks)
     shown = max(behind(look.text) for look in looks)
+    most_of = {name: max(weights) for name, weights in watch.weights.items()}
     sys.stdout.write(
         f"{messages} turns in {took_s:.0f} s, {messages / took_s:.0f} a second; lag up to "
-        f"{max(lags):.0f}; slowest page {slowest_s:.2f} s of {len(looks)}; at most "
-        + ", ".join(f"{name} {mib} MiB" for name, mib in scales.most.items())
-        + "\n"
+        f"{max(watch.lags):.0f}, on the page {shown}; slowest page {slowest_s:.2f} s of "
+        f"{len(looks)}; MiB at most {most_of}; {watch.outcomes}\n"
+        f"MiB every 5 s: { {name: weights[::5] for name, weights in watch.weights.items()} }\n"
     )
-    assert max(lags) > messages / 10
+    assert max(watch.lags) > messages / 10
     assert shown > messages / 10
     assert {look.status for look in looks} == {200}
     assert slowest_s < PAGE_WITHIN_S
-    assert max(scales.most.values()) < most_mib
+    assert max(most_of.values()) < most_mib
