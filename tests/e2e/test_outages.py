@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from uuid import uuid4
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -69,7 +70,7 @@ class Outage:
         soak = Soak(
             self._stage,
             Options(
-                seed=f"{self._fault.name} {seconds}",
+                seed=uuid4().hex,  # users of its own
                 seconds=BEFORE_S + seconds + AFTER_S,
                 turns_per_s=4,
                 fault_every_s=0,
