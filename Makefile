@@ -32,7 +32,7 @@ test: $(STAMP)  ## run every test against real services
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
-test-fast: $(STAMP)  ## run the pure tests, in seconds
+test-fast: $(STAMP)  ## run what needs no services, in under a minute
 	@$(BIN)/python -m pytest -q -m "not services and not long" --no-header
 
 lint: $(STAMP)  ## check format, types, templates, imports, migrations

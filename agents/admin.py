@@ -146,10 +146,17 @@ def _read(answers: Iterable[TopicPartition]) -> dict[Partition, int]:
 
 
 def ping(client: Mapping[str, str], timeout_s: float = 2) -> int:
-    """Return the number of brokers that answer. BrokerError if none does."""
-    options: Any = dict(client) | {"error_cb": lambda _: None, "log_level": 0}
+    """Return the number of brokers that answer. BrokerError says why none does."""
+    reasons: list[str] = []
+    options: Any = dict(client) | {
+        "error_cb": lambda error: reasons.append(error.str()),
+        "log_level": 0,
+    }
     admin = AdminClient(options)
     try:
         return len(admin.list_topics(timeout=timeout_s).brokers)
     except KafkaException as error:
+        admin.poll(0)  # librdkafka's own word for it comes by callback alone
+        if reasons:
+            raise BrokerError(reasons[0], retriable=True) from error
         raise broker_error(error) from error

@@ -74,6 +74,8 @@ class Consumer:
             | {
                 "group.id": group,
                 "group.protocol": "consumer",
+                # Kafka's own choice gives whole topics away, so that two could not share one.
+                "group.remote.assignor": "range",
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",

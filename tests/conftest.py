@@ -36,6 +36,20 @@ KEPT_TABLES = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs services, so that `make test-fast` can leave it out."""
+    wanted = {"services", "db", "transactional_db"}
+    with_their_own = ("tests/e2e/", "tests/soak/", "tests/embedded/", "tests/test_")
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if (
+            fixtures & wanted
+            or item.get_closest_marker("django_db")
+            or item.nodeid.startswith(with_their_own)
+        ):
+            item.add_marker(pytest.mark.services)
+
+
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
     """Kafka, PostgreSQL, Valkey and the demo model, with data and ports of their own."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from tests.waiting import wait_for
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-# Another test may have seeded this database before, with a password of its own.
+# Products of one process may share a database, and so its people.
+PASSWORD = secrets.token_urlsafe(12)
 SET_PASSWORD = """
 from django.contrib.auth.models import User
 for user in User.objects.all():
@@ -84,6 +86,7 @@ class Product:
             | environment
             | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
         )
+        self.password = PASSWORD
         self.port = 0
         self._processes: list[Process] = []
 
@@ -111,16 +114,12 @@ class Product:
     def prepare(self) -> None:
         self.manage("prepare")
         self.seed()
-        self.python(SET_PASSWORD.format(password=self.password))
+        self.python(SET_PASSWORD.format(password=PASSWORD))
 
     def seed(self) -> None:
         self.manage(
             "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
         )
-
-    @property
-    def password(self) -> str:
-        return (self.logs / "password").read_text().strip()
 
     def start(self, name: str, *command: str) -> Process:
         process = Process(name, [sys.executable, *command], self.env, self.logs)

@@ -11,12 +11,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_connection_that_died_in_the_pool_is_not_given_out() -> None:
-    assert not User.objects.exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [pid] = cursor.fetchone()
     connection.close()
     with psycopg.connect(conninfo(), autocommit=True) as other:
-        other.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE usename = current_user AND pid <> pg_backend_pid()"
-        )
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
     assert not User.objects.exists()
