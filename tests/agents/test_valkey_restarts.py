@@ -59,6 +59,7 @@ def takes_tasks(product: Product) -> bool:
         return any(found["cmd"] == "brpop" for found in client.client_list())
 
 
+@pytest.mark.long
 def test_tasks_and_remote_control_work_after_ten_restarts_in_a_row(
     product: Product, worker: Process, own: Child
 ) -> None:

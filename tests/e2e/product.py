@@ -114,12 +114,12 @@ class Product:
     def prepare(self) -> None:
         self.manage("prepare")
         self.seed()
-        self.python(SET_PASSWORD.format(password=PASSWORD))
 
     def seed(self) -> None:
         self.manage(
             "seed_demo", "--no-talk", "--password-file", str(self.logs / "password")
         )
+        self.python(SET_PASSWORD.format(password=self.password))
 
     def start(self, name: str, *command: str) -> Process:
         process = Process(name, [sys.executable, *command], self.env, self.logs)

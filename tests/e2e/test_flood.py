@@ -137,7 +137,7 @@ def behind(page: str) -> int:
 @pytest.mark.parametrize(
     ("messages", "conversations", "most_mib"),
     [
-        pytest.param(2_000, 200, 500),
+        pytest.param(2_000, 200, 500, marks=pytest.mark.long),
         pytest.param(20_000, 2_000, 500, marks=pytest.mark.long),
     ],
 )

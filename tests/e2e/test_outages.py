@@ -19,7 +19,8 @@ from tests.soak.stage import Stage, on_stage
 STALE_S = 3.0  # agents obey what they know of control state for so long
 BEFORE_S, AFTER_S = 2.0, 2.0
 
-pytestmark = pytest.mark.timeout(240)
+# All of `make soak`: the soak's short form in `make test` has the same faults, shorter.
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.waiting import wait_for
 
 USERS, PER_S = 20, 15.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.timeout(240), pytest.mark.long]
 
 
 @pytest.fixture

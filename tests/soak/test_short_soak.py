@@ -48,6 +48,7 @@ def test_nothing_is_lost_or_doubled_whatever_dies(stage: Stage) -> None:
     assert soak.run() == [], [str(planned) for planned in soak.planned]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_worker_that_publishes_after_its_commit_is_found_out(stage: Stage) -> None:
     for place in ("worker-0", "worker-1"):
@@ -66,6 +67,7 @@ def test_a_worker_that_publishes_after_its_commit_is_found_out(stage: Stage) -> 
     assert all(each.trace_id for each in lost)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_a_switched_off_key_is_found_out(stage: Stage) -> None:
     """With it a gate that forgets what it delivered harms nobody."""
