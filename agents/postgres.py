@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from select import POLLIN, poll
 from typing import Any
 
 import psycopg
@@ -28,6 +29,10 @@ _BEYOND_LIMITS = "54"  # operational by class, yet the record's fault
 # A frozen worker must let go of the rows that it locked in the middle of a transaction.
 IDLE_IN_TRANSACTION = "5s"
 
+# The pool tries again after 1, 2, 4 s and so on, for so long; then with the next request for
+# a connection. So an outage of minutes is not followed by minutes without a try.
+RECONNECT_S = 2.0
+
 
 class Database:
     """A pool of connections on the runtime's event loop."""
@@ -40,6 +45,7 @@ class Database:
             timeout=5,
             open=False,
             configure=_configure,
+            reconnect_timeout=RECONNECT_S,
             kwargs={"autocommit": True, "application_name": "interlock-agents"},
         )
 
@@ -53,18 +59,37 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """Lend a connection. UnavailableError when PostgreSQL is away or was lost."""
         try:
-            async with self._pool.connection() as connection:
+            connection = await self._get()
+            try:
                 yield connection
+            finally:
+                await self._pool.putconn(connection)
         except _AWAY as error:
             if (getattr(error, "sqlstate", "") or "").startswith(_BEYOND_LIMITS):
                 raise
             raise UnavailableError(f"PostgreSQL: {error}") from error
+
+    async def _get(self) -> Connection:
+        """A restart of PostgreSQL must not cost an error for each connection that was there."""
+        while True:
+            connection = await self._pool.getconn()
+            if not _has_hung_up(connection):
+                return connection
+            await connection.close()
+            await self._pool.putconn(connection)
 
 
 def plain(text: str) -> str:
     """Make visible what PostgreSQL text cannot hold: NUL becomes its symbol, half a pair `?`."""
     visible = text.replace("\x00", "\N{SYMBOL FOR NULL}")
     return visible.encode(errors="replace").decode()
+
+
+def _has_hung_up(connection: Connection) -> bool:
+    """Look, without asking, whether the server said anything: unasked, it says that it ends."""
+    looking = poll()
+    looking.register(connection.fileno(), POLLIN)
+    return bool(looking.poll(0))
 
 
 async def _configure(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import structlog
 
+from agents.postgres import RECONNECT_S
 from controlplane import environment
 from controlplane.database import PooledConnection
 
@@ -100,6 +101,7 @@ DATABASES["default"]["OPTIONS"] |= {
         "min_size": 1,
         "max_size": 8,
         "timeout": 5,
+        "reconnect_timeout": RECONNECT_S,
         "connection_class": PooledConnection,
     }
 }

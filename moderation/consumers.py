@@ -21,8 +21,8 @@ from moderation.models import Approval
 
 log = structlog.get_logger()
 
-REFUSED = 4403  # not among the codes after which the client tries again
-TRY_AGAIN = 1011
+REFUSED = 4403
+TRY_AGAIN = 4503  # the page's hx-config has it among the codes after which it tries again
 AT_MOST_EVERY_S = 0.2  # a stop may hold hundreds at once
 
 

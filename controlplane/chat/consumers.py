@@ -17,7 +17,8 @@ from controlplane.chat.transcript import Line, OpenTurn
 
 FRAME_MAX_CHARS = 40_000
 WAITING_MAX = 20  # messages of one socket that wait for Kafka
-UNAUTHORIZED, FORBIDDEN, TRY_AGAIN = 4401, 4403, 1013
+# Daphne sends no code below 3000 but 1000: the try would end as an internal error.
+UNAUTHORIZED, FORBIDDEN, TRY_AGAIN = 4401, 4403, 4503
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):

@@ -37,6 +37,24 @@ async def test_a_backend_that_is_ended_is_away(database: Database) -> None:
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+async def test_a_restart_of_the_server_costs_those_who_come_after_it_nothing(
+    database: Database, services: Services
+) -> None:
+    async with database.connection() as one, database.connection() as another:
+        pids = [one.info.backend_pid, another.info.backend_pid]
+    async with await psycopg.AsyncConnection.connect(
+        services.environment["DATABASE_URL"], autocommit=True
+    ) as ending:
+        await ending.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) AS pid",
+            [pids],
+        )
+
+    for _ in pids:
+        async with database.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
 async def test_a_transaction_in_which_nothing_happens_is_ended_and_lets_go(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -67,8 +68,13 @@ def test_a_revoke_waits_for_what_runs_and_commits_it(stage: Stage) -> None:
     wait_for(lambda: _running(running.runner) == 2)
     running.halt()
 
-    stage.on_loop(may_end.set)
-    running.runner.revoked([(agent.reads[0], 0)])
+    partition = (agent.reads[0], 0)
+    ledger = running.runner._ledgers[partition]
+    with ThreadPoolExecutor(1) as other:
+        revoking = other.submit(running.runner.revoked, [partition])
+        wait_for(lambda: ledger.revoked, what="nothing more starts")
+        stage.on_loop(may_end.set)
+        revoking.result()
 
     assert sum(committed(agent).values()) == 2  # the third only waited
     assert running.partitions == 0

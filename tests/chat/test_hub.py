@@ -12,6 +12,7 @@ from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat import hub as hub_module
 from controlplane.chat import live, transcript
+from controlplane.chat.consumers import TRY_AGAIN
 from controlplane.chat.hub import Hub
 from controlplane.chat.resources import Resources
 from controlplane.chat.transcript import Line, OpenTurn
@@ -250,7 +251,7 @@ async def test_a_socket_lives_through_a_restart_of_postgresql(
             assert (await unlucky.receive("error", timeout_s=10))[
                 "code"
             ] == "unavailable"
-            assert await unlucky.closed() == 1013
+            assert await unlucky.closed() == TRY_AGAIN
         await asyncio.to_thread(services.postgres.start)
         await _until_it_answers(kept.database)
         await commit(kept.database, opened("t1", widget.conversation_id))

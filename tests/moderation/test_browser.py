@@ -32,6 +32,7 @@ from moderation.models import Approval, Decision, Team
 from tests.factories import make_approval, make_moderator, make_turn
 from tests.moderation.rows import EDITED, publish_rules
 from tests.moderation.site import running_site
+from tests.owner import connect_as_owner
 from tests.widget.conftest import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -423,6 +424,29 @@ def test_the_socket_opens_although_its_script_comes_late(
     page.reload()
 
     is_live(page)
+
+
+def test_a_page_that_could_not_be_drawn_connects_again(
+    open_page: Callable[..., Page], mira: User
+) -> None:
+    page = open_page(mira)
+    is_live(page)
+    with page.expect_websocket() as broken:
+        page.reload()
+    is_live(page)
+
+    with page.expect_websocket() as again, connect_as_owner() as owner:
+        owner.execute("ALTER TABLE moderation_approval RENAME TO out_of_sight")
+        try:
+            elsewhere(live.queue_changed)
+            broken.value.wait_for_event("close", lambda _: True)
+        finally:
+            owner.execute("ALTER TABLE out_of_sight RENAME TO moderation_approval")
+
+    assert broken.value.is_closed()
+    assert not again.value.is_closed()
+    held("I can give you 25 % off today.")
+    expect(page.locator("#item")).to_contain_text("1 answer waits for a person")
 
 
 def test_a_deadline_counts_down_and_passes(
