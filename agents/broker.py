@@ -3,7 +3,8 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import structlog
@@ -83,6 +84,8 @@ class Consumer:
                 "fetch.queue.backoff.ms": 5,
                 "fetch.message.max.bytes": DEAD_LETTER_MAX_BYTES,
                 "queued.max.messages.kbytes": 32_768,
+                # Default 5 min: so long may last what a starting broker did not know yet.
+                "topic.metadata.refresh.interval.ms": 10_000,
                 "socket.nagle.disable": True,
                 "error_cb": _log_error,
                 "logger": _library_log,
@@ -145,16 +148,7 @@ class Consumer:
         self, partitions: list[Partition], timeout_s: float
     ) -> dict[Partition, int]:
         """Ask Kafka for the offset after the last record of each. BrokerError."""
-        asked = [TopicPartition(*partition, OFFSET_END) for partition in partitions]
-        try:
-            found = self._consumer.offsets_for_times(asked, timeout=timeout_s)
-        except KafkaException as error:
-            raise broker_error(error) from error
-        return {
-            (place.topic, place.partition): place.offset
-            for place in found
-            if not place.error
-        }
+        return _ends(self._consumer, partitions, timeout_s)
 
     def starts(
         self, partitions: list[Partition], timeout_s: float
@@ -173,6 +167,26 @@ class Consumer:
 
     def has_record(self, partition: Partition, offset: int, timeout_s: float) -> bool:
         """Tell whether another consumer gets a record from there on. BrokerError: nobody knows."""
+        with self._onlooker() as onlooker:
+            onlooker.assign([TopicPartition(*partition, offset)])
+            message = onlooker.poll(timeout_s)
+        if message is None:
+            raise BrokerError("no answer in time", retriable=True)
+        error = message.error()
+        if error is not None and error.name() != "_PARTITION_EOF":
+            raise BrokerError(error.str(), retriable=True)
+        return error is None
+
+    def others_see(self, partitions: list[Partition], timeout_s: float) -> bool:
+        """Tell whether a client that has just been made is told where they end."""
+        with self._onlooker() as onlooker:
+            try:
+                return _ends(onlooker, partitions, timeout_s).keys() == set(partitions)
+            except BrokerError:
+                return False
+
+    @contextmanager
+    def _onlooker(self) -> Iterator[KafkaConsumer]:
         onlooker = KafkaConsumer(
             self._client
             | {
@@ -184,16 +198,9 @@ class Consumer:
             }
         )
         try:
-            onlooker.assign([TopicPartition(*partition, offset)])
-            message = onlooker.poll(timeout_s)
+            yield onlooker
         finally:
             onlooker.close()
-        if message is None:
-            raise BrokerError("no answer in time", retriable=True)
-        error = message.error()
-        if error is not None and error.name() != "_PARTITION_EOF":
-            raise BrokerError(error.str(), retriable=True)
-        return error is None
 
     def nudge(self, partitions: list[Partition]) -> None:
         """Pause and resume: the client's own idea of what is paused is made new."""
@@ -238,6 +245,21 @@ class Consumer:
             reason = str(error or refused[0].error)
             log.warning("commit_refused", reason=reason)
             self._rebalance.not_committed(_partitions(refused))
+
+
+def _ends(
+    consumer: KafkaConsumer, partitions: list[Partition], timeout_s: float
+) -> dict[Partition, int]:
+    asked = [TopicPartition(*partition, OFFSET_END) for partition in partitions]
+    try:
+        found = consumer.offsets_for_times(asked, timeout=timeout_s)
+    except KafkaException as error:
+        raise broker_error(error) from error
+    return {
+        (place.topic, place.partition): place.offset
+        for place in found
+        if not place.error
+    }
 
 
 class Producer:

@@ -9,12 +9,13 @@ class Ledger:
     begin() in the order of the log; start(), rest() and finish() in any order, from any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: int | None = None) -> None:
+        """start: where reading begins, if that is not what Kafka has as committed."""
         self.revoked = False
         self._open: deque[int] = deque()
         self._started: set[int] = set()
         self._finished: set[int] = set()
-        self._next: int | None = None
+        self._next = start
 
     def begin(self, offset: int) -> None:
         self._open.append(offset)
@@ -30,7 +31,7 @@ class Ledger:
         self._started.discard(offset)
 
     def next_offset(self) -> int | None:
-        """Return the offset to commit, or None before anything was finished."""
+        """Return the offset to commit, or None while Kafka has it."""
         while self._open and self._open[0] in self._finished:
             offset = self._open.popleft()
             self._finished.discard(offset)

@@ -231,12 +231,13 @@ class Runner:
             self._committed |= offsets
 
     def assigned(self, partitions: list[Partition]) -> Mapping[Partition, int]:
+        ask = self.agent.start_offsets
+        starts = ask(partitions) if ask is not None else {}
         for partition in partitions:
-            self._ledgers[partition] = Ledger()
+            self._ledgers[partition] = Ledger(starts.get(partition))
             self._committed.pop(partition, None)
             self._flow_paused.discard(partition)
-        starts = self.agent.start_offsets
-        return starts(partitions) if starts is not None else {}
+        return starts
 
     def revoked(self, partitions: list[Partition]) -> None:
         self._let_go(partitions, REVOKE_WAIT_S)

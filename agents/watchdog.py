@@ -16,10 +16,11 @@ log = structlog.get_logger()
 
 LOOK_EVERY_S = 5.0
 ASK_S = 0.5  # the poll thread waits for it
+BLIND_LOOKS = 3
 
 
 class StuckError(Exception):
-    """A partition gives no records although it was paused and resumed: only a new consumer helps."""
+    """Pausing and resuming did not help, or Kafka answers every client but this: only a new one helps."""
 
 
 class Log(Protocol):
@@ -37,6 +38,8 @@ class Log(Protocol):
         self, partition: Partition, offset: int, timeout_s: float
     ) -> bool: ...
 
+    def others_see(self, partitions: list[Partition], timeout_s: float) -> bool: ...
+
     def nudge(self, partitions: list[Partition]) -> None: ...
 
 
@@ -47,6 +50,7 @@ class Watchdog:
         self._agent = agent
         self._log = kafka
         self._looked_at_s = time.monotonic()
+        self._blind = 0  # looks in a row
         self._behind: dict[Partition, int] = {}  # since the last look, and where
         self._nudged: dict[Partition, int] = {}
         self._without: dict[Partition, int] = {}  # ends before which there is no record
@@ -60,10 +64,16 @@ class Watchdog:
         if now_s - self._looked_at_s < LOOK_EVERY_S:
             return
         self._looked_at_s = now_s
+        partitions = idle()
         try:
-            self._compare(idle())
+            self._compare(partitions)
         except BrokerError as error:
             log.info("watchdog_saw_nothing", agent=self._agent, reason=str(error))
+            self._blind += 1
+            if self._blind >= BLIND_LOOKS:
+                self._doubt(list(partitions), str(error))
+        else:
+            self._blind = 0
 
     def _compare(self, idle: Mapping[Partition, int | None]) -> None:
         ends = self._log.ends(list(idle), ASK_S) if idle else {}
@@ -76,6 +86,11 @@ class Watchdog:
             if self._behind.get(partition) == offset:
                 self._mend(partition, offset, ends[partition])
         self._behind = behind
+
+    def _doubt(self, partitions: list[Partition], reason: str) -> None:
+        """After a restart of Kafka a client may keep metadata in which its partitions are missing."""
+        if self._log.others_see(partitions, ASK_S):
+            raise StuckError(f"Kafka answers others: {reason}")
 
     def _known(self, idle: Mapping[Partition, int | None]) -> dict[Partition, int]:
         unread = [partition for partition, offset in idle.items() if offset is None]

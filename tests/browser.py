@@ -5,6 +5,7 @@ Playwright runs in a thread of its own: its event loop and Django's ORM do not s
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Literal, TypeVar
 
 from axe_playwright_python.sync_playwright import (
@@ -23,19 +24,42 @@ FLAGS = [
     "--disable-background-networking",
 ]
 WIDTHS = (360, 1440)
+AXE = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 T = TypeVar("T")
 
 
-def in_chromium(job: Callable[[Browser], T]) -> T:
-    def run() -> T:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            return job(browser)
+class Chromium:
+    """One for all tests of a process: to start it takes longer than most of them."""
 
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(run).result()
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "chromium")
+        self._open = ExitStack()
+        self._browser: Browser | None = None
+
+    def do(self, job: Callable[[Browser], T]) -> T:
+        return self._thread.submit(self._do, job).result()
+
+    def _do(self, job: Callable[[Browser], T]) -> T:
+        if self._browser is None:
+            playwright = self._open.enter_context(sync_playwright())
+            self._browser = self._open.enter_context(
+                playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            )
+        try:
+            return job(self._browser)
+        finally:
+            for context in self._browser.contexts:
+                context.close()
+
+    def end(self) -> None:
+        self._thread.submit(self._open.close).result()
+        self._thread.shutdown()
+
+
+chromium = Chromium()
+in_chromium = chromium.do
 
 
 def in_database(write: Callable[[], object]) -> None:
@@ -68,42 +92,36 @@ def faults(
     """Return what axe finds and where the page is wider than its window, in four looks."""
 
     def look(browser: Browser) -> list[str]:
-        return [
-            fault
-            for width in WIDTHS
-            for scheme in SCHEMES
-            for fault in _faults(browser, server, client, path, width, scheme, before)
-        ]
+        page = open_page(browser, server, client, reduced_motion="reduce")
+        broken: list[str] = []
+        page.on("pageerror", lambda error: broken.append(f"{path}: {error}"))
+        page.goto(path)
+        if before is not None:
+            before(page)
+        return faults_of(page) + broken
 
     return in_chromium(look)
 
 
-def _faults(  # noqa: PLR0913, PLR0917  # one look
-    browser: Browser,
-    server: str,
-    client: Client,
-    path: str,
-    width: int,
-    scheme: Literal["light", "dark"],
-    before: Callable[[Page], object] | None,
+def faults_of(page: Page) -> list[str]:
+    """Return what axe finds on an open page and where it is too wide, in four looks."""
+    page.evaluate(Axe().axe_script)
+    return [
+        fault
+        for width in WIDTHS
+        for scheme in SCHEMES
+        for fault in _faults(page, width, scheme)
+    ]
+
+
+def _faults(
+    page: Page, width: int, scheme: Literal["light", "dark"]
 ) -> Iterator[str]:
-    look = f"{path} at {width} px, {scheme}"
-    page = open_page(
-        browser,
-        server,
-        client,
-        viewport={"width": width, "height": 900},
-        color_scheme=scheme,
-    )
-    page.on("pageerror", lambda error: broken.append(str(error)))
-    broken: list[str] = []
-    page.goto(path)
-    if before is not None:
-        before(page)
-    yield from (f"{look}: {error}" for error in broken)
+    look = f"{page.url} at {width} px, {scheme}"
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
     if page.evaluate("document.documentElement.scrollWidth") > width:
         yield f"{look}: wider than its window"
-    for violation in Axe().run(page).response["violations"]:
+    for violation in page.evaluate(AXE):
         for node in violation["nodes"]:
             yield f"{look}: {violation['id']}: {node['html']}"
-    page.context.close()

@@ -16,6 +16,7 @@ from django.test import TransactionTestCase
 import controlplane.settings
 from controlplane.embedded import services as embedded
 from controlplane.embedded.services import Services
+from tests.browser import chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 # Test processes that run side by side have services of their own.
@@ -48,6 +49,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             or item.nodeid.startswith(with_their_own)
         ):
             item.add_marker(pytest.mark.services)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _chromium() -> Iterator[None]:
+    yield
+    chromium.end()
 
 
 @pytest.fixture(scope="session")

@@ -202,8 +202,7 @@ class Running:
     def kill(self) -> None:
         """End as a killed process does: nothing is waited for, nothing is committed."""
         self.halt()
-        self.runner._consumer._rebalance = Nobody()
-        self.runner._consumer.close()
+        end_at_once(self.runner)
 
     def halt(self) -> None:
         """Step no more, and leave the runner as it is."""
@@ -217,6 +216,12 @@ class Running:
                 self.runner.step()
         except BaseException as error:  # the test asks for it
             self.error = error
+
+
+def end_at_once(runner: Runner) -> None:
+    """Leave the group, if it has not left, without a last commit."""
+    runner._consumer._rebalance = Nobody()
+    runner._consumer.close()
 
 
 class Nobody:
@@ -240,6 +245,7 @@ class Stage:
         self._setitem = setitem
         self._loop = loop
         self._running: list[Running] = []
+        self._made: list[Runner] = []
         self.producer = Producer(settings.KAFKA)
 
     def topic(self, name: str, *, partitions: int = 1, **fields: Any) -> str:
@@ -268,13 +274,15 @@ class Stage:
         client: Mapping[str, str] | None = None,
     ) -> Runner:
         control = control or FreshControl()
-        return Runner(
+        made = Runner(
             agent,
             client=settings.KAFKA | dict(client or {}),
             control=control,
             context=lambda: make_context(control.state),
             loop=self._loop.loop,
         )
+        self._made.append(made)
+        return made
 
     def start(self, agent: Agent, *, control: Control | None = None) -> Running:
         return self.run(self.runner(agent, control=control))
@@ -292,8 +300,11 @@ class Stage:
         self._loop.loop.call_soon_threadsafe(act)
 
     def close(self) -> None:
+        """A consumer that is only forgotten may keep a thread of librdkafka busy for ever."""
         for running in self._running:
-            running.kill()
+            running.halt()
+        for runner in self._made:
+            end_at_once(runner)
 
     def send(
         self,

@@ -303,3 +303,13 @@ def test_every_topic_but_the_dead_letters_has_a_contract() -> None:
     ] == [topics.DEAD_LETTERS]
     with pytest.raises(AssertionError):
         contract_of(topics.DEAD_LETTERS)
+
+
+def test_others_are_asked_whether_they_see_what_this_client_does_not(
+    stage: Stage,
+) -> None:
+    topic = stage.topic("in")
+    consumer = stage.runner(stage.agent(reads=(topic,)))._consumer
+
+    assert consumer.others_see([(topic, 0)], 10)
+    assert not consumer.others_see([(topic, 0), (topic, 7)], 10)

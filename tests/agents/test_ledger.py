@@ -54,6 +54,17 @@ def test_nothing_is_to_be_committed_before_anything_was_finished() -> None:
     assert ledger.position() == 7
 
 
+def test_a_start_that_kafka_does_not_know_is_to_be_committed() -> None:
+    ledger = Ledger(5)
+
+    assert ledger.next_offset() == ledger.position() == 5
+
+    ledger.begin(7)
+    ledger.finish(7)
+
+    assert ledger.next_offset() == 8
+
+
 def test_running_counts_what_is_started_and_not_done() -> None:
     ledger = Ledger()
     for offset in range(3):

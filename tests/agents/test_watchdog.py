@@ -25,6 +25,7 @@ class Kafka:
         self.has_records = True
         self.nudged: list[Partition] = []
         self.away = False
+        self.others_are_answered = False
 
     def ends(
         self, partitions: list[Partition], timeout_s: float
@@ -40,6 +41,9 @@ class Kafka:
 
     def has_record(self, partition: Partition, offset: int, timeout_s: float) -> bool:
         return self.has_records
+
+    def others_see(self, partitions: list[Partition], timeout_s: float) -> bool:
+        return self.others_are_answered
 
     def nudge(self, partitions: list[Partition]) -> None:
         self.nudged += partitions
@@ -126,6 +130,29 @@ def test_while_kafka_is_away_nothing_is_concluded() -> None:
     assert kafka.nudged == [HERE]
 
 
+def test_a_client_that_alone_gets_no_answer_is_made_anew() -> None:
+    kafka = Kafka(here=9)
+    dog = Watchdog("guard", kafka)
+    kafka.away = True
+    for _ in range(watchdog_module.BLIND_LOOKS + 1):
+        look(dog, here=5)  # as long as nobody is answered, it waits
+
+    kafka.others_are_answered = True
+    with pytest.raises(StuckError, match="answers others: no answer"):
+        look(dog, here=5)
+
+
+def test_an_answer_lets_the_looks_that_saw_nothing_count_no_more() -> None:
+    kafka = Kafka(here=5)
+    kafka.others_are_answered = True
+    dog = Watchdog("guard", kafka)
+
+    for _ in range(3):
+        for away in (True, True, False):
+            kafka.away = away
+            look(dog, here=5)
+
+
 def test_a_partition_that_was_paused_behind_its_back_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,11 +160,13 @@ def test_a_partition_that_was_paused_behind_its_back_goes_on(
     agent = stage.agent(partitions=2)
     runner = stage.runner(agent)
     with capture_logs() as lines:
-        stage.run(runner)
+        running = stage.run(runner)
         stage.send_all(agent.reads[0], map(str, range(20)), keys=10)
         wait_for(lambda: sum(committed(agent).values()) == 20)
+        running.halt()  # a consumer is for one thread at a time
 
         runner._consumer.pause([(agent.reads[0], 0), (agent.reads[0], 1)])
+        stage.run(runner)
         stage.send_all(agent.reads[0], map(str, range(20, 40)), keys=10)
         wait_for(lambda: sum(committed(agent).values()) == 40)
 

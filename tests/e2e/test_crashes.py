@@ -78,7 +78,7 @@ def test_a_guard_killed_before_its_commit_and_a_new_rule_set_make_one_outcome(
     assert duplicate == [("legal.queries.pending_approval", "delivered")]
     assert outcomes(product, [client_id]) == {"delivered": 1}
     assert [role for _, role, _ in user.transcript] == ["user", "assistant"]
-    assert "legal.queries.pending_approval" in product.topics_of(trace_id)
+    wait_for(lambda: "legal.queries.pending_approval" in product.topics_of(trace_id))
     assert product.sql(
         "SELECT count(*) FROM moderation_approval a JOIN chat_turn t ON t.id = a.turn_id "
         "WHERE t.client_id = %s",

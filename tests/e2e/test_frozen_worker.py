@@ -92,26 +92,26 @@ def applies(product: Product, worker: Process, why: str) -> bool:
 def test_a_soft_stop_from_its_sleep_is_obeyed_before_anything_is_started(
     product: Product, responder: Process, widget: OpenWidget, seconds: float
 ) -> None:
-    """The model is slow, so most questions wait inside the worker when it freezes."""
+    """Each user's first question is with the model when the worker freezes, two more wait in it."""
     marker = uuid4().hex
-    product.script(match=marker, reply="Yes, it does.", delay_ms=1_000)
+    product.script(match=marker, reply="Yes.", delay_ms=8_000, times=USERS)
+    product.script(match=marker, reply="Yes, it does.")
     asked = [
         (user, user.ask(f"Does it charge fast? {number} {marker}")[0])
         for user in (widget() for _ in range(USERS))
         for number in range(3)
     ]
-    wait_for(lambda: len(product.asked(marker)) >= USERS, timeout_s=30)
-
-    calls: list[int] = []
+    wait_for(lambda: len(product.asked(marker)) == USERS, timeout_s=30)
 
     def stop() -> None:
         product.python(SOFT_STOP)
-        calls.append(len(product.asked(marker)))
+        assert len(product.asked(marker)) == USERS
 
     freeze_until(product, responder, stop, seconds)
-    [begun] = calls
+    for user, client_id in asked[::3]:
+        user.answer(client_id, timeout_s=60)
     wait_for(lambda: applies(product, responder, "soft stop"), timeout_s=30)
-    assert len(product.asked(marker)) == begun < len(asked)
+    assert len(product.asked(marker)) == USERS
 
     product.python(RELEASE)
     for user, client_id in asked:

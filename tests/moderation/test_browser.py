@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import pytest
 from asgiref.sync import async_to_sync
-from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
@@ -29,6 +28,7 @@ from playwright.sync_api import (
 from controlplane.chat import live as chat_live
 from moderation import actions, live
 from moderation.models import Approval, Decision, Team
+from tests.browser import faults_of
 from tests.factories import make_approval, make_moderator, make_turn
 from tests.moderation.rows import EDITED, publish_rules
 from tests.moderation.site import running_site
@@ -463,13 +463,8 @@ def test_a_deadline_counts_down_and_passes(
     expect(page.locator(".due").first).to_have_class("due past")
 
 
-SIZES = [(360, 780), (1440, 900)]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES, ids=["narrow", "wide"])
 def test_the_pages_keep_the_rules_of_accessibility_and_fit(
-    open_page: Callable[..., Page], mira: User, scheme: str, size: tuple[int, int]
+    open_page: Callable[..., Page], mira: User
 ) -> None:
     turn = make_turn(text="Wo\u200brd" * 60)
     approval = make_approval(turn, text="I can give you 25 % off today. " + "W" * 300)
@@ -477,12 +472,7 @@ def test_the_pages_keep_the_rules_of_accessibility_and_fit(
     done, empty = make_approval(), "/queue/?team=legal"
     decide_as(make_moderator("jonas"), done)
     held("Another 25 % off", minutes=-1)
-    page = open_page(
-        mira,
-        viewport={"width": size[0], "height": size[1]},
-        color_scheme=scheme,
-        reduced_motion="reduce",
-    )
+    page = open_page(mira, reduced_motion="reduce")
 
     for path, key in [
         ("/queue/", ""),
@@ -496,7 +486,4 @@ def test_the_pages_keep_the_rules_of_accessibility_and_fit(
         page.goto(page.url.split("/queue/")[0] + path)
         if key:
             page.keyboard.press(key)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= size[0], (path, width)
+        assert faults_of(page) == [], (path, key)
