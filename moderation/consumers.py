@@ -22,7 +22,9 @@ from moderation.models import Approval
 log = structlog.get_logger()
 
 REFUSED = 4403
-TRY_AGAIN = 4503  # the page's hx-config has it among the codes after which it tries again
+TRY_AGAIN = (
+    4503  # the page's hx-config has it among the codes after which it tries again
+)
 AT_MOST_EVERY_S = 0.2  # a stop may hold hundreds at once
 
 

@@ -114,9 +114,7 @@ def faults_of(page: Page) -> list[str]:
     ]
 
 
-def _faults(
-    page: Page, width: int, scheme: Literal["light", "dark"]
-) -> Iterator[str]:
+def _faults(page: Page, width: int, scheme: Literal["light", "dark"]) -> Iterator[str]:
     look = f"{page.url} at {width} px, {scheme}"
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)

@@ -40,6 +40,7 @@ class Process:
         self, name: str, command: list[str], env: dict[str, str], logs: Path
     ) -> None:
         self.name = name
+        self.node = ""  # of a worker, as remote control calls it
         self.log = logs / f"{name}-{time.monotonic_ns()}.log"
         with self.log.open("wb") as output:
             self._popen = subprocess.Popen(
@@ -141,9 +142,11 @@ class Product:
         """Start a worker; it may take a while until it has its partitions."""
         celery = ("-m", "celery", "-A", "controlplane", "worker", "-P", "threads")
         name = f"worker-{time.monotonic_ns()}"
-        return self.start(
+        worker = self.start(
             "worker", *celery, "-n", name, "--agents", agents, "--loglevel", "warning"
         )
+        worker.node = f"celery@{name}"
+        return worker
 
     def start_worker(self, agents: str = "all") -> Process:
         worker = self.launch_worker(agents)
