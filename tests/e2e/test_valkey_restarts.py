@@ -11,7 +11,7 @@ from controlplane.embedded import valkey
 from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import Child
 from controlplane.embedded.services import Services
-from tests.agents.test_host import agents_of, ask
+from tests.e2e.test_host import agents_of, ask
 from tests.e2e.product import Process, Product
 from tests.waiting import wait_for
 
