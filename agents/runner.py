@@ -9,9 +9,10 @@ import structlog
 
 from agents import topics
 from agents.agent import Agent, Context, Send
+from agents.batch_execution import BatchExecutor
 from agents.broker import BrokerError, Consumer
 from agents.control import Control
-from agents.execution import BatchExecutor, Executor, InlineExecutor, KeyedExecutor
+from agents.execution import Executor, InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.metrics import RECORDS
 from agents.outlet import Outlet

@@ -6,7 +6,8 @@ import pytest
 
 from agents.topics import TOPICS
 from controlplane.embedded.services import Services
-from tests.agents.stage import LoopThread, Stage, on_loop
+from tests.agents.stage import Stage, on_loop
+from tests.loop_thread import LoopThread
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -28,6 +27,7 @@ from agents.topics import DEAD_LETTERS, TOPICS, Topic
 from agents.work import Work
 from guardrails.dealer import DEALER
 from guardrails.engine import compile_rules
+from tests.loop_thread import LoopThread
 
 T = TypeVar("T")
 ENGINE = compile_rules(DEALER)
@@ -151,34 +151,6 @@ class Desk:
     def failed(self, work: Work, error: Exception, attempts: int) -> None:
         self.letters.append((work.record.offset, error, attempts))
         work.finish()
-
-
-class LoopThread:
-    """An event loop in a thread, as the runtime has one."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever)
-        self._thread.start()
-
-    def start(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop)
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return self.start(coroutine).result(30)
-
-    def close(self) -> None:
-        asyncio.run_coroutine_threadsafe(_cancel_all(), self.loop).result(5)
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(5)
-        self.loop.close()
-
-
-async def _cancel_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Running:

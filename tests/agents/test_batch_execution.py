@@ -8,7 +8,7 @@ from tenacity import wait_none
 
 from agents import execution
 from agents.agent import Event, UnavailableError
-from agents.execution import BatchExecutor
+from agents.batch_execution import BatchExecutor
 from agents.ledger import Ledger
 from agents.records import Record
 from agents.work import UnreadableError, Work

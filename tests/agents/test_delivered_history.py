@@ -6,8 +6,8 @@ from agents.history import DeliveredHistory
 from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat.models import Message, Outcome, Turn
-from tests.agents.stage import LoopThread
 from tests.factories import make_conversation, make_turn
+from tests.loop_thread import LoopThread
 
 
 def delivered(loop_thread: LoopThread, conversation: str, before: str) -> list[Said]:

@@ -2,13 +2,12 @@
 
 import asyncio
 import struct
-import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
-WAIT_S = 10.0
+from tests.loop_thread import LoopThread
+
 # The n-th connection of a path is cut after so many frames; None: never.
 FramesOf = Callable[[int], int | None]
 
@@ -35,33 +34,22 @@ class CuttingProxy:
         self.frames_of = frames_of
         self._upstream = port
         self._opened = 0
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
+        self._loop = LoopThread()
         self._ends: set[asyncio.StreamWriter] = set()
 
     def __enter__(self) -> "CuttingProxy":
-        self._thread.start()
-        self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self._server = self._loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run(self._shut())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(WAIT_S)
+        self._loop.run(self._shut())
         self._loop.close()
-
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)
 
     async def _shut(self) -> None:
         self._server.close()
         for writer in self._ends:
             writer.transport.abort()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -11,8 +11,8 @@ from controlplane.embedded import valkey
 from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import Child
 from controlplane.embedded.services import Services
-from tests.e2e.test_host import agents_of, ask
 from tests.e2e.product import Process, Product
+from tests.e2e.test_host import agents_of, ask
 from tests.waiting import wait_for
 
 SWEEP = "chat.sweep_overdue_turns"

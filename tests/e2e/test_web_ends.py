@@ -89,23 +89,14 @@ def ends_within(process: Process, seconds: float) -> bool:
     return time.monotonic() - began_s < seconds
 
 
-def test_it_ends_though_a_request_waits_for_a_frozen_postgresql(
-    product: Product, web: Process, postgres: Child
+@pytest.mark.parametrize("away", ["postgres", "valkey"])
+def test_it_ends_though_a_request_waits_for_what_is_frozen(
+    product: Product, web: Process, request: pytest.FixtureRequest, away: str
 ) -> None:
-    request = decision(product)
-    postgres.freeze()
-    with ask(product, request):
-        web.signal(signal.SIGTERM)
-
-        assert ends_within(web, 10)
-
-
-def test_it_ends_though_a_request_waits_for_a_frozen_valkey(
-    product: Product, web: Process, valkey: Child
-) -> None:
-    request = decision(product)
-    valkey.freeze()
-    with ask(product, request):
+    frozen: Child = request.getfixturevalue(away)
+    asked = decision(product)
+    frozen.freeze()
+    with ask(product, asked):
         web.signal(signal.SIGTERM)
 
         assert ends_within(web, 10)

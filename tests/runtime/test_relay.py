@@ -23,7 +23,8 @@ from controlplane.runtime import sinks
 from controlplane.runtime.actions import enqueue, enqueue_bytes
 from controlplane.runtime.models import OutboxRecord
 from controlplane.runtime.relay import Relay
-from tests.agents.stage import LoopThread, Note, Stage, envelope, ids, read, texts
+from tests.agents.stage import Note, Stage, envelope, ids, read, texts
+from tests.loop_thread import LoopThread
 from tests.waiting import wait_for
 
 

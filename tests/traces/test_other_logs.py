@@ -18,7 +18,8 @@ from agents.topics import TOPICS
 from controlplane.audit.models import Entry
 from controlplane.traces.models import RecorderOffset, TraceRecord
 from controlplane.traces.sinks import recorder
-from tests.agents.stage import LoopThread, Running, Stage
+from tests.agents.stage import Running, Stage
+from tests.loop_thread import LoopThread
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,16 +7,15 @@ import json
 import mimetypes
 import queue
 import struct
-import threading
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+
+from tests.loop_thread import LoopThread
 
 STATIC = Path(__file__).parents[2] / "static"
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; img-src 'self'; connect-src 'self'; require-trusted-types-for 'script'"
 WAIT = 8.0
 Frame = dict[str, Any]
-T = TypeVar("T")
 
 
 class Socket:
@@ -57,24 +56,20 @@ class StandIn:
     """One port for pages, files and sockets, on a thread of its own."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = LoopThread()
         self.sockets: queue.Queue[Socket] = queue.Queue()
         self.pages: dict[str, str] = {}
         self.tokens_asked = 0
         self.is_refusing = False
         self.writers: set[asyncio.StreamWriter] = set()
-        self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
     def start(self) -> None:
-        self.thread.start()
-        server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        server = self.loop.run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         self.server = server
         self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     def stop(self) -> None:
-        self._run(self._shut())
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(WAIT)
+        self.loop.run(self._shut())
         self.loop.close()
 
     def next_socket(self) -> Socket:
@@ -86,17 +81,10 @@ class StandIn:
         self.tokens_asked = 0
         self.sockets = queue.Queue()
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(WAIT)
-
     async def _shut(self) -> None:
         self.server.close()
         for writer in self.writers:
             writer.transport.abort()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
 
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -160,7 +148,7 @@ class StandIn:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + base64.b64encode(seal) + b"\r\n\r\n"
         )
-        socket = Socket(self.loop, writer)
+        socket = Socket(self.loop.loop, writer)
         self.sockets.put(socket)
         while (text := await read_frame(reader)) is not None:
             socket.received.put(json.loads(text))
