@@ -28,7 +28,7 @@ up: $(STAMP)  ## start everything, ready at http://127.0.0.1:8000
 
 test: $(STAMP)  ## run every test against real services
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 
