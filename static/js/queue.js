@@ -122,5 +122,6 @@
   document.querySelectorAll("textarea[data-draft]").forEach(showDifference);
   tick();
   setInterval(tick, 1000);
-  htmx.process(desk); // it may have begun before hx-ws had come, and have seen no socket
+  // htmx may have begun before hx-ws had come, and have seen no socket.
+  document.addEventListener("DOMContentLoaded", () => htmx.process(desk));
 })();

@@ -411,8 +411,9 @@ def test_it_works_without_scripts(open_page: Callable[..., Page], mira: User) ->
     assert Decision.objects.get().approval_id == approval.pk
 
 
-def test_the_socket_opens_although_its_script_comes_late(
-    open_page: Callable[..., Page], mira: User
+@pytest.mark.parametrize("late", ["**/hx-ws-*.js", "**/queue.js"])
+def test_the_page_is_live_although_a_script_comes_late(
+    open_page: Callable[..., Page], mira: User, late: str
 ) -> None:
     page = open_page(mira)
 
@@ -420,7 +421,7 @@ def test_the_socket_opens_although_its_script_comes_late(
         time.sleep(0.5)
         route.continue_()
 
-    page.route("**/hx-ws-*.js", delay)
+    page.route(late, delay)
     page.reload()
 
     is_live(page)
