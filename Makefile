@@ -26,10 +26,9 @@ $(STAMP): requirements/dev.txt
 up: $(STAMP)  ## start everything, ready at http://127.0.0.1:8000
 	@$(BIN)/python manage.py up
 
-# Three processes on two cores: a third of the time they wait for a service.
 test: $(STAMP)  ## run every test against real services
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest -n 3 --dist loadscope --no-loadscope-reorder
+	@$(BIN)/coverage run -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report
 

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RUN_DIR = ROOT / ".run" / f"test-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
 TEST_DATABASE = "test_interlock"
 settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in development
+# Kafkas of tests live for seconds: what Java's second compiler would give, they never get back.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 # Slow hashing is for real passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # What migrations put there stays between tests.

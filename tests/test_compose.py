@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from controlplane.embedded.kafka import SETTINGS
-from controlplane.embedded.ports import free_port
 from controlplane.embedded.services import Services
 from tests.e2e.product import ROOT, Product, running
+from tests.ports import own_port
 from tests.waiting import wait_for
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -104,7 +104,7 @@ def test_every_command_of_ours_runs(product: Product, tmp_path: Path) -> None:
     assert prepared.wait(60) == 0, prepared.log.read_text()
     ran.add("prepare")
 
-    port, model_port = str(free_port(8500)), str(free_port(8600))
+    port, model_port = str(own_port(8500)), str(own_port(8600))
     here = {"0.0.0.0": "127.0.0.1"}  # noqa: S104  # replaced, not listened on
     schedule = tmp_path / "schedule"
     product.start("web", *command("web", **here, **{"8000": port}))

@@ -168,7 +168,7 @@ def test_a_partition_that_was_paused_behind_its_back_goes_on(
         runner._consumer.pause([(agent.reads[0], 0), (agent.reads[0], 1)])
         stage.run(runner)
         stage.send_all(agent.reads[0], map(str, range(20, 40)), keys=10)
-        wait_for(lambda: sum(committed(agent).values()) == 40)
+        wait_for(lambda: sum(committed(agent).values()) == 40, timeout_s=30)
 
     assert sorted(texts(agent.writes[0]), key=int) == list(map(str, range(40)))
     stood: list[Any] = [

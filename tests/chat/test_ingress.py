@@ -1,6 +1,7 @@
 """Where messages come in: numbers, repeats, limits, and what is said while Kafka is away."""
 
 import asyncio
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -306,12 +307,13 @@ def _find(client: dict[str, str], event_id: str) -> tuple[dict[str, bytes], byte
     )
     consumer.assign([TopicPartition(topics.USER_RAW, n, 0) for n in range(6)])
     try:
-        for _ in range(100):
+        deadline_s = time.monotonic() + 20
+        while time.monotonic() < deadline_s:
             message = consumer.poll(1)
             if message is None or message.error():
                 continue
             headers = dict(message.headers() or [])
-            if headers["ce_id"] == event_id.encode():
+            if headers.get("ce_id") == event_id.encode():
                 return headers, message.value() or b""  # type: ignore[return-value]
     finally:
         consumer.close()

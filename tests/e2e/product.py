@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from controlplane.embedded.ports import free_port
+from tests.ports import own_port
 from tests.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -128,7 +128,7 @@ class Product:
         return process
 
     def start_web(self) -> Process:
-        self.port = free_port(8300)
+        self.port = own_port(8300)
         web = self.launch_web(self.port)
         wait_for(lambda: self.get("/healthz")[0] == 200, timeout_s=30, what="the site")
         return web

@@ -8,11 +8,11 @@ from celery import Celery
 from redis import Redis
 
 from controlplane.embedded import valkey
-from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import Child
 from controlplane.embedded.services import Services
 from tests.e2e.product import Process, Product
 from tests.e2e.test_host import agents_of, ask
+from tests.ports import own_port
 from tests.waiting import wait_for
 
 SWEEP = "chat.sweep_overdue_turns"
@@ -21,7 +21,7 @@ RESTARTS = 10
 
 @pytest.fixture
 def port() -> int:
-    return free_port(6500)
+    return own_port(6500)
 
 
 @pytest.fixture

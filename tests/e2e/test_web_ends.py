@@ -12,12 +12,12 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from controlplane.chat import tokens
-from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import Child
 from controlplane.embedded.services import Services
 from tests.conftest import RUN_DIR
 from tests.e2e.product import Process, Product, running
 from tests.e2e.widget import Widget
+from tests.ports import own_port
 from tests.waiting import wait_for
 
 
@@ -89,7 +89,9 @@ def ends_within(process: Process, seconds: float) -> bool:
     return time.monotonic() - began_s < seconds
 
 
-@pytest.mark.parametrize("away", ["postgres", "valkey"])
+@pytest.mark.parametrize(
+    "away", ["postgres", pytest.param("valkey", marks=pytest.mark.long)]
+)
 def test_it_ends_though_a_request_waits_for_what_is_frozen(
     product: Product, web: Process, request: pytest.FixtureRequest, away: str
 ) -> None:
@@ -102,6 +104,7 @@ def test_it_ends_though_a_request_waits_for_what_is_frozen(
         assert ends_within(web, 10)
 
 
+@pytest.mark.long
 def test_it_ends_though_a_socket_waits_for_a_frozen_postgresql(
     product: Product, web: Process, postgres: Child
 ) -> None:
@@ -149,7 +152,7 @@ def test_sockets_are_told_to_come_again(product: Product, web: Process) -> None:
 
 
 def test_it_ends_though_its_loop_is_blocked(product: Product) -> None:
-    port = free_port(8300)
+    port = own_port(8300)
     options = ("-b", "127.0.0.1", "-p", str(port), "tests.e2e.blocking:application")
     blocked = product.start("web", "-m", "controlplane.web", *options)
     wait_for(lambda: "Listening on" in blocked.log.read_text(), timeout_s=30)

@@ -82,6 +82,7 @@ def test_a_lock_file_of_postgres_with_the_pid_of_another_program_is_no_hindrance
     assert server.ready()
 
 
+@pytest.mark.long
 def test_three_nodes_of_kafka_go_on_without_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """The services as an account without rights starts them: as nobody where we are root, else as ourselves."""
 
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from controlplane.embedded import accounts, jars
 from controlplane.embedded.kafka import _archive
 from controlplane.embedded.model import ROOT
+from tests.ports import own_port
 
 SCRIPT = """
 import os, sys
@@ -37,6 +39,11 @@ def home() -> Iterator[Path]:
     shutil.copytree(jars.cache_dir() / "jars", home / "cache" / "jars")
     # An archive that Java cannot use: it has to start without, and need not write one.
     (home / "cache" / _archive().name).touch()
+    # Accounts do not see each other's locks, and other tests start services of ours meanwhile.
+    names = ("postgres", "valkey", "kafka-1", "controller-1", "model")
+    ports = {name: own_port(9800 + 10 * n) for n, name in enumerate(names)}
+    (home / "run").mkdir()
+    (home / "run" / "ports.json").write_text(json.dumps(ports))
     for path in (home, *home.rglob("*")):
         os.chown(path, ACCOUNT, -1)
     yield home

@@ -16,10 +16,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from controlplane.embedded import pids, services
 from controlplane.embedded.kafka import Kafka
-from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import ServiceError
 from controlplane.embedded.valkey import url
 from tests.embedded.launching import VARIABLES, launcher, running, want
+from tests.ports import own_port
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_process_that_took_the_pid_of_one_of_ours_is_left_alone(
 def test_kafka_starts_with_a_cluster_id_that_begins_with_a_dash(
     tmp_path: Path,
 ) -> None:
-    ports = [(free_port(9600), free_port(9650))]
+    ports = [(own_port(9600), own_port(9650))]
     folders = (Kafka(tmp_path / str(n), ports) for n in count())
     kafka = next(one for one in folders if one._cluster_id().startswith("-"))
     try:

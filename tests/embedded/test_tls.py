@@ -5,6 +5,7 @@ front ends it for them, as a pooler or a proxy in front of either does.
 """
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ import pytest
 from controlplane.embedded import services
 from controlplane.embedded.kafka import Kafka
 from controlplane.embedded.model import ROOT
-from controlplane.embedded.ports import free_port
 from tests.embedded.launching import running, want
 from tests.embedded.tls import Authority, make_authority, tls_in_front
+from tests.ports import own_port
 
 PASSWORD = "with spaces; and = signs"
 JAAS = (
@@ -43,8 +44,7 @@ def kafka(
     tmp_path_factory: pytest.TempPathFactory, authority: Authority
 ) -> Iterator[dict[str, str]]:
     """Yield the addresses of its listeners."""
-    first = free_port(9700)
-    plain, controller, tls, sasl = (free_port(first + 10 * n) for n in range(4))
+    plain, controller, tls, sasl = (own_port(9700 + 10 * n) for n in range(4))
     server = Kafka(
         tmp_path_factory.mktemp("kafka"),
         [(plain, controller)],
@@ -180,8 +180,8 @@ def test_kafka_with_another_authority_is_refused(
 ) -> None:
     said = refusal(kafka_variables(kafka, "SSL", wrong_ca), "kafka_ping")
 
-    assert "broker certificate could not be verified" in said
-    assert "ssl.ca.location" in said
+    # In the words of librdkafka or in those of OpenSSL, whichever came first.
+    assert re.search("certificate (could not be verified|verify failed)", said)
 
 
 def test_a_wrong_password_of_kafka_is_refused(

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from controlplane.embedded.ports import free_port
 from tests.moderation.rows import database_url
+from tests.ports import own_port
 from tests.waiting import wait_for
 
 
 @contextmanager
 def running_site() -> Iterator[str]:
     """Yield its address. The database and Valkey have to be there."""
-    port = free_port(8600)
+    port = own_port(8600)
     command = [
         sys.executable,
         "-m",
