@@ -29,8 +29,8 @@ _BEYOND_LIMITS = "54"  # operational by class, yet the record's fault
 # A frozen worker must let go of the rows that it locked in the middle of a transaction.
 IDLE_IN_TRANSACTION = "5s"
 
-# The pool tries again after 1, 2, 4 s and so on, for so long; then with the next request for
-# a connection. So an outage of minutes is not followed by minutes without a try.
+# For so long the pool tries again by itself, later with each request for a connection. Its own
+# pauses double: an outage of minutes would be followed by minutes without a try.
 RECONNECT_S = 2.0
 
 
@@ -87,6 +87,8 @@ def plain(text: str) -> str:
 
 def _has_hung_up(connection: Connection) -> bool:
     """Look, without asking, whether the server said anything: unasked, it says that it ends."""
+    if connection.closed:
+        return True
     looking = poll()
     looking.register(connection.fileno(), POLLIN)
     return bool(looking.poll(0))

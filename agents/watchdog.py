@@ -86,6 +86,8 @@ class Watchdog:
             if self._behind.get(partition) == offset:
                 self._mend(partition, offset, ends[partition])
         self._behind = behind
+        if unknown := idle.keys() - ends.keys():
+            raise BrokerError(f"no end of {sorted(unknown)}", retriable=True)
 
     def _doubt(self, partitions: list[Partition], reason: str) -> None:
         """After a restart of Kafka a client may keep metadata in which its partitions are missing."""

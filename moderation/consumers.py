@@ -16,15 +16,12 @@ from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
 
 from controlplane.chat.live import QUEUE_GROUP, conversation_group
+from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
 from moderation import pages, watch
 from moderation.models import Approval
 
 log = structlog.get_logger()
 
-REFUSED = 4403
-TRY_AGAIN = (
-    4503  # the page's hx-config has it among the codes after which it tries again
-)
 AT_MOST_EVERY_S = 0.2  # a stop may hold hundreds at once
 
 
@@ -46,7 +43,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self._items = [self.item] if self.item else []
         self._approvals = Approval.objects.filter(pk__in=self._items)
         if not (_is_own_page(self.scope) and await self._may_read()):
-            await self.close(REFUSED)
+            await self.close(FORBIDDEN)
             return
         await self._join(QUEUE_GROUP)
         if conversation := await self._conversation():
@@ -86,7 +83,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
                 await self.close(TRY_AGAIN)
                 return
             if not is_reader:
-                await self.close(REFUSED)
+                await self.close(FORBIDDEN)
                 return
             await self.send(text_data=html)
             await asyncio.sleep(AT_MOST_EVERY_S)

@@ -14,11 +14,10 @@ from agents.agent import UnavailableError
 from controlplane.chat import ingress, live, tokens, transcript
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn
+from controlplane.close_codes import FORBIDDEN, TRY_AGAIN, UNAUTHORIZED
 
 FRAME_MAX_CHARS = 40_000
 WAITING_MAX = 20  # messages of one socket that wait for Kafka
-# Daphne sends no code below 3000 but 1000: the try would end as an internal error.
-UNAUTHORIZED, FORBIDDEN, TRY_AGAIN = 4401, 4403, 4503
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import msgspec
 from confluent_kafka import Consumer as KafkaConsumer
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 from django.conf import settings
 
@@ -28,6 +28,7 @@ from agents.work import Work
 from guardrails.dealer import DEALER
 from guardrails.engine import compile_rules
 from tests.loop_thread import LoopThread
+from tests.waiting import wait_for
 
 T = TypeVar("T")
 ENGINE = compile_rules(DEALER)
@@ -393,18 +394,33 @@ def committed(agent: Agent) -> dict[Partition, int]:
             **_NO_COMMIT,
         }
     )
+    asked = [
+        TopicPartition(topic, number)
+        for topic in agent.reads
+        for number in range(TOPICS[topic].partitions)
+    ]
+
+    def answer() -> list[TopicPartition] | None:
+        try:
+            return consumer.committed(asked, timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() not in _COORDINATOR_STARTS:
+                raise
+            return None
+
     try:
-        found = consumer.committed(
-            [
-                TopicPartition(topic, number)
-                for topic in agent.reads
-                for number in range(TOPICS[topic].partitions)
-            ],
-            timeout=10,
-        )
+        found = wait_for(answer, what="Kafka knows who coordinates the group")
     finally:
         consumer.close()
-    return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
+    return {(p.topic, p.partition): p.offset for p in found or () if p.offset >= 0}
+
+
+# A Kafka that has just started says so for a moment.
+_COORDINATOR_STARTS = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 
 
 def members(agent: Agent) -> int:

@@ -25,6 +25,7 @@ class Kafka:
         self.has_records = True
         self.nudged: list[Partition] = []
         self.away = False
+        self.unknown: set[Partition] = set()
         self.others_are_answered = False
 
     def ends(
@@ -32,7 +33,12 @@ class Kafka:
     ) -> dict[Partition, int]:
         if self.away:
             raise BrokerError("no answer", retriable=True)
-        return {partition: self.of[partition] for partition in partitions}
+        known = self.of.keys() - self.unknown
+        return {
+            partition: self.of[partition]
+            for partition in partitions
+            if partition in known
+        }
 
     def starts(
         self, partitions: list[Partition], timeout_s: float
@@ -140,6 +146,19 @@ def test_a_client_that_alone_gets_no_answer_is_made_anew() -> None:
     kafka.others_are_answered = True
     with pytest.raises(StuckError, match="answers others: no answer"):
         look(dog, here=5)
+
+
+def test_a_partition_whose_end_alone_is_not_told_is_doubted_too() -> None:
+    kafka = Kafka(here=9, there=9)
+    kafka.unknown = {THERE}
+    kafka.others_are_answered = True
+    dog = Watchdog("guard", kafka)
+
+    for _ in range(watchdog_module.BLIND_LOOKS - 1):
+        look(dog, here=9, there=9)
+
+    with pytest.raises(StuckError, match="no end of"):
+        look(dog, here=9, there=9)
 
 
 def test_an_answer_lets_the_looks_that_saw_nothing_count_no_more() -> None:

@@ -12,10 +12,10 @@ from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat import hub as hub_module
 from controlplane.chat import live, transcript
-from controlplane.chat.consumers import TRY_AGAIN
 from controlplane.chat.hub import Hub
 from controlplane.chat.resources import Resources
 from controlplane.chat.transcript import Line, OpenTurn
+from controlplane.close_codes import TRY_AGAIN
 from controlplane.embedded.services import Services
 from tests.chat.making import commit, opened, reply, rows
 from tests.chat.widget import Widget

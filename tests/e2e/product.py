@@ -99,9 +99,10 @@ class Product:
     def socket_url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/ws/chat/"
 
-    def manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments to its end, as part of the product."""
+        return subprocess.run(
+            [sys.executable, *command],
             cwd=ROOT,
             env=self.env,
             capture_output=True,
@@ -109,6 +110,9 @@ class Product:
             timeout=60,
             check=False,
         )
+
+    def manage(self, *arguments: str) -> str:
+        done = self.run("manage.py", *arguments)
         assert done.returncode == 0, done.stderr + done.stdout
         return done.stdout
 
@@ -162,15 +166,7 @@ class Product:
 
     def python(self, code: str) -> str:
         """Run code in a process of its own, with Django set up."""
-        done = subprocess.run(
-            [sys.executable, "-c", f"import django; django.setup()\n{code}"],
-            cwd=ROOT,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = self.run("-c", f"import django; django.setup()\n{code}")
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,10 +26,9 @@ from controlplane.audit.models import Entry
 from controlplane.celery import record_switch
 from controlplane.embedded.services import Services
 from tests.agents.stage import envelope
-from tests.e2e.product import ROOT, Process, Product
+from tests.e2e.product import Process, Product
 from tests.waiting import wait_for
 
-CELERY = (sys.executable, "-m", "celery", "-A", "controlplane")
 STATE = SimpleNamespace(hostname="celery@here")  # what Celery hands to a command
 
 
@@ -51,15 +49,7 @@ def worker(product: Product) -> Iterator[Process]:
 
 
 def celery(product: Product, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*CELERY, *arguments],
-        cwd=ROOT,
-        env=product.env,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    return product.run("-m", "celery", "-A", "controlplane", *arguments)
 
 
 def ask(product: Product, command: str, **arguments: Any) -> Any:

@@ -95,6 +95,18 @@ class Outage:
         return [line.at_s for client in self.clients for line in client.live]
 
     @property
+    def stale(self) -> Window:
+        """Return when the service had been away for longer than control state may be old."""
+        return Window(self.window.start_s + STALE_S, self.window.end_s)
+
+    @property
+    def lines_when_stale(self) -> list[float]:
+        return [at_s for at_s in self.lines if self.stale.overlaps(at_s, at_s)]
+
+    def shows(self, text: str) -> bool:
+        return any(text in page.text for page in self.pages)
+
+    @property
     def pages(self) -> list[Look]:
         """Return what the control room showed while the service was away."""
         return [
@@ -128,12 +140,9 @@ def test_without_postgresql_nothing_is_delivered_and_nothing_lost(
     outage = Outage(stage, stage.backing.postgres, take_away)
     outage.run(seconds, ada)
 
-    stale = Window(outage.window.start_s + STALE_S, outage.window.end_s)
-    assert delivered(stage, stale) == 0
-    assert [at_s for at_s in outage.lines if stale.overlaps(at_s, at_s)] == []
-    assert any("database does not answer" in page.text for page in outage.pages), (
-        outage.told
-    )
+    assert delivered(stage, outage.stale) == 0
+    assert outage.lines_when_stale == []
+    assert outage.shows("database does not answer"), outage.told
 
 
 @pytest.mark.parametrize(("take_away", "seconds"), lasting(6.0))
@@ -144,12 +153,9 @@ def test_without_valkey_answers_go_on(
     outage = Outage(stage, stage.backing.valkey, take_away)
     outage.run(seconds, ada)
 
-    late = Window(outage.window.start_s + STALE_S, outage.window.end_s)
-    assert delivered(stage, late) > 0
-    assert [at_s for at_s in outage.lines if late.overlaps(at_s, at_s)]
-    assert any("Valkey does not answer" in page.text for page in outage.pages), (
-        outage.told
-    )
+    assert delivered(stage, outage.stale) > 0
+    assert outage.lines_when_stale
+    assert outage.shows("Valkey does not answer"), outage.told
 
 
 @pytest.mark.parametrize(("take_away", "seconds"), lasting(8.0))

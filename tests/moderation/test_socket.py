@@ -9,8 +9,9 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import OperationalError
 
 from controlplane.chat import live as chat_live
+from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
 from moderation import actions, live, pages
-from moderation.consumers import REFUSED, TRY_AGAIN, QueueConsumer
+from moderation.consumers import QueueConsumer
 from moderation.models import Approval, Decision
 from tests.factories import make_approval, make_moderator, make_turn, make_user
 
@@ -128,20 +129,20 @@ async def test_an_address_that_means_nothing_is_the_queue_alone(query: str) -> N
 
 
 async def test_a_visitor_is_let_in_only_to_be_told_not_to_come_back() -> None:
-    assert await close_code(socket_of(AnonymousUser())) == REFUSED
+    assert await close_code(socket_of(AnonymousUser())) == FORBIDDEN
 
 
 async def test_people_without_a_role_cannot_listen() -> None:
     nobody = await sync_to_async(make_user)("nobody")
 
-    assert await close_code(socket_of(nobody)) == REFUSED
+    assert await close_code(socket_of(nobody)) == FORBIDDEN
 
 
 async def test_pages_of_others_cannot_listen_with_our_cookies() -> None:
     mira = await sync_to_async(make_moderator)()
     headers = [(b"host", b"127.0.0.1:8000"), (b"origin", b"http://127.0.0.1:3000")]
 
-    assert await close_code(socket_of(mira, headers=headers)) == REFUSED
+    assert await close_code(socket_of(mira, headers=headers)) == FORBIDDEN
 
 
 async def test_a_role_that_is_taken_closes_the_open_page() -> None:
@@ -152,7 +153,7 @@ async def test_a_role_that_is_taken_closes_the_open_page() -> None:
     await sync_to_async(live.queue_changed)()
 
     message = await socket.receive_output(timeout=10)
-    assert (message["type"], message["code"]) == ("websocket.close", REFUSED)
+    assert (message["type"], message["code"]) == ("websocket.close", FORBIDDEN)
 
 
 async def test_a_database_that_is_away_makes_the_page_try_again(
