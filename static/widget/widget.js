@@ -14,6 +14,7 @@
   const socketUrl = data.socket || new URL("/ws/chat/", script.src).href.replace(/^http/, "ws");
   const LIMIT = 8192; // bytes of UTF-8 in one message
   const ANSWER_WITHIN = 15000; // a socket that says nothing for so long after we spoke is dead
+  const WORD_WITHIN = 2000; // of an accepted question its state is told; else the widget says itself that it is not
   const STEADY = 10000; // a connection that lasted so long was a good one
   const PROGRESS = {
     checking: ["plain busy", "Checking your message"],
@@ -253,10 +254,12 @@ textarea:focus-visible { outline-offset: -1px; }
 
   // ---- the transcript ----------------------------------------------------------------------------------------------
   const bySeq = new Map(), byId = new Map(), byTrace = new Map(), progress = new Map(), answered = new Set();
+  const owed = new Set(); // traces that this connection accepted and has said nothing of since
   let last = 0, backlog = 0, unseen = 0, skew = 0, ticking = null;
 
   function forget() {
-    for (const known of [bySeq, byId, byTrace, progress, answered]) known.clear();
+    for (const turn of byId.values()) clearTimeout(turn.timer);
+    for (const known of [bySeq, byId, byTrace, progress, answered, owed]) known.clear();
     log.replaceChildren();
     [last, unseen, conversation] = [0, 0, null];
     kept = { draft: "", pending: [], read: {} };
@@ -308,6 +311,13 @@ textarea:focus-visible { outline-offset: -1px; }
     if (!running.length) ticking = clearInterval(ticking);
   }
 
+  function sent(turn) {
+    const since = Date.now() + skew;
+    note(turn, "", "Sent");
+    clearTimeout(turn.timer);
+    turn.timer = setTimeout(() => following(() => note(turn, "soft", "Sent. Nothing heard back yet", { since })), WORD_WITHIN);
+  }
+
   function trace(turn, id) {
     turn.trace = id;
     byTrace.set(id, turn);
@@ -316,6 +326,7 @@ textarea:focus-visible { outline-offset: -1px; }
 
   function showProgress(turn, { state, since, trace_id }) {
     if (answered.has(trace_id) || !PROGRESS[state]) return;
+    clearTimeout(turn.timer);
     const [tone, text] = PROGRESS[state];
     const counts = state === "waiting_for_person" || state === "paused";
     const again = { label: "Try again", run: () => { note(turn, "stop", "This answer failed. Asked again below"); say(turn.text); } };
@@ -341,11 +352,12 @@ textarea:focus-visible { outline-offset: -1px; }
   function settle(turn, frame) {
     if (frame.role === "user") {
       drop(turn);
-      if (turn.word && !progress.has(frame.trace_id)) note(turn, "", "Sent");
+      if (turn.word && !progress.has(frame.trace_id)) sent(turn);
       if (frame.trace_id) trace(turn, frame.trace_id);
       return;
     }
     answered.add(frame.trace_id);
+    owed.delete(frame.trace_id);
     const asked = byTrace.get(frame.trace_id) || byId.get(frame.in_reply_to);
     if (!asked) return;
     if (asked.rank === Infinity) asked.rank = frame.seq - 0.5;
@@ -429,7 +441,7 @@ textarea:focus-visible { outline-offset: -1px; }
     following(() => place(turn));
     if (pending.trace) trace(turn, pending.trace);
     if (pending.refused) refuse(turn, pending.refused);
-    else if (!turn.word) note(turn, "", pending.trace ? "Sent" : "Not sent yet");
+    else if (!turn.word) pending.trace ? sent(turn) : note(turn, "", "Not sent yet");
   }
 
   /* One at a time, so that Kafka gets them in the order in which they were typed. */
@@ -510,6 +522,7 @@ textarea:focus-visible { outline-offset: -1px; }
     const old = socket;
     [socket, ready] = [null, false];
     clearTimeout(watch);
+    owed.clear();
     for (const turn of byId.values()) unsent(turn);
     state.textContent = "AI assistant · not connected";
     if (old) old.close();
@@ -541,6 +554,7 @@ textarea:focus-visible { outline-offset: -1px; }
       return;
     }
     if (Object.hasOwn(HANDLERS, frame?.type)) HANDLERS[frame.type](frame);
+    if (owed.size) watching();
   }
 
   function welcomed(frame) {
@@ -573,14 +587,16 @@ textarea:focus-visible { outline-offset: -1px; }
     if (turn.pending) {
       turn.pending.trace = trace_id;
       keep();
-      note(turn, "", "Sent");
+      sent(turn);
     }
+    if (!answered.has(trace_id) && !progress.has(trace_id)) owed.add(trace_id);
     trace(turn, trace_id);
     pump();
   }
 
   function status(frame) {
     progress.set(frame.trace_id, frame);
+    owed.delete(frame.trace_id);
     const turn = byTrace.get(frame.trace_id);
     if (turn) showProgress(turn, frame);
   }

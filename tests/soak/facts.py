@@ -32,7 +32,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Told:
-    """A status frame: what a widget was told of a turn that has no answer yet."""
+    """What a widget showed of a turn without an answer: a status frame, or that there was none."""
 
     trace_id: str
     state: str

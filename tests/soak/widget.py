@@ -13,6 +13,7 @@ from websockets.exceptions import WebSocketException
 from tests.soak.facts import Client, Line, Said, Told, Window
 
 ANSWER_WITHIN_S = 15.0  # a socket that says nothing for so long after we spoke is dead
+WORD_WITHIN_S = 2.0  # of an accepted question its state is told; else the widget says that it is not
 STEADY_S = 10.0  # a connection that lasted so long was a good one
 LONGEST_WAIT_S = 5.0  # widget.js waits up to 30 s: a soak has no time for that
 
@@ -40,6 +41,8 @@ class Widget:
         self._tries = 0
         self._refusals = 0
         self._watch: asyncio.TimerHandle | None = None
+        self._heard_of: set[str] = set()  # traces
+        self._owed: set[str] = set()  # accepted on this connection, and no word since
         self._again: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -83,6 +86,8 @@ class Widget:
         async for text in socket:
             self._heard()
             self._take(json.loads(text))
+            if self._owed:
+                self._watch_socket()
 
     def _hello(self, *, after: int) -> str:
         return json.dumps({"type": "hello", "token": self._token, "after": after})
@@ -92,6 +97,10 @@ class Widget:
         task = asyncio.create_task(_send(self._socket, text))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+        self._watch_socket()
+
+    def _watch_socket(self) -> None:
+        assert self._socket is not None
         self._heard()
         self._watch = asyncio.get_running_loop().call_later(
             ANSWER_WITHIN_S, self._socket.transport.abort
@@ -103,6 +112,7 @@ class Widget:
 
     def _hang_up(self) -> None:
         self._heard()
+        self._owed.clear()
         if self._ready_s:
             self._lost_s = time.time()
             if self._lost_s - self._ready_s > STEADY_S:
@@ -148,8 +158,7 @@ class Widget:
             case "message":
                 self._shown(_line(frame))
             case "status":
-                told = Told(frame["trace_id"], frame["state"], time.time())
-                self.client.statuses.append(told)
+                self._told(frame["trace_id"], frame["state"])
             case "error":
                 self._refused(frame)
 
@@ -159,8 +168,28 @@ class Widget:
         self.client.away.append(Window(self._lost_s, self._ready_s, "not connected"))
         self._pump()
 
+    def _told(self, trace_id: str, state: str) -> None:
+        self.client.statuses.append(Told(trace_id, state, time.time()))
+        self._has_word(trace_id)
+
+    def _has_word(self, trace_id: str) -> None:
+        self._heard_of.add(trace_id)
+        self._owed.discard(trace_id)
+
+    def _await_word(self, trace_id: str) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_later(WORD_WITHIN_S, self._say_so, trace_id)
+
+    def _say_so(self, trace_id: str) -> None:
+        if trace_id not in self._heard_of:
+            told = Told(trace_id, "nothing heard back yet", time.time())
+            self.client.statuses.append(told)
+
     def _accepted(self, client_id: str, trace_id: str) -> None:
         self._arrived(client_id, trace_id)
+        if trace_id not in self._heard_of:
+            self._owed.add(trace_id)
+        self._await_word(trace_id)
         if self._sent is not None and self._sent.client_id == client_id:
             self._sent = None
             self._refusals = 0
@@ -168,8 +197,11 @@ class Widget:
 
     def _shown(self, line: Line) -> None:
         self.client.live.append(line)
-        if line.role == "user":  # one's own message that came back has arrived
+        if line.role != "user":
+            self._has_word(line.trace_id)
+        else:  # one's own message that came back has arrived
             self._arrived(line.reply_to, line.trace_id)
+            self._await_word(line.trace_id)
 
     def _arrived(self, client_id: str, trace_id: str) -> None:
         for said in self.pending:

@@ -47,6 +47,61 @@ def test_a_message_is_called_sent_only_once_it_is_accepted(
     assert re.fullmatch(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", sent["id"])
 
 
+SILENCE = "Sent. Nothing heard back yet"
+
+
+def test_a_server_that_falls_silent_is_not_waited_for_without_a_word(
+    page: Page, connect: Connect, server: StandIn
+) -> None:
+    page.clock.install()
+    socket = connect(page)
+    ask(page, socket)
+    expect(note(page)).to_have_text("Sent")
+
+    page.clock.fast_forward(2_000)
+    expect(note(page)).to_contain_text(f"{SILENCE}2 s")
+    expect(page.get_by_role("dialog").get_by_role("status")).to_have_text(SILENCE)
+    page.clock.fast_forward(3_000)
+    expect(note(page)).to_contain_text("5 s")
+
+    page.clock.fast_forward(10_000)  # a dead one is left for another
+    page.clock.fast_forward(1_000)
+    again = greet(server)
+    again.send("status", trace_id=TRACE, state="thinking")
+    expect(note(page)).to_have_text("Thinking")
+
+
+def test_a_server_that_has_said_a_word_may_be_silent(
+    page: Page, connect: Connect, server: StandIn
+) -> None:
+    page.clock.install()
+    socket = connect(page)
+    ask(page, socket)
+    socket.send("status", trace_id=TRACE, state="thinking")
+    expect(note(page)).to_have_text("Thinking")
+
+    for _ in range(4):
+        page.clock.fast_forward(15_000)
+
+    expect(note(page)).to_have_text("Thinking")
+    assert server.sockets.empty()
+
+
+def test_one_s_own_message_that_came_back_is_no_word_of_its_answer(
+    page: Page, connect: Connect
+) -> None:
+    page.clock.install()
+    socket = connect(page)
+    own = ask(page, socket)
+    row = {"seq": 1, "role": "user", "id": own, "trace_id": TRACE}
+    socket.send("message", text="What does it cost?", **row)
+    expect(note(page)).to_have_text("Sent")
+
+    page.clock.fast_forward(2_000)
+
+    expect(note(page)).to_contain_text(SILENCE)
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
