@@ -46,10 +46,13 @@ class Log(Protocol):
 class Watchdog:
     """Looks now and then at partitions from which nothing is under way."""
 
-    def __init__(self, agent: str, kafka: Log) -> None:
+    def __init__(
+        self, agent: str, kafka: Log, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._agent = agent
         self._log = kafka
-        self._looked_at_s = time.monotonic()
+        self._clock = clock
+        self._looked_at_s = clock()
         self._blind = 0  # looks in a row
         self._behind: dict[Partition, int] = {}  # since the last look, and where
         self._nudged: dict[Partition, int] = {}
@@ -60,10 +63,8 @@ class Watchdog:
 
         Raises StuckError.
         """
-        now_s = time.monotonic()
-        if now_s - self._looked_at_s < LOOK_EVERY_S:
+        if self._clock() - self._looked_at_s < LOOK_EVERY_S:
             return
-        self._looked_at_s = now_s
         partitions = idle()
         try:
             self._compare(partitions)
@@ -74,6 +75,8 @@ class Watchdog:
                 self._doubt(list(partitions), str(error))
         else:
             self._blind = 0
+        finally:  # a look may take long, and what it nudged gets its time
+            self._looked_at_s = self._clock()
 
     def _compare(self, idle: Mapping[Partition, int | None]) -> None:
         ends = self._log.ends(list(idle), ASK_S) if idle else {}

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -189,6 +190,7 @@ class Running:
                 self.runner.step()
         except BaseException as error:  # the test asks for it
             self.error = error
+            traceback.print_exception(error)  # pytest shows it if the test fails
 
 
 def end_at_once(runner: Runner) -> None:

@@ -123,6 +123,31 @@ def test_what_a_nudge_does_not_help_needs_a_new_consumer() -> None:
         look(dog, here=5)
 
 
+def test_a_look_that_takes_long_leaves_what_it_nudged_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(watchdog_module, "LOOK_EVERY_S", 5.0)
+    kafka = Kafka(here=9)
+    now_s = 0.0
+    dog = Watchdog("guard", kafka, clock=lambda: now_s)
+
+    def nudge(partitions: list[Partition]) -> None:
+        nonlocal now_s
+        kafka.nudged += partitions
+        now_s += 6  # other partitions are asked about, and Kafka is slow
+
+    monkeypatch.setattr(kafka, "nudge", nudge)
+    for now_s in (5, 10):
+        look(dog, here=5)
+    assert kafka.nudged == [HERE]
+
+    now_s += 4
+    look(dog, here=5)  # too early to call it stuck
+    now_s += 1
+    with pytest.raises(StuckError):
+        look(dog, here=5)
+
+
 def test_while_kafka_is_away_nothing_is_concluded() -> None:
     kafka = Kafka(here=9)
     dog = Watchdog("guard", kafka)
