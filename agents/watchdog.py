@@ -107,15 +107,19 @@ class Watchdog:
         }
 
     def _mend(self, partition: Partition, offset: int, end: int) -> None:
-        """Only where there is a record to be had: markers of transactions take offsets too."""
+        """A nudge costs nothing. A new client does: only where there is a record to be had.
+
+        Markers of transactions take offsets too. Whether it is one of them is asked by a client
+        of its own, which a busy Kafka may not answer in time.
+        """
         if self._without.get(partition) == end:
             return
-        if not self._log.has_record(partition, offset, ASK_S):
-            self._without[partition] = end
-            return
         stuck = f"{partition[0]}/{partition[1]}@{offset}"
-        if self._nudged.get(partition) == offset:
+        if self._nudged.get(partition) != offset:
+            self._nudged[partition] = offset
+            log.warning("partition_stands_still", agent=self._agent, partition=stuck)
+            self._log.nudge([partition])
+        elif self._log.has_record(partition, offset, ASK_S):
             raise StuckError(stuck)
-        self._nudged[partition] = offset
-        log.warning("partition_stands_still", agent=self._agent, partition=stuck)
-        self._log.nudge([partition])
+        else:
+            self._without[partition] = end

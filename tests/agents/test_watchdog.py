@@ -105,13 +105,13 @@ def test_markers_at_the_end_are_no_records() -> None:
     kafka.has_records = False
     dog = Watchdog("guard", kafka)
 
-    for _ in range(3):
+    for _ in range(4):
         look(dog, here=8)
-    assert kafka.nudged == []
+    assert kafka.nudged == [HERE]
 
     kafka.has_records, kafka.of[HERE] = True, 10  # something came behind them
-    look(dog, here=8)
-    assert kafka.nudged == [HERE]
+    with pytest.raises(StuckError):
+        look(dog, here=8)
 
 
 def test_what_a_nudge_does_not_help_needs_a_new_consumer() -> None:
@@ -137,8 +137,10 @@ def test_a_look_that_takes_long_leaves_what_it_nudged_its_time(
         now_s += 6  # other partitions are asked about, and Kafka is slow
 
     monkeypatch.setattr(kafka, "nudge", nudge)
-    for now_s in (5, 10):
-        look(dog, here=5)
+    now_s = 5
+    look(dog, here=5)
+    now_s = 10
+    look(dog, here=5)
     assert kafka.nudged == [HERE]
 
     now_s += 4
