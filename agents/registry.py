@@ -9,7 +9,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent
-from agents.runtime import Build, Tools
+from agents.tools import Build, Tools
 
 
 class Declaration(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import psycopg
 import structlog
@@ -16,37 +16,13 @@ from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter
 from agents.model import BackendModel
-from agents.postgres import Database
-from agents.publisher import Publisher
 from agents.runner import Runner
+from agents.tools import Build, Service, Tools
 
 log = structlog.get_logger()
 
 SEATS_S = 6.5  # until all agents have drained and left their groups
 STOP_S = 8.5  # for everything: the process must be gone within 10 s
-
-
-class Service(Protocol):
-    """Something that runs on the loop beside the agents."""
-
-    name: str
-    description: str
-    writes: tuple[str, ...]
-
-    async def run(self) -> None: ...
-    def status(self) -> dict[str, Any]: ...
-
-
-class Tools:
-    """What sinks and services are built with."""
-
-    def __init__(self, conninfo: str, client: Mapping[str, str]) -> None:
-        self.conninfo = conninfo
-        self.database = Database(conninfo)
-        self.publisher = Publisher(client)
-
-
-Build = Callable[[Tools], Agent | Service]
 
 
 class Seat:

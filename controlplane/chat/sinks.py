@@ -10,7 +10,7 @@ from agents.agent import Agent, Event
 from agents.metrics import DELIVERIES
 from agents.postgres import Connection, Database
 from agents.records import Record
-from agents.runtime import Tools
+from agents.tools import Tools
 from controlplane.chat import live
 from controlplane.chat.facts import facts_of, failed
 from controlplane.chat.letters import LETTERS, About, about

@@ -1,6 +1,6 @@
 """What the platform hosts beside its agents."""
 
-from agents.runtime import Tools
+from agents.tools import Tools
 from controlplane.runtime.relay import Relay
 
 

@@ -9,7 +9,8 @@ from django.conf import settings
 from agents.agent import Agent, Context, Event, Send
 from agents.host import conninfo
 from agents.records import Partition
-from agents.runtime import Runtime, Seat, Service, Tools
+from agents.runtime import Runtime, Seat
+from agents.tools import Service, Tools
 from agents.topics import DEAD_LETTERS
 from controlplane.runtime.actions import switch_agent
 from controlplane.runtime.models import Heartbeat

@@ -15,7 +15,7 @@ from agents.cloudevents import Envelope
 from agents.events import FinalResponse, PendingResponse, UserMessage
 from agents.host import conninfo
 from agents.metrics import DELIVERIES
-from agents.runtime import Tools
+from agents.tools import Tools
 from agents.work import dead_letter
 from controlplane.chat import live, sinks
 from guardrails.verdicts import Verdict

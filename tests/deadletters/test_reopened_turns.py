@@ -15,7 +15,7 @@ from agents.events import ModelRequest
 from agents.host import conninfo
 from agents.postgres import Database
 from agents.records import Record
-from agents.runtime import Tools
+from agents.tools import Tools
 from agents.work import dead_letter
 from controlplane.chat import sinks, tasks
 from controlplane.deadletters import actions

@@ -14,7 +14,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent
-from agents.runtime import Build, Tools
+from agents.tools import Build, Tools
 
 LATE_S = 1.5  # long enough to be killed in between
 

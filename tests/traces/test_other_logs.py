@@ -12,7 +12,7 @@ from django.conf import settings
 
 from agents.agent import Agent
 from agents.host import conninfo
-from agents.runtime import Tools
+from agents.tools import Tools
 from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS
 from controlplane.audit.models import Entry

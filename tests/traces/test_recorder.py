@@ -17,7 +17,7 @@ from agents.events import UserMessage
 from agents.host import conninfo
 from agents.postgres import Database
 from agents.records import Record
-from agents.runtime import Tools
+from agents.tools import Tools
 from controlplane.traces.sinks import index_row, record, recorder
 from tests.chat.making import event, rows
 from tests.chat.making import record as make_record
