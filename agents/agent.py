@@ -104,8 +104,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     handle: sync and pure, in the poll thread. handle_async: one event at a time per key,
     `concurrency` keys at once. handle_batch, handle_records: a sink, one batch at a time;
-    it is the platform's own and no soft stop applies to it. linger_s: how long it may wait
-    for a batch to fill.
+    it is the platform's own and no soft stop applies to it. linger_s: how long Kafka may
+    gather records for it.
     """
 
     name: str

@@ -22,7 +22,6 @@ class BatchExecutor:
         self._loop = loop
         self._waiting: deque[Work] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._lingering: asyncio.TimerHandle | None = None
         self._seconds = HANDLE_SECONDS.labels(desk.agent.name)
 
     @property
@@ -31,24 +30,13 @@ class BatchExecutor:
 
     def add(self, works: list[Work]) -> None:
         self._waiting.extend(works)
-        self._loop.call_soon_threadsafe(self._linger)
+        self._loop.call_soon_threadsafe(self._start)
 
     def advance(self) -> None:
         if self._waiting and self._task is None:
-            self._loop.call_soon_threadsafe(self._linger)
-
-    def _linger(self) -> None:
-        """Start at once with a full batch, else when it has had its time to fill."""
-        agent = self._desk.agent
-        if not agent.linger_s or len(self._waiting) >= agent.batch_size:
-            self._start()
-        elif self._lingering is None:
-            self._lingering = self._loop.call_later(agent.linger_s, self._start)
+            self._loop.call_soon_threadsafe(self._start)
 
     def _start(self) -> None:
-        if self._lingering is not None:
-            self._lingering.cancel()
-            self._lingering = None
         if self._task is None and self._waiting and not self._is_held(self._waiting[0]):
             self._task = self._loop.create_task(self._run())
             self._task.add_done_callback(self._ended)
@@ -61,7 +49,7 @@ class BatchExecutor:
         self._task = None
         if not task.cancelled() and task.exception() is not None:
             log.error("executor_failed", exc_info=task.exception())
-        self._linger()
+        self._start()
 
     async def _run(self) -> None:
         batch = self._take()

@@ -32,6 +32,7 @@ from agents.topics import DEAD_LETTER_MAX_BYTES
 log = structlog.get_logger()
 
 CLOSE_S = 2.0
+GATHER_BYTES = 1_000_000  # then Kafka sends what it has gathered
 
 Delivered = Callable[[Exception | None], None]
 
@@ -65,7 +66,9 @@ class Consumer:
         group: str,
         topics: Iterable[str],
         rebalance: Rebalance,
+        linger_s: float = 0.0,
     ) -> None:
+        """linger_s: how long Kafka may gather records, instead of sending each that comes."""
         self._client = dict(client)
         self._rebalance = rebalance
         self._gone: set[Partition] = set()
@@ -80,7 +83,8 @@ class Consumer:
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
                 "auto.offset.reset": "earliest",
-                "fetch.wait.max.ms": 500,
+                "fetch.wait.max.ms": round(linger_s * 1000) or 500,
+                "fetch.min.bytes": GATHER_BYTES if linger_s else 1,
                 "fetch.queue.backoff.ms": 5,
                 "fetch.message.max.bytes": DEAD_LETTER_MAX_BYTES,
                 "queued.max.messages.kbytes": 32_768,

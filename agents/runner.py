@@ -81,6 +81,7 @@ class Runner:
             group=f"interlock.{agent.name}",
             topics=agent.reads,
             rebalance=self,
+            linger_s=agent.linger_s,
         )
         self._watchdog = Watchdog(agent.name, self._consumer)
 
