@@ -401,20 +401,25 @@ def committed(agent: Agent) -> dict[Partition, int]:
         for topic in agent.reads
         for number in range(TOPICS[topic].partitions)
     ]
+    try:
+        found = _coordinated(lambda: consumer.committed(asked, timeout=10))
+    finally:
+        consumer.close()
+    return {(p.topic, p.partition): p.offset for p in found if p.offset >= 0}
 
-    def answer() -> list[TopicPartition] | None:
+
+def _coordinated(ask: Callable[[], T]) -> T:
+    """Ask about a group until Kafka knows who coordinates it."""
+
+    def answer() -> list[T]:
         try:
-            return consumer.committed(asked, timeout=10)
+            return [ask()]
         except KafkaException as error:
             if error.args[0].code() not in _COORDINATOR_STARTS:
                 raise
-            return None
+            return []
 
-    try:
-        found = wait_for(answer, what="Kafka knows who coordinates the group")
-    finally:
-        consumer.close()
-    return {(p.topic, p.partition): p.offset for p in found or () if p.offset >= 0}
+    return wait_for(answer, what="Kafka knows who coordinates the group")[0]
 
 
 # A Kafka that has just started says so for a moment.
@@ -429,7 +434,9 @@ def members(agent: Agent) -> int:
     """Return how many members the agent's group has."""
     admin = AdminClient(dict(settings.KAFKA))
     group = f"interlock.{agent.name}"
-    described = admin.describe_consumer_groups([group])[group].result(10)
+    described = _coordinated(
+        lambda: admin.describe_consumer_groups([group])[group].result(10)
+    )
     return len(described.members)
 
 
