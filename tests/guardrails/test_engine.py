@@ -1,5 +1,6 @@
 import time
 from itertools import permutations
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -246,7 +247,7 @@ def test_a_pattern_that_never_ends_holds_quickly() -> None:
     verdict = check("a" * 5_000 + "b", NEVER_ENDS)
 
     assert (verdict.action, verdict.team, verdict.reply) == ("escalate", "general", "")
-    assert verdict.error == "digits: regex timed out"
+    assert verdict.error == "digits: the time for one rule is used up"
     assert time.monotonic() - start < 1
 
 
@@ -296,6 +297,33 @@ def test_a_rule_whose_time_is_used_up_before_it_searches_holds(
     assert (
         check("hello", make_terms()).error == "brands: the time for one rule is used up"
     )
+
+
+def test_a_search_that_did_not_get_the_processor_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spent_s = 0.0
+
+    class Starved:
+        """Given up three times by the wall clock, after so much work."""
+
+        def __init__(self, pattern: patterns.Pattern, work_s: float) -> None:
+            self.pattern, self.work_s, self.pauses = pattern, work_s, 3
+
+        def search(self, *args: Any, **options: Any) -> Any:
+            nonlocal spent_s
+            spent_s += self.work_s
+            if self.pauses:
+                self.pauses -= 1
+                raise TimeoutError("regex timed out")
+            return self.pattern.search(*args, **options)
+
+    monkeypatch.setattr("time.thread_time", lambda: spent_s)
+    b = patterns.compile_pattern("b")
+
+    assert patterns.Budget(0.05).search(Starved(b, 0.01), "ab", 0).span() == (1, 2)
+    with pytest.raises(TimeoutError, match="used up"):
+        patterns.Budget(0.05).search(Starved(b, 0.02), "ab", 0)
 
 
 def test_a_flood_of_hits_is_cut() -> None:
