@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import structlog
+import uvloop
 from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 
 from agents.agent import Agent, Context
@@ -134,7 +135,7 @@ class Runtime:
         self._client = dict(client)
         self._knowledge = knowledge
         self._builds = builds
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="loop", daemon=True
         )
