@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from channels.consumer import get_handler_name
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 
@@ -55,6 +56,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._refuse_socket(
                 FORBIDDEN, "forbidden_origin", "This page may not embed the chat."
             )
+
+    async def dispatch(self, message: Any) -> None:
+        """Channels' own closes old connections of the ORM first, in a thread; here is none."""
+        await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
         if self._visitor is None:
