@@ -10,11 +10,18 @@ from uuid import uuid4
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from tests.waiting import wait_for
+
 HOPS = 5
 RATE_PER_S = 50
 SECONDS = 10
 
-_QUICK = {"linger.ms": 0, "socket.nagle.disable": True}
+_SURE = {
+    "linger.ms": 0,
+    "socket.nagle.disable": True,
+    "acks": "all",
+    "enable.idempotence": True,
+}
 
 
 def measure(client: dict[str, str]) -> dict[str, float]:
@@ -36,7 +43,11 @@ def measure(client: dict[str, str]) -> dict[str, float]:
     )
     for thread in threads:
         thread.start()
-    _ask(client, names[0])
+    producer = Producer(dict(client) | _SURE)
+    _send(producer, names[0])
+    wait_for(lambda: took_s, timeout_s=30, what="every hop has its partitions")
+    took_s.clear()
+    _ask(producer, names[0])
     stopping.set()
     for thread in threads:
         thread.join()
@@ -47,17 +58,19 @@ def measure(client: dict[str, str]) -> dict[str, float]:
     }
 
 
-def _ask(client: dict[str, str], topic: str) -> None:
-    producer = Producer(
-        dict(client) | _QUICK | {"acks": "all", "enable.idempotence": True}
-    )
+def _ask(producer: Producer, topic: str) -> None:
     began_s = time.perf_counter()
     for number in range(RATE_PER_S * SECONDS):
-        delay_s = began_s + number / RATE_PER_S - time.perf_counter()
-        producer.poll(max(0.0, delay_s))
-        producer.produce(topic, struct.pack("d", time.perf_counter()), str(number))
+        due_s = began_s + number / RATE_PER_S
+        while (left_s := due_s - time.perf_counter()) > 0:
+            producer.poll(left_s)  # returns with each acknowledgement
+        _send(producer, topic, str(number))
     producer.flush(10)
     time.sleep(1)  # what is still on its way
+
+
+def _send(producer: Producer, topic: str, key: str = "") -> None:
+    producer.produce(topic, struct.pack("d", time.perf_counter()), key)
 
 
 def _consumer(client: dict[str, str], topic: str) -> Consumer:
@@ -78,9 +91,7 @@ def _hop(
     client: dict[str, str], source: str, sink: str, stopping: threading.Event
 ) -> None:
     consumer = _consumer(client, source)
-    producer = Producer(
-        dict(client) | _QUICK | {"acks": "all", "enable.idempotence": True}
-    )
+    producer = Producer(dict(client) | _SURE)
     while not stopping.is_set():
         message = consumer.poll(0.1)
         producer.poll(0)
