@@ -43,15 +43,22 @@ class Heartbeat:
         self._started_at = datetime.now(UTC)
         self._statuses = statuses
         self._written_at_s = float("-inf")
+        self._shape: list[tuple[Any, ...]] = []
 
     def beat(self, connection: Connection, control: Control, *, at_once: bool) -> None:
-        """Write if something changed or two seconds have passed."""
+        """Write if something changed or two seconds have passed.
+
+        at_once: control state has changed. Of the agents their states and partitions count.
+        """
         now_s = time.monotonic()
-        if not at_once and now_s - self._written_at_s < EVERY_S - 0.5:
+        agents = self._statuses()
+        shape = [(a["agent"], a["state"], a["why"], a["partitions"]) for a in agents]
+        is_same = not at_once and shape == self._shape
+        if is_same and now_s - self._written_at_s < EVERY_S - 0.5:
             return
         if self._written_at_s == float("-inf"):
             connection.execute(_FORGET)
-        self._written_at_s = now_s
+        self._written_at_s, self._shape = now_s, shape
         connection.execute(
             _WRITE,
             {
@@ -62,7 +69,7 @@ class Heartbeat:
                 "version": control.state.version,
                 "applied_in_ms": control.applied_in_ms,
                 "ruleset_hash": control.state.ruleset_hash,
-                "agents": Jsonb(self._statuses()),
+                "agents": Jsonb(agents),
                 "metrics": Jsonb(list(samples())),
             },
         )

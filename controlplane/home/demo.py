@@ -2,6 +2,7 @@
 
 import os
 
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 
@@ -28,8 +29,9 @@ REASON = "demo data"
 @transaction.atomic
 def seed(password: str) -> list[User]:
     """Create what is missing; return the people who were created."""
+    hashed = make_password(password)  # once: made to be slow, and the same for all
     created = [
-        _person(name, role, password)
+        _person(name, role, hashed)
         for name, role in PEOPLE.items()
         if not User.objects.filter(username=name).exists()
     ]
@@ -54,8 +56,9 @@ def seed(password: str) -> list[User]:
     return created
 
 
-def _person(name: str, role: str, password: str) -> User:
-    user = User.objects.create_user(name, password=password, is_staff=role == "admin")
+def _person(name: str, role: str, hashed: str) -> User:
+    user = User(username=name, password=hashed, is_staff=role == "admin")
+    user.save()
     user.groups.add(Group.objects.get(name=role))
     audit.record("seed_demo", "user_created", f"user:{name}", detail={"role": role})
     return user

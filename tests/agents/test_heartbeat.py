@@ -13,7 +13,9 @@ from controlplane.runtime import models
 from tests.agents.stage import FreshControl
 from tests.home.making import make_heartbeat
 
-STATUS: list[dict[str, Any]] = [{"agent": "guard", "state": "held", "why": "soft stop"}]
+STATUS: list[dict[str, Any]] = [
+    {"agent": "guard", "state": "held", "why": "soft stop", "partitions": 2}
+]
 
 
 @pytest.fixture
@@ -60,9 +62,16 @@ def test_it_beats_at_once_on_a_change_and_else_every_two_seconds(
     second = seen()
     assert second > first
 
+    monkeypatch.setitem(STATUS[0], "partitions", 6)  # others have left the group
+    beat(heartbeat)
+    third = seen()
+    assert third > second
+    beat(heartbeat)
+    assert seen() == third
+
     clock[0] += 2.0
     beat(heartbeat)
-    assert seen() > second
+    assert seen() > third
     assert models.Heartbeat.objects.count() == 1
 
 

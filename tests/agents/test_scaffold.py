@@ -18,6 +18,7 @@ from agents.scaffold_tests import code_of_test
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("agents", "guardrails", "controlplane", "moderation", "tests")
 FILES = ("manage.py", "pyproject.toml")
+TYPES = ".mypy_cache"
 
 
 def make_plan(name: str = "price-watch", **options: Any) -> Plan:
@@ -79,6 +80,10 @@ def copy_code(to: Path) -> None:
         shutil.copytree(ROOT / name, to / name, ignore=ignored)
     for name in FILES:
         shutil.copy(ROOT / name, to / name)
+    if (
+        ROOT / TYPES
+    ).exists():  # what mypy knows of the rest already; `make lint` writes it
+        shutil.copytree(ROOT / TYPES, to / TYPES)
 
 
 KNOWN = """
