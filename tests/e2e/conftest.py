@@ -13,13 +13,27 @@ from tests.e2e.widget import Widget
 
 
 @pytest.fixture(scope="session")
-def product(services: Services) -> Iterator[Product]:
-    """Site and worker, wholly on services that are given by URL."""
+def website(services: Services) -> Iterator[Product]:
+    """The product without workers, wholly on services that are given by URL."""
     with running(Product(services.environment, RUN_DIR / "product")) as started:
         started.prepare()
         started.start_web()
-        started.start_worker()
         yield started
+
+
+@pytest.fixture(scope="module")
+def product(website: Product) -> Product:
+    """Site and one worker for everything."""
+    website.ensure_worker()
+    return website
+
+
+@pytest.fixture(scope="module")
+def workerless(website: Product) -> Iterator[Product]:
+    """The site; the workers that somebody starts end with the file."""
+    website.end_workers()
+    yield website
+    website.end_workers()
 
 
 @pytest.fixture

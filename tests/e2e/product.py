@@ -84,6 +84,7 @@ class Product:
         self.password = PASSWORD
         self.port = 0
         self._processes: list[Process] = []
+        self._usual: Process | None = None
 
     @property
     def base_url(self) -> str:
@@ -152,10 +153,18 @@ class Product:
         )
         return worker
 
+    def ensure_worker(self) -> None:
+        """Have one worker for everything: the one there is, if it is that."""
+        if [self._usual] != self._workers():
+            self.end_workers()
+            self._usual = self.start_worker()
+
     def end_workers(self) -> None:
-        for process in self._processes:
-            if process.name == "worker" and process.is_running:
-                process.end()
+        for process in self._workers():
+            process.end()
+
+    def _workers(self) -> list[Process]:
+        return [p for p in self._processes if p.name == "worker" and p.is_running]
 
     def python(self, code: str) -> str:
         """Run code in a process of its own, with Django set up."""

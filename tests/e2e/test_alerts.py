@@ -21,13 +21,9 @@ def site(product: Product) -> Iterator[Product]:
         yield started
 
 
-@pytest.fixture
-def workers(product: Product) -> Iterator[Product]:
-    """The product without its worker; afterwards it has its usual one again."""
-    product.end_workers()
-    yield product
-    product.end_workers()
-    product.start_worker()
+@pytest.fixture(scope="module")
+def product(workerless: Product) -> Product:
+    return workerless
 
 
 def told(site: Product, name: str, **labels: str) -> float | None:
@@ -41,7 +37,7 @@ def told(site: Product, name: str, **labels: str) -> float | None:
 
 
 def test_a_worker_that_is_killed_and_what_it_left_behind(
-    workers: Product, site: Product, widget: Callable[..., Widget]
+    product: Product, site: Product, widget: Callable[..., Widget]
 ) -> None:
     def lag() -> float | None:
         return told(site, "kafka_consumer_lag", agent="input-guard", topic=USER_RAW)
@@ -49,7 +45,7 @@ def test_a_worker_that_is_killed_and_what_it_left_behind(
     def is_wrong() -> float | None:
         return told(site, "interlock_alert_active", alert="lag")
 
-    product, user = workers, widget()
+    user = widget()
     worker = product.start_worker()
     wait_for(lambda: is_wrong() == 0, timeout_s=30)
     before = told(site, "interlock_worker_restarts")

@@ -26,13 +26,16 @@ print(actions.publish(reason="test", publisher=ada).rule_set_id)
 """
 
 
+@pytest.fixture(scope="module")
+def product(workerless: Product) -> Product:
+    return workerless
+
+
 @pytest.fixture
 def workers(product: Product) -> Iterator[Product]:
-    """The product without its worker; afterwards it has its usual one again."""
-    product.end_workers()
+    """The product, with those workers that the test starts."""
     yield product
     product.end_workers()
-    product.start_worker()
 
 
 def all_but(*names: str) -> str:

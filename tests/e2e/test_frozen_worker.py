@@ -40,13 +40,9 @@ lengths = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def product(product: Product) -> Iterator[Product]:
-    """Afterwards it has its usual worker again."""
-    product.end_workers()
-    product.start_worker(all_but("responder", "output-guard"))
-    yield product
-    product.end_workers()
-    product.start_worker()
+def product(workerless: Product) -> Product:
+    workerless.start_worker(all_but("responder", "output-guard"))
+    return workerless
 
 
 @pytest.fixture(scope="module")

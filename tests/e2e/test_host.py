@@ -33,12 +33,9 @@ STATE = SimpleNamespace(hostname="celery@here")  # what Celery hands to a comman
 
 
 @pytest.fixture(scope="module")
-def product(product: Product) -> Iterator[Product]:
-    """No other worker answers or has partitions; afterwards there is the usual one again."""
-    product.end_workers()
-    yield product
-    product.end_workers()
-    product.start_worker()
+def product(workerless: Product) -> Product:
+    """No other worker answers or has partitions."""
+    return workerless
 
 
 @pytest.fixture(scope="module")

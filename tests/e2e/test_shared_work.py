@@ -127,12 +127,10 @@ def is_recorded(product: Product) -> bool:
 
 @pytest.fixture
 def without_recorder(product: Product) -> Iterator[Product]:
-    """Afterwards the product has its usual worker again."""
     product.end_workers()
     product.start_worker(all_but("recorder"))
     yield product
-    product.end_workers()
-    product.start_worker()
+    product.ensure_worker()
 
 
 def test_a_recorder_that_comes_back_late_writes_nothing_twice(
