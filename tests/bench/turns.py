@@ -12,10 +12,16 @@ from tests.bench import load
 from tests.bench.load import Load
 from tests.bench.processes import costs
 from tests.e2e.product import Product
+from tests.waiting import wait_for
 
 USERS = 100
 LIMIT_MS = 250
-STEPS_PER_S = (75, 100, 125, 150, 200, 250, 300, 400)
+STEPS_PER_S = (20, 30, 40, 50, 75, 100, 125, 150, 200, 250, 300, 400)
+
+_OPEN = """
+SELECT count(*) FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id
+WHERE coalesce(o.state, 'open') = 'open'
+"""
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -36,6 +42,7 @@ def tokens(count: int) -> list[str]:
 def measure(
     product: Product, pids: Mapping[str, int], *, turns_per_s: float, seconds: float
 ) -> Run:
+    """Return when nothing is under way any more, so that one run is no burden on the next."""
     before, began_s = costs(pids), time.perf_counter()
     done = asyncio.run(
         load.run(
@@ -49,6 +56,9 @@ def measure(
     percent = {
         name: 100 * (after[name].cpu_s - before[name].cpu_s) / took_s for name in before
     }
+    wait_for(
+        lambda: product.sql(_OPEN) == [(0,)], timeout_s=240, what="all are answered"
+    )
     return Run(done, percent)
 
 
