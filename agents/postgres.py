@@ -79,6 +79,16 @@ class Database:
             await self._pool.putconn(connection)
 
 
+@asynccontextmanager
+async def in_two_trips(connection: Connection) -> AsyncIterator[None]:
+    """Run a transaction that reads, then writes: BEGIN goes with the one, COMMIT with the other.
+
+    What fails to be written or committed is raised at the end of the block.
+    """
+    async with connection.pipeline(), connection.transaction():
+        yield
+
+
 def plain(text: str) -> str:
     """Make visible what PostgreSQL text cannot hold: NUL becomes its symbol, half a pair `?`."""
     visible = text.replace("\x00", "\N{SYMBOL FOR NULL}")

@@ -11,7 +11,7 @@ from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.cloudevents import Envelope
 from agents.events import UserMessage
-from agents.postgres import Connection, plain
+from agents.postgres import Connection, in_two_trips, plain
 from agents.work import Outgoing
 from controlplane.chat.resources import resources
 from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, INSERT_TURN
@@ -129,7 +129,7 @@ async def _register(message: Incoming, trace_id: str) -> bool:
     Who writes first owns the conversation, also where two open it at once.
     """
     database = (await resources()).database
-    async with database.connection() as connection, connection.transaction():
+    async with database.connection() as connection, in_two_trips(connection):
         (latest_turn, owner), known, nth_latest = await _look(connection, message)
         if owner != message.user:
             raise NotOwnerError
@@ -146,16 +146,15 @@ async def _register(message: Incoming, trace_id: str) -> bool:
 async def _look(connection: Connection, message: Incoming) -> tuple[Any, Any, Any]:
     """Lock the conversation and read what is known of it, in one round trip."""
     name, nth = message.conversation_id, settings.MESSAGES_PER_MINUTE - 1
-    async with connection.pipeline():
-        await connection.execute(
-            INSERT_CONVERSATIONS, [[name], [message.user], [message.tier]]
-        )
-        locked = await connection.execute(_LOCK, [name])
-        known = await connection.execute(_TURN, [message.turn_id])
-        nth_latest = await connection.execute(_NTH_LATEST, [name, nth])
-        conversation = await locked.fetchone()
-        assert conversation is not None
-        return conversation, await known.fetchone(), await nth_latest.fetchone()
+    await connection.execute(
+        INSERT_CONVERSATIONS, [[name], [message.user], [message.tier]]
+    )
+    locked = await connection.execute(_LOCK, [name])
+    known = await connection.execute(_TURN, [message.turn_id])
+    nth_latest = await connection.execute(_NTH_LATEST, [name, nth])
+    conversation = await locked.fetchone()
+    assert conversation is not None
+    return conversation, await known.fetchone(), await nth_latest.fetchone()
 
 
 def _limit_rate(nth_latest_at: datetime) -> None:
@@ -181,9 +180,8 @@ async def _insert(
         now + timedelta(seconds=settings.TURN_DEADLINE_S),
     ]
     count = [number, message.tier, message.conversation_id]
-    async with connection.pipeline():
-        await connection.execute(INSERT_TURN, turn)
-        await connection.execute(_COUNT, count)
+    await connection.execute(INSERT_TURN, turn)
+    await connection.execute(_COUNT, count)
 
 
 def _record(message: Incoming, accepted: Accepted) -> Outgoing:

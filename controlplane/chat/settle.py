@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from agents.postgres import Connection, Database
+from agents.postgres import Connection, Database, in_two_trips
 from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, Limits, write
 from controlplane.chat.settlement import Settlement
 from controlplane.chat.turns import (
@@ -76,7 +76,7 @@ async def settle(
     poke: conversations to release without a fact. UnavailableError if PostgreSQL is away.
     """
     names = sorted({fact.conversation_id for fact in facts} | set(poke))
-    async with database.connection() as connection, connection.transaction():
+    async with database.connection() as connection, in_two_trips(connection):
         settlement, conversations = await _read(connection, names, facts, upstream)
         for fact in facts:
             settlement.apply(fact)
@@ -98,24 +98,23 @@ async def _read(
     upstream: Mapping[str, frozenset[str]],
 ) -> tuple[Settlement, dict[str, ConversationState]]:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
-    async with connection.pipeline():
-        await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
-        stops = await connection.execute(_STOPS)
-        await connection.execute(INSERT_CONVERSATIONS, _introductions(facts))
-        locked = await connection.execute(_LOCK, [names])
-        turns = await connection.execute(
-            _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
-        )
-        approvals = await connection.execute(_APPROVALS, [_approvals_of(facts)])
-        conversations = _conversations(await locked.fetchall(), await turns.fetchall())
-        decided = [DecidedApproval(*row) for row in await approvals.fetchall()]
-        settlement = Settlement(
-            conversations,
-            stops=[StopInForce(*row) for row in await stops.fetchall()],
-            approvals={approval.id: approval for approval in decided},
-            upstream=upstream,
-            now=datetime.now(UTC),
-        )
+    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+    stops = await connection.execute(_STOPS)
+    await connection.execute(INSERT_CONVERSATIONS, _introductions(facts))
+    locked = await connection.execute(_LOCK, [names])
+    turns = await connection.execute(
+        _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
+    )
+    approvals = await connection.execute(_APPROVALS, [_approvals_of(facts)])
+    conversations = _conversations(await locked.fetchall(), await turns.fetchall())
+    decided = [DecidedApproval(*row) for row in await approvals.fetchall()]
+    settlement = Settlement(
+        conversations,
+        stops=[StopInForce(*row) for row in await stops.fetchall()],
+        approvals={approval.id: approval for approval in decided},
+        upstream=upstream,
+        now=datetime.now(UTC),
+    )
     return settlement, conversations
 
 

@@ -88,6 +88,7 @@ async def write(
     actor: str,
     limits: Limits,
 ) -> None:
+    """Call it in a pipeline: the rows go out together."""
     now = datetime.now(UTC)
     written = [
         *_turns(plan, limits, now),
@@ -97,7 +98,7 @@ async def write(
         (_UPDATE_CONVERSATION, [_conversation(known) for known in conversations]),
         (_INSERT_AUDIT, [_audit(line, actor, now) for line in plan.audit]),
     ]
-    async with connection.pipeline(), connection.cursor() as cursor:
+    async with connection.cursor() as cursor:
         for statement, rows in written:
             if rows:
                 await cursor.executemany(statement, rows)
