@@ -312,10 +312,13 @@ textarea:focus-visible { outline-offset: -1px; }
   }
 
   function sent(turn) {
-    const since = Date.now() + skew;
-    note(turn, "", "Sent");
+    turn.sentAt ??= Date.now();
+    const silent = () => following(() => note(turn, "soft", "Sent. Nothing heard back yet", { since: turn.sentAt + skew }));
+    const left = turn.sentAt + WORD_WITHIN - Date.now();
     clearTimeout(turn.timer);
-    turn.timer = setTimeout(() => following(() => note(turn, "soft", "Sent. Nothing heard back yet", { since })), WORD_WITHIN);
+    if (left <= 0) return silent();
+    note(turn, "", "Sent");
+    turn.timer = setTimeout(silent, left);
   }
 
   function trace(turn, id) {
@@ -438,6 +441,7 @@ textarea:focus-visible { outline-offset: -1px; }
   function showPending(pending) {
     if (byId.has(pending.id)) return;
     const turn = turnOf("user", pending.text, { id: pending.id, pending });
+    turn.sentAt = pending.sentAt;
     following(() => place(turn));
     if (pending.trace) trace(turn, pending.trace);
     if (pending.refused) refuse(turn, pending.refused);
@@ -583,11 +587,10 @@ textarea:focus-visible { outline-offset: -1px; }
   function accepted({ id, trace_id }) {
     const turn = byId.get(id);
     if (!turn) return;
-    clearTimeout(turn.timer);
     if (turn.pending) {
-      turn.pending.trace = trace_id;
-      keep();
       sent(turn);
+      Object.assign(turn.pending, { trace: trace_id, sentAt: turn.sentAt });
+      keep();
     }
     if (!answered.has(trace_id) && !progress.has(trace_id)) owed.add(trace_id);
     trace(turn, trace_id);

@@ -286,13 +286,14 @@ def late_turns_say_so(facts: Facts, bounds: Bounds) -> Iterator[Difference]:
         wait_s = answer.at_s - said.accepted_s
         if wait_s <= bounds.late_s:
             continue
-        if not any(
+        has_cause = any(
             fault.overlaps(said.accepted_s, answer.at_s, after_s=bounds.recovery_s)
             for fault in facts.faults
-        ):
+        )
+        if not has_cause:
             what = f"{client.name}: {wait_s:.1f} s without a fault: {said}"
             yield Difference(said.trace_id, what)
-        if not _was_told(client, said, answer):
+        if not _was_told(client, said, answer, by_itself=has_cause):
             what = f"{client.name}: {wait_s:.1f} s without a word: {said}"
             yield Difference(said.trace_id, what)
 
@@ -306,11 +307,14 @@ def _answer(client: Client, said: Said) -> Line | None:
     return next(answers, None)
 
 
-def _was_told(client: Client, said: Said, answer: Line) -> bool:
-    """Tell whether the widget showed a state of the turn, or that it is not connected."""
+def _was_told(client: Client, said: Said, answer: Line, *, by_itself: bool) -> bool:
+    """Tell whether the widget showed a state of the turn, or that it is not connected.
+
+    by_itself: whether it may also have been its own word that nothing was heard.
+    """
+    told = [*client.statuses, *(client.own_words if by_itself else ())]
     return any(
-        told.trace_id == said.trace_id and told.at_s <= answer.at_s
-        for told in client.statuses
+        each.trace_id == said.trace_id and each.at_s <= answer.at_s for each in told
     ) or any(away.overlaps(said.accepted_s, answer.at_s) for away in client.away)
 
 

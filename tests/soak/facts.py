@@ -32,7 +32,7 @@ class Said:
 
 @dataclass(frozen=True)
 class Told:
-    """What a widget showed of a turn without an answer: a status frame, or that there was none."""
+    """What a widget showed of a turn that has no answer yet."""
 
     trace_id: str
     state: str
@@ -47,7 +47,8 @@ class Client:
     conversation_id: str = ""
     said: list[Said] = field(default_factory=list)
     live: list[Line] = field(default_factory=list)
-    statuses: list[Told] = field(default_factory=list)
+    statuses: list[Told] = field(default_factory=list)  # frames of the server
+    own_words: list[Told] = field(default_factory=list)  # that there was none
     away: list["Window"] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)  # that no widget should ever get
     unconfirmed: list[str] = field(default_factory=list)  # ids that were sent again

@@ -81,6 +81,8 @@ class Soak:
             self.load.stop()
             self.load.show_again()
         facts = self.collect()
+        alone = sum(len(client.own_words) for client in self.load.clients)
+        self._say(f"{alone} turns of which the widget said that nothing was heard yet")
         errors = [Difference("", f"the fault broke: {e}") for e in self.faults.errors]
         return errors + check(facts, self.options.bounds)
 

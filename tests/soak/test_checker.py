@@ -205,8 +205,18 @@ DIFFERENCES = {
         "clients": client(live=replaced(lines(), 1, at_s=NOON_S + 14)),
     },
     "without a word": {
-        "clients": client(live=replaced(lines(), 1, at_s=NOON_S + 14)),
+        "clients": client(
+            live=replaced(lines(), 1, at_s=NOON_S + 14),
+            own_words=[Told("trace1", "nothing heard back yet", NOON_S + 15)],
+        ),
         "faults": [Window(NOON_S + 8, NOON_S + 12)],
+    },
+    # What the widget says by itself is for a server that cannot.
+    "4.0 s without a word": {
+        "clients": client(
+            live=replaced(lines(), 1, at_s=NOON_S + 14),
+            own_words=[Told("trace1", "nothing heard back yet", NOON_S + 12)],
+        ),
     },
 }
 
@@ -237,6 +247,10 @@ def test_a_decision_must_take_effect() -> None:
     [
         pytest.param(
             {"statuses": [Told("trace1", "checking", NOON_S + 11)]}, id="by a status"
+        ),
+        pytest.param(
+            {"own_words": [Told("trace1", "nothing heard back yet", NOON_S + 12)]},
+            id="by the widget alone",
         ),
         pytest.param(
             {"away": [Window(NOON_S + 11, NOON_S + 12)]}, id="by being cut off"

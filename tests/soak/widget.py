@@ -41,7 +41,8 @@ class Widget:
         self._tries = 0
         self._refusals = 0
         self._watch: asyncio.TimerHandle | None = None
-        self._heard_of: set[str] = set()  # traces
+        self._awaited: set[str] = set()  # traces that were accepted
+        self._heard_of: set[str] = set()
         self._owed: set[str] = set()  # accepted on this connection, and no word since
         self._again: asyncio.TimerHandle | None = None
         self._sending: set[asyncio.Task[None]] = set()
@@ -177,13 +178,15 @@ class Widget:
         self._owed.discard(trace_id)
 
     def _await_word(self, trace_id: str) -> None:
-        loop = asyncio.get_running_loop()
-        loop.call_later(WORD_WITHIN_S, self._say_so, trace_id)
+        if trace_id not in self._awaited:
+            self._awaited.add(trace_id)
+            loop = asyncio.get_running_loop()
+            loop.call_later(WORD_WITHIN_S, self._say_so, trace_id)
 
     def _say_so(self, trace_id: str) -> None:
         if trace_id not in self._heard_of:
             told = Told(trace_id, "nothing heard back yet", time.time())
-            self.client.statuses.append(told)
+            self.client.own_words.append(told)
 
     def _accepted(self, client_id: str, trace_id: str) -> None:
         self._arrived(client_id, trace_id)
