@@ -123,3 +123,4 @@ class Watchdog:
             raise StuckError(stuck)
         else:
             self._without[partition] = end
+            del self._nudged[partition]  # what comes behind them is a case of its own

@@ -46,9 +46,10 @@ def _bounded(term: str) -> str:
 
 
 class Budget:
-    """Computing time that the searches of one rule share. Time that others had uses none of it up.
+    """Computing time of this thread, which the searches of one rule share.
 
-    regex counts by the wall clock: on a busy machine it gives up what has hardly begun.
+    regex counts what all threads of the process use: in a busy one it gives up what has hardly
+    begun. That is begun again as long as there is time left, and pays for both.
     """
 
     def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
@@ -59,7 +60,7 @@ class Budget:
             start = time.thread_time()
             try:
                 return pattern.search(text, at, timeout=self._left)
-            except TimeoutError:  # whose time it was is seen below
+            except TimeoutError:  # how much of it was ours is seen below
                 continue
             finally:
                 self._left -= time.thread_time() - start

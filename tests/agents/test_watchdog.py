@@ -110,6 +110,8 @@ def test_markers_at_the_end_are_no_records() -> None:
     assert kafka.nudged == [HERE]
 
     kafka.has_records, kafka.of[HERE] = True, 10  # something came behind them
+    look(dog, here=8)
+    assert kafka.nudged == [HERE, HERE]
     with pytest.raises(StuckError):
         look(dog, here=8)
 
@@ -202,7 +204,8 @@ def test_an_answer_lets_the_looks_that_saw_nothing_count_no_more() -> None:
 def test_a_partition_that_was_paused_behind_its_back_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watchdog_module, "LOOK_EVERY_S", 1.0)
+    # A fetch that waits at Kafka for 0.5 s comes first; on a busy machine 1 s was too little.
+    monkeypatch.setattr(watchdog_module, "LOOK_EVERY_S", 2.5)
     agent = stage.agent(partitions=2)
     runner = stage.runner(agent)
     with capture_logs() as lines:

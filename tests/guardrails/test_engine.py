@@ -299,13 +299,13 @@ def test_a_rule_whose_time_is_used_up_before_it_searches_holds(
     )
 
 
-def test_a_search_that_did_not_get_the_processor_is_made_again(
+def test_a_search_that_others_had_the_time_of_is_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spent_s = 0.0
 
     class Starved:
-        """Given up three times by the wall clock, after so much work."""
+        """Given up three times because of what other threads did, after so much work."""
 
         def __init__(self, pattern: patterns.Pattern, work_s: float) -> None:
             self.pattern, self.work_s, self.pauses = pattern, work_s, 3
