@@ -2,7 +2,6 @@
 
 import importlib
 import os
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ settings.WHITENOISE_AUTOREFRESH = True  # looks for files when asked, as in deve
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 # Slow hashing is for real passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Of those that run the product, what takes half a minute and more.
+LONGEST = {"test_crashes", "test_frozen_worker", "test_host", "test_web_ends"}
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",
@@ -51,14 +52,13 @@ def _arrange(items: list[pytest.Item]) -> None:
     So both processes end at about the same time, and the product's workers take nothing that
     tests of this process write for themselves. Within each part the order stays random.
     """
-    files = Counter(item.path for item in items)
 
-    def place(item: pytest.Item) -> tuple[int, int]:
+    def place(item: pytest.Item) -> tuple[int, bool]:
         if item.nodeid.startswith(("tests/soak/", "tests/embedded/")):
-            return 0, 0
+            return 0, False
         if item.nodeid.startswith("tests/e2e/"):
-            return 2, -files[item.path]
-        return 1, 0
+            return 2, item.path.stem not in LONGEST
+        return 1, False
 
     items.sort(key=place)
 

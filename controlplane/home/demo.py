@@ -29,11 +29,12 @@ REASON = "demo data"
 @transaction.atomic
 def seed(password: str) -> list[User]:
     """Create what is missing; return the people who were created."""
-    hashed = make_password(password)  # once: made to be slow, and the same for all
+    there = User.objects.filter(username__in=PEOPLE).values_list("username", flat=True)
+    missing = PEOPLE.keys() - set(there)
+    # Once: made to be slow, and the same for all.
+    hashed = make_password(password) if missing else ""
     created = [
-        _person(name, role, hashed)
-        for name, role in PEOPLE.items()
-        if not User.objects.filter(username=name).exists()
+        _person(name, role, hashed) for name, role in PEOPLE.items() if name in missing
     ]
     admin = User.objects.get(username="ada")
     backend = Backend.objects.filter(name="demo").first()
@@ -57,8 +58,7 @@ def seed(password: str) -> list[User]:
 
 
 def _person(name: str, role: str, hashed: str) -> User:
-    user = User(username=name, password=hashed, is_staff=role == "admin")
-    user.save()
+    user = User.objects.create(username=name, password=hashed, is_staff=role == "admin")
     user.groups.add(Group.objects.get(name=role))
     audit.record("seed_demo", "user_created", f"user:{name}", detail={"role": role})
     return user

@@ -61,8 +61,8 @@ COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents,
 COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
 """
-# Nobody waits for the index. A transaction costs more than a row, and a fetch names each of some
-# 270 partitions: one for each record took a third of a turn's time in Kafka.
+# Nobody waits for the index. A transaction costs more than a row, and each fetch names every
+# partition of every topic.
 LINGER_S = 0.2
 # An index cannot take longer ones. The whole key is in the payload.
 KEY_MAX_CHARS = 200

@@ -43,14 +43,16 @@ def measure(client: dict[str, str]) -> dict[str, float]:
     )
     for thread in threads:
         thread.start()
-    producer = Producer(dict(client) | _SURE)
-    _send(producer, names[0])
-    wait_for(lambda: took_s, timeout_s=30, what="every hop has its partitions")
-    took_s.clear()
-    _ask(producer, names[0])
-    stopping.set()
-    for thread in threads:
-        thread.join()
+    try:
+        producer = Producer(dict(client) | _SURE)
+        _send(producer, names[0])
+        wait_for(lambda: took_s, timeout_s=30, what="every hop has its partitions")
+        took_s.clear()
+        _ask(producer, names[0])
+    finally:
+        stopping.set()
+        for thread in threads:
+            thread.join()
     warm = sorted(took_s[len(took_s) // 4 :])
     return {
         "p50_ms": statistics.median(warm) * 1000,

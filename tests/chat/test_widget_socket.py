@@ -9,7 +9,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import override_settings
 
-from controlplane.chat import ingress, tokens
+from controlplane.chat import hub, ingress, tokens
 from controlplane.chat.consumers import WAITING_MAX
 from controlplane.chat.resources import Resources
 from controlplane.runtime.actions import switch_agent
@@ -33,6 +33,12 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("kafka_topics"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed here is told by no push."""
+    monkeypatch.setattr(hub, "TICK_S", 0.1)
 
 
 async def settle(

@@ -81,6 +81,8 @@ class Product:
             | environment
             | {"DJANGO_SETTINGS_MODULE": "controlplane.settings"}
         )
+        # As fast as it is: what it runs is measured where it is tested by itself.
+        self.env.pop("COVERAGE_PROCESS_CONFIG", None)
         self.password = PASSWORD
         self.port = 0
         self._processes: list[Process] = []
