@@ -12,13 +12,11 @@ import time
 from signal import SIG_IGN, SIGINT, SIGTERM, signal
 from typing import Any
 
-import uvloop
-
-asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-# First of all that knows Twisted: it chooses the reactor, and the reactor its loop.
-from daphne import server as daphne  # noqa: E402
-from daphne.cli import CommandLineInterface  # noqa: E402
-from twisted.internet.defer import Deferred  # noqa: E402
+# First of all that knows Twisted: it chooses the reactor. Its loop is asyncio's own: on uvloop some
+# sockets were closed only when their clients gave up waiting, after processes had been killed.
+from daphne import server as daphne
+from daphne.cli import CommandLineInterface
+from twisted.internet.defer import Deferred
 
 DRAIN_S = 5.0  # for what is under way
 END_S = 8.0  # then the process ends, though its loop or Twisted be stuck

@@ -162,12 +162,12 @@ class Faults:
         self._stage = stage
         self._planned = planned
         self._locks = {place: threading.Lock() for place in _places(planned)}
-        self._ill: dict[str, float] = {}
+        self._ill: set[Planned] = set()
         self._threads: list[threading.Thread] = []
 
     @property
     def now(self) -> str:
-        return ", ".join(sorted(self._ill)) or "-"
+        return ", ".join(sorted(each.fault.name for each in self._ill.copy())) or "-"
 
     def start(self) -> None:
         self._threads = [
@@ -187,14 +187,14 @@ class Faults:
         place = self._stage.place_of(planned.fault.target)
         with self._locks[place]:  # what is ill already falls ill again afterwards
             start_s = time.time()
-            self._ill[planned.fault.name] = start_s
+            self._ill.add(planned)
             try:
                 heal = planned.fault.inject(self._stage, place)
                 time.sleep(planned.lasts_s)
                 heal()
             except Exception as error:  # told with the differences
                 self.errors.append(f"{planned}: {error!r}")
-            del self._ill[planned.fault.name]
+            self._ill.discard(planned)
             self.windows.append(Window(start_s, time.time(), planned.fault.name))
 
 
