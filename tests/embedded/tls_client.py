@@ -9,7 +9,7 @@ from typing import Any
 import django
 from django.conf import settings
 
-TIMEOUT_S = 10
+TIMEOUT_S = float(os.environ.get("WAIT_S", "10"))
 
 
 def kafka() -> None:
