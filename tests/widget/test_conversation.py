@@ -102,6 +102,24 @@ def test_one_s_own_message_that_came_back_is_no_word_of_its_answer(
     expect(note(page)).to_contain_text(SILENCE)
 
 
+def test_the_word_counts_from_when_the_question_was_sent(
+    page: Page, connect: Connect
+) -> None:
+    """Whatever comes first, its row or its acceptance, and whatever comes between."""
+    page.clock.install()
+    socket = connect(page)
+    write(page, "What does it cost?")
+    own = socket.expect("message")["id"]
+    row = {"seq": 1, "role": "user", "id": own, "trace_id": TRACE}
+    socket.send("message", text="What does it cost?", **row)
+    expect(note(page)).to_have_text("Sent")
+
+    page.clock.fast_forward(1_500)
+    socket.send("accepted", id=own, trace_id=TRACE)
+    page.clock.fast_forward(500)
+    expect(note(page)).to_contain_text(f"{SILENCE}2 s")
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [
