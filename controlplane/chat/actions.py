@@ -1,4 +1,4 @@
-"""Writes to turns that people ask for. All others are the gate's and the intake's."""
+"""Writes to turns that people or beat ask for. All others are the gate's and the intake's."""
 
 from datetime import timedelta
 
@@ -8,11 +8,19 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from agents import topics
 from controlplane.audit import actions as audit
-from controlplane.chat import live
+from controlplane.chat import ingress, live
 from controlplane.chat.letters import LETTERS, About
-from controlplane.chat.models import Conversation, Outcome
+from controlplane.chat.models import Conversation, Outcome, Turn
 from controlplane.chat.turns import TRANSITIONS, State
+from controlplane.runtime.actions import enqueue_bytes
+from controlplane.runtime.models import OutboxRecord
+
+# Clients send again by themselves for as long as they are there.
+SEND_AGAIN_AFTER = timedelta(seconds=60)
+SEND_AGAIN_UNTIL = timedelta(days=1)
+SEND_AGAIN_AT_ONCE = 500
 
 
 @transaction.atomic
@@ -41,6 +49,44 @@ def reopen_turns(letter: About | None, *, actor: User, because: str) -> list[str
     if found:
         transaction.on_commit(lambda: live.conversations_changed(names), robust=True)
     return [outcome.turn_id for outcome in found]
+
+
+@transaction.atomic
+def send_again() -> int:
+    """Put questions that never came back from Kafka into the outbox; return how many.
+
+    PostgreSQL has them from before they were sent. Kafka did not confirm them, and nobody sent
+    them again; or it confirmed them and has lost them since, as when all its brokers are killed
+    at once. Their ids are the same as before: one that is only late stays one turn. Each try gets
+    a whole deadline, and while the outbox holds questions there is no other.
+    """
+    if OutboxRecord.objects.unpublished().filter(topic=topics.USER_RAW).exists():
+        return 0
+    now = timezone.now()
+    whole = timedelta(seconds=settings.TURN_DEADLINE_S)
+    lost = (
+        Turn.objects.filter(accepted_at=None, created_at__gt=now - SEND_AGAIN_UNTIL)
+        .filter(deadline_at__lt=now + whole - SEND_AGAIN_AFTER)
+        .select_related("conversation")
+        .select_for_update(of=["self"], skip_locked=True)
+        .order_by("created_at", "pk")[:SEND_AGAIN_AT_ONCE]
+    )
+    for turn in lost:
+        turn.deadline_at = now + whole
+        turn.save(update_fields=["deadline_at"])
+        sent = ingress.record_of(
+            ingress.Incoming(
+                conversation_id=turn.conversation_id,
+                client_id=turn.client_id,
+                text=turn.text,
+                user=turn.conversation.user,
+                tier=turn.effective_tier,
+            )
+        )
+        enqueue_bytes(sent.topic, key=sent.key, value=sent.value, headers=sent.headers)
+        subject = f"turn:{turn.pk}"
+        audit.record("sweeper", "turn_sent_again", subject, trace_id=turn.trace_id)
+    return len(lost)
 
 
 def _state(outcome: Outcome) -> State:

@@ -104,7 +104,7 @@ async def submit(  # the fields of a message
         if not is_known:
             publisher = (await resources()).publisher
             await publisher.publish(
-                _record(message, accepted), timeout_s=settings.CONFIRM_TIMEOUT_S
+                record_of(message), timeout_s=settings.CONFIRM_TIMEOUT_S
             )
     except (UnavailableError, BrokerError, TimeoutError) as error:
         raise UnconfirmedError(str(error) or "Kafka did not answer in time") from error
@@ -184,7 +184,8 @@ async def _insert(
     await connection.execute(_COUNT, count)
 
 
-def _record(message: Incoming, accepted: Accepted) -> Outgoing:
+def record_of(message: Incoming) -> Outgoing:
+    """Return what Kafka gets: the same for the same message, however often."""
     data = UserMessage(
         conversation_id=message.conversation_id,
         text=message.text,
@@ -193,10 +194,10 @@ def _record(message: Incoming, accepted: Accepted) -> Outgoing:
         client_id=message.client_id,
     )
     envelope = Envelope(
-        id=accepted.event_id,
+        id=message.turn_id,
         type=type(data).__name__,
         source="widget",
-        trace_id=accepted.trace_id,
+        trace_id=cloudevents.trace_id_of(message.turn_id),
         subject=message.user,
         workflow="chat",
         tier=message.tier,

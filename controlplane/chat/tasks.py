@@ -2,9 +2,10 @@
 
 from celery import shared_task
 
-from controlplane.chat import sweeper
+from controlplane.chat import actions, sweeper
 
 
 @shared_task(name="chat.sweep_overdue_turns")
 def sweep_overdue_turns() -> None:
     sweeper.sweep()
+    actions.send_again()

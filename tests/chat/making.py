@@ -1,11 +1,13 @@
 """Facts, events and rows of the chat's tests. Say only what the test is about."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import msgspec
+from asgiref.sync import sync_to_async
+from django.db import connections
 from psycopg.types.json import Jsonb
 
 from agents import cloudevents, registry
@@ -14,10 +16,13 @@ from agents.cloudevents import Envelope
 from agents.events import Payload
 from agents.postgres import Database
 from agents.records import Record
+from controlplane.chat import tasks
 from controlplane.chat.settle import Settled, settle
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact, sha256
 from guardrails.verdicts import Finding, Verdict
+
+T = TypeVar("T")
 
 ESCALATE = Verdict(action="escalate", team="discount")
 TRACE = "ab" * 16
@@ -223,3 +228,19 @@ async def lift_stops(database: Database) -> None:
 
 def as_json(verdict: Verdict) -> Jsonb:
     return Jsonb(msgspec.to_builtins(verdict))
+
+
+async def in_a_thread(act: Callable[[], T]) -> T:
+    """Act as a task does, whose connections Celery closes."""
+
+    def run() -> T:
+        try:
+            return act()
+        finally:
+            connections.close_all()
+
+    return await sync_to_async(run, thread_sensitive=False)()
+
+
+async def sweep() -> None:
+    await in_a_thread(tasks.sweep_overdue_turns)

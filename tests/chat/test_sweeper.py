@@ -3,10 +3,8 @@
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from agents.postgres import Database
-from controlplane.chat import tasks
 from tests.chat.making import (
     commit,
     hold,
@@ -16,14 +14,11 @@ from tests.chat.making import (
     reply,
     rows,
     states_of,
+    sweep,
     transcript_of,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-async def sweep() -> None:
-    await sync_to_async(tasks.sweep_overdue_turns, thread_sensitive=False)()
 
 
 async def age(database: Database, **ages: str) -> None:
