@@ -17,7 +17,7 @@ from agents.postgres import Database
 from agents.records import Record
 from agents.tools import Tools
 from agents.work import dead_letter
-from controlplane.chat import sinks, tasks
+from controlplane.chat import sinks
 from controlplane.deadletters import actions
 from controlplane.deadletters.models import Letter
 from controlplane.traces.sinks import record as write_to_index
@@ -29,6 +29,7 @@ from tests.chat.making import (
     reply,
     rows,
     states_of,
+    sweep,
     transcript_of,
 )
 from tests.chat.making import record as make_record
@@ -212,7 +213,6 @@ async def test_the_sweeper_gives_it_a_whole_deadline(tools: Tools) -> None:
     await rows(database, "UPDATE chat_turn SET deadline_at = now() - interval '1 hour'")
     await bury(tools, letter())
     await index(database, letter())
-    sweep = sync_to_async(tasks.sweep_overdue_turns, thread_sensitive=False)
 
     await redrive()
     await sweep()
