@@ -216,9 +216,8 @@ def ask_much(number: int) -> None:
     assert producer.flush(10) == 0
 
 
-@pytest.mark.parametrize(
-    "away", ["freeze", pytest.param("kill", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("away", ["freeze", "kill"])
 def test_a_term_signal_ends_the_worker_within_ten_seconds_without_kafka(
     product: Product, services: Services, away: str
 ) -> None:

@@ -89,9 +89,8 @@ def ends_within(process: Process, seconds: float) -> bool:
     return time.monotonic() - began_s < seconds
 
 
-@pytest.mark.parametrize(
-    "away", ["postgres", pytest.param("valkey", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("away", ["postgres", "valkey"])
 def test_it_ends_though_a_request_waits_for_what_is_frozen(
     product: Product, web: Process, request: pytest.FixtureRequest, away: str
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_record_goes_through_kafka_by_tls_and_a_password(
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.long
 def test_kafka_with_another_authority_is_refused(
     kafka: Variables, wrong_ca: str
 ) -> None:
@@ -195,6 +196,7 @@ def test_a_wrong_password_of_kafka_is_refused(
     assert "SASL authentication error: Authentication failed" in said
 
 
+@pytest.mark.long
 def test_postgresql_with_another_authority_is_refused(
     databases: Variables, wrong_ca: str
 ) -> None:
