@@ -46,6 +46,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     _arrange(items)
 
 
+def pytest_runtest_setup() -> None:
+    """Begin with a connection that is alive: an earlier test may have restarted PostgreSQL."""
+    default = connections["default"]
+    if default.connection is None or default.in_atomic_block:
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # beside Playwright's loop too
+        default.close()
+
+
 def _arrange(items: list[pytest.Item]) -> None:
     """Put the long files first, and last those that run the product beside the tests.
 
