@@ -81,7 +81,7 @@ class AgentsStep(bootsteps.StartStopStep):
 
 def make_runtime(names: list[str]) -> "Runtime":
     """Build a runtime from Django's settings."""
-    # Only who runs agents pays for what they are run with: the model's client is 0.4 s and 20 MB.
+    # Only who runs agents pays for what they are run with: the model's client is 0.4 s and 15 MB.
     from agents.runtime import Runtime  # noqa: PLC0415
 
     return Runtime(

@@ -12,7 +12,7 @@ from controlplane.chat import actions, ingress
 from controlplane.chat.models import Turn
 from controlplane.chat.resources import Resources
 from controlplane.runtime.models import OutboxRecord
-from tests.chat.making import commit, in_a_thread, opened, rows, sweep
+from tests.chat.making import commit, failed, in_a_thread, opened, rows, sweep
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -102,14 +102,16 @@ async def test_a_try_gets_its_time_and_none_is_added_while_kafka_takes_none(
     assert left_s > settings.TURN_DEADLINE_S - 60
 
 
-@pytest.mark.parametrize("why", ["taken in", "too old"])
+@pytest.mark.parametrize("why", ["taken in", "failed", "too old"])
 async def test_what_came_back_or_is_of_yesterday_is_left_alone(
     kept: Resources, why: str
 ) -> None:
-    turn_id = await ask(kept, seconds_ago=61 if why == "taken in" else 86_401)
+    turn_id = await ask(kept, seconds_ago=86_401 if why == "too old" else 61)
     if why == "taken in":
         trace_id = cloudevents.trace_id_of(turn_id)
         await commit(kept.database, opened(turn_id, trace_id=trace_id))
+    if why == "failed":
+        await commit(kept.database, failed(turn_id))
 
     await sweep()
 
