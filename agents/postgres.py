@@ -105,6 +105,8 @@ def _has_hung_up(connection: Connection) -> bool:
 
 
 async def _configure(connection: Connection) -> None:
+    """Set up a connection of few statements, each run again and again on its indexes."""
     await connection.execute(
-        f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}'"
+        f"SET idle_in_transaction_session_timeout = '{IDLE_IN_TRANSACTION}';"
+        " SET plan_cache_mode = force_generic_plan; SET random_page_cost = 1.1"
     )

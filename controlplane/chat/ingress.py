@@ -5,29 +5,50 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from psycopg.errors import UniqueViolation
 
 from agents import cloudevents, topics
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
 from agents.cloudevents import Envelope
 from agents.events import UserMessage
-from agents.postgres import Connection, in_two_trips, plain
+from agents.postgres import plain
 from agents.work import Outgoing
 from controlplane.chat.resources import resources
-from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, INSERT_TURN
 
 ID_MAX_CHARS = 100
 MINUTE = timedelta(minutes=1)
 
-_LOCK = """
-SELECT latest_turn, "user" FROM chat_conversation WHERE id = %s FOR UPDATE
+TRIES = 5  # each is in vain only if another message came in between
+
+# Numbers the turn under its conversation's lock, if it is new, its user's own and not too soon
+# after the others, and returns what tells why not. What is told is of before the lock.
+_TAKE = """
+WITH known AS (
+  SELECT text, accepted_at IS NOT NULL AS is_accepted FROM chat_turn WHERE id = %(turn)s),
+numbered AS (
+  INSERT INTO chat_conversation AS c
+    (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
+  VALUES (%(conversation)s, %(user)s, %(tier)s, 'chat', 1, 0, 0, %(now)s)
+  ON CONFLICT (id) DO UPDATE SET latest_turn = c.latest_turn + 1, tier = excluded.tier
+  WHERE c."user" = excluded."user" AND NOT EXISTS (SELECT FROM known)
+    AND NOT EXISTS (
+      SELECT FROM chat_turn WHERE conversation_id = c.id
+        AND number = c.latest_turn - %(others)s AND created_at > %(minute_ago)s)
+  RETURNING latest_turn),
+taken AS (
+  INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier,
+    created_at, deadline_at)
+  SELECT %(turn)s, %(conversation)s, latest_turn, %(client_id)s, %(text)s, %(trace)s, %(tier)s,
+    %(now)s, %(deadline)s
+  FROM numbered RETURNING id)
+SELECT EXISTS (SELECT FROM taken), c."user", known.text, known.is_accepted,
+  (SELECT created_at FROM chat_turn
+    WHERE conversation_id = c.id AND number = c.latest_turn - %(others)s)
+FROM (VALUES (%(conversation)s)) AS asked (id)
+LEFT JOIN chat_conversation c ON c.id = asked.id
+LEFT JOIN known ON true
 """
-_TURN = "SELECT text, accepted_at IS NOT NULL FROM chat_turn WHERE id = %s"
-_NTH_LATEST = """
-SELECT created_at FROM chat_turn WHERE conversation_id = %s
-ORDER BY number DESC OFFSET %s LIMIT 1
-"""
-_COUNT = "UPDATE chat_conversation SET latest_turn = %s, tier = %s WHERE id = %s"
 
 
 class BadMessageError(Exception):
@@ -124,64 +145,57 @@ def _check(message: Incoming) -> None:
 
 
 async def _register(message: Incoming, trace_id: str) -> bool:
-    """Number the turn under the conversation's lock; return whether Kafka had it before.
+    """Number the turn; return whether Kafka had it before.
 
     Who writes first owns the conversation, also where two open it at once.
     """
-    database = (await resources()).database
-    async with database.connection() as connection, in_two_trips(connection):
-        (latest_turn, owner), known, nth_latest = await _look(connection, message)
-        if owner != message.user:
+    for _ in range(TRIES):
+        taken = await _take(message, trace_id)
+        if taken is None:
+            continue
+        is_new, owner, text, is_accepted, nth_latest_at = taken
+        if is_new:
+            return False
+        if owner is not None and owner != message.user:
             raise NotOwnerError
-        if known is not None:
-            if known[0] != message.text:
+        if text is not None:
+            if text != message.text:
                 raise IdReusedError(message.client_id)
-            return bool(known[1])
-        if nth_latest is not None:
-            _limit_rate(nth_latest[0])
-        await _insert(connection, message, trace_id, number=latest_turn + 1)
-    return False
+            return bool(is_accepted)
+        if nth_latest_at is not None:
+            _limit_rate(nth_latest_at)
+    raise UnavailableError("too many messages of the conversation at once")
 
 
-async def _look(connection: Connection, message: Incoming) -> tuple[Any, Any, Any]:
-    """Lock the conversation and read what is known of it, in one round trip."""
-    name, nth = message.conversation_id, settings.MESSAGES_PER_MINUTE - 1
-    await connection.execute(
-        INSERT_CONVERSATIONS, [[name], [message.user], [message.tier]]
-    )
-    locked = await connection.execute(_LOCK, [name])
-    known = await connection.execute(_TURN, [message.turn_id])
-    nth_latest = await connection.execute(_NTH_LATEST, [name, nth])
-    conversation = await locked.fetchone()
-    assert conversation is not None
-    return conversation, await known.fetchone(), await nth_latest.fetchone()
+async def _take(message: Incoming, trace_id: str) -> tuple[Any, ...] | None:
+    """Return nothing if the same message was taken at the same moment."""
+    now = datetime.now(UTC)
+    parameters = {
+        "turn": message.turn_id,
+        "conversation": message.conversation_id,
+        "user": message.user,
+        "tier": message.tier,
+        "client_id": message.client_id,
+        "text": message.text,
+        "trace": trace_id,
+        "others": settings.MESSAGES_PER_MINUTE - 1,
+        "now": now,
+        "minute_ago": now - MINUTE,
+        "deadline": now + timedelta(seconds=settings.TURN_DEADLINE_S),
+    }
+    database = (await resources()).database
+    async with database.connection() as connection:
+        try:
+            cursor = await connection.execute(_TAKE, parameters)
+        except UniqueViolation:
+            return None
+        return await cursor.fetchone()
 
 
 def _limit_rate(nth_latest_at: datetime) -> None:
     wait = nth_latest_at + MINUTE - datetime.now(UTC)
     if wait > timedelta(0):
         raise RateLimitedError(wait.total_seconds())
-
-
-async def _insert(
-    connection: Connection, message: Incoming, trace_id: str, *, number: int
-) -> None:
-    now = datetime.now(UTC)
-    turn = [
-        message.turn_id,
-        message.conversation_id,
-        number,
-        message.client_id,
-        message.text,
-        trace_id,
-        message.tier,
-        now,
-        None,  # Kafka does not have it yet
-        now + timedelta(seconds=settings.TURN_DEADLINE_S),
-    ]
-    count = [number, message.tier, message.conversation_id]
-    await connection.execute(INSERT_TURN, turn)
-    await connection.execute(_COUNT, count)
 
 
 def record_of(message: Incoming) -> Outgoing:

@@ -22,6 +22,8 @@ from controlplane.chat.turns import (
 # Every delivery holds it shared; a hard stop is proven once it was held exclusively.
 BARRIER = 0x1A7E610C
 
+Row = tuple[Any, ...]
+
 _STOPS = """
 SELECT scope, value, requested_at FROM stops_stop
 WHERE mode = 'hard' AND released_at IS NULL
@@ -30,6 +32,7 @@ _LOCK = """
 SELECT id, tier, workflow, latest_turn, passed_turn, latest_seq, "user"
 FROM chat_conversation WHERE id = ANY(%s) ORDER BY id FOR UPDATE
 """
+# OFFSET 0: nobody can tell the planner that a conversation has few turns that are not passed.
 _TURNS = """
 SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   t.accepted_at IS NOT NULL, t.created_at,
@@ -38,14 +41,21 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.source, ''),
   ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier,
   ARRAY(SELECT m.role FROM chat_message m WHERE m.turn_id = t.id)
-FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
-WHERE t.id IN (
-  SELECT n.id FROM chat_conversation c
-    JOIN chat_turn n ON n.conversation_id = c.id AND n.number > c.passed_turn
-    WHERE c.id = ANY(%(names)s)
-  UNION ALL
-  SELECT n.id FROM chat_turn n
-    WHERE n.id = ANY(%(turns)s) AND n.conversation_id = ANY(%(names)s))
+FROM (
+  SELECT n.* FROM unnest(%(names)s::text[]) AS named(id)
+    CROSS JOIN LATERAL (
+      SELECT passed_turn FROM chat_conversation WHERE id = named.id OFFSET 0) c
+    CROSS JOIN LATERAL (
+      SELECT * FROM chat_turn
+      WHERE conversation_id = named.id AND number > c.passed_turn OFFSET 0) n
+  UNION
+  SELECT n.* FROM unnest(%(turns)s::text[]) AS told(id)
+    CROSS JOIN LATERAL (
+      SELECT * FROM chat_turn
+      WHERE id = told.id AND conversation_id = ANY(%(names)s) OFFSET 0) n
+) t
+LEFT JOIN LATERAL (
+  SELECT * FROM chat_outcome WHERE turn_id = t.id AND effect = 'reply' OFFSET 0) o ON true
 """
 _APPROVALS = """
 SELECT a.id::text, a.turn_id, a.state, d.text_sha256, d.decided_at, d.text, a.team
@@ -77,18 +87,12 @@ async def settle(
     """
     names = sorted({fact.conversation_id for fact in facts} | set(poke))
     async with database.connection() as connection, in_two_trips(connection):
-        settlement, conversations = await _read(connection, names, facts, upstream)
+        settlement = await _read(connection, names, facts, upstream)
         for fact in facts:
             settlement.apply(fact)
-        settlement.release()
-        await write(
-            connection,
-            settlement.plan,
-            conversations.values(),
-            actor=actor,
-            limits=limits,
-        )
-    return Settled(settlement.plan, frozenset(names))
+        plan = settlement.release()
+        await write(connection, plan, actor=actor, limits=limits)
+    return Settled(plan, frozenset(names))
 
 
 async def _read(
@@ -96,26 +100,42 @@ async def _read(
     names: list[str],
     facts: Sequence[Fact],
     upstream: Mapping[str, frozenset[str]],
-) -> tuple[Settlement, dict[str, ConversationState]]:
+) -> Settlement:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
     await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
     stops = await connection.execute(_STOPS)
-    await connection.execute(INSERT_CONVERSATIONS, _introductions(facts))
+    locked, turns = await _lock(connection, names, facts)
+    if len(locked) < len(names):  # no widget has opened it
+        await connection.execute(INSERT_CONVERSATIONS, _introductions(facts))
+        locked, turns = await _lock(connection, names, facts)
+    return Settlement(
+        _conversations(locked, turns),
+        stops=[StopInForce(*row) for row in await stops.fetchall()],
+        approvals=await _decided(connection, facts),
+        upstream=upstream,
+        now=datetime.now(UTC),
+    )
+
+
+async def _lock(
+    connection: Connection, names: list[str], facts: Sequence[Fact]
+) -> tuple[list[Row], list[Row]]:
+    """Lock the conversations in order; return them and their turns."""
     locked = await connection.execute(_LOCK, [names])
     turns = await connection.execute(
         _TURNS, {"names": names, "turns": [fact.turn_id for fact in facts]}
     )
-    approvals = await connection.execute(_APPROVALS, [_approvals_of(facts)])
-    conversations = _conversations(await locked.fetchall(), await turns.fetchall())
-    decided = [DecidedApproval(*row) for row in await approvals.fetchall()]
-    settlement = Settlement(
-        conversations,
-        stops=[StopInForce(*row) for row in await stops.fetchall()],
-        approvals={approval.id: approval for approval in decided},
-        upstream=upstream,
-        now=datetime.now(UTC),
-    )
-    return settlement, conversations
+    return await locked.fetchall(), await turns.fetchall()
+
+
+async def _decided(
+    connection: Connection, facts: Sequence[Fact]
+) -> dict[str, DecidedApproval]:
+    asked = [fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]
+    if not asked:
+        return {}
+    rows = await connection.execute(_APPROVALS, [asked])
+    return {row[0]: DecidedApproval(*row) for row in await rows.fetchall()}
 
 
 def _introductions(facts: Sequence[Fact]) -> list[list[str]]:
@@ -134,10 +154,6 @@ def _introductions(facts: Sequence[Fact]) -> list[list[str]]:
     ]
 
 
-def _approvals_of(facts: Sequence[Fact]) -> list[str]:
-    return [fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]
-
-
 def _is_uuid(text: str) -> bool:
     try:
         UUID(text)
@@ -147,7 +163,7 @@ def _is_uuid(text: str) -> bool:
 
 
 def _conversations(
-    rows: Sequence[tuple[Any, ...]], turns: Sequence[tuple[Any, ...]]
+    rows: Sequence[Row], turns: Sequence[Row]
 ) -> dict[str, ConversationState]:
     conversations = {row[0]: _conversation(row) for row in rows}
     for row in turns:
@@ -155,7 +171,7 @@ def _conversations(
     return conversations
 
 
-def _conversation(row: tuple[Any, ...]) -> ConversationState:
+def _conversation(row: Row) -> ConversationState:
     return ConversationState(
         id=row[0],
         tier=row[1],
@@ -168,7 +184,7 @@ def _conversation(row: tuple[Any, ...]) -> ConversationState:
     )
 
 
-def _turn(row: tuple[Any, ...]) -> TurnState:
+def _turn(row: Row) -> TurnState:
     return TurnState(
         id=row[0],
         conversation_id=row[1],

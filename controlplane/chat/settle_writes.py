@@ -1,27 +1,14 @@
-"""The rows of a settlement: what its plan writes, in one pipeline."""
+"""The rows of a settlement: what its plan writes, in one statement."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
-from uuid import uuid4
 
 import msgspec
-from psycopg.types.json import Jsonb
 
 from agents.postgres import Connection
-from controlplane.chat.turns import (
-    AuditLine,
-    ConversationState,
-    Fact,
-    NewApproval,
-    NewMessage,
-    Plan,
-    State,
-    TurnState,
-    sha256,
-)
-
-Row = tuple[Any, ...]
+from controlplane.chat.turns import Plan
 
 INSERT_CONVERSATIONS = """
 INSERT INTO chat_conversation
@@ -30,49 +17,76 @@ SELECT id, u, tier, 'chat', 0, 0, 0, now()
 FROM unnest(%s::text[], %s::text[], %s::text[]) AS fresh(id, u, tier)
 ON CONFLICT (id) DO NOTHING
 """
-INSERT_TURN = """
-INSERT INTO chat_turn
+# Each part writes rows that it finds in the plan under its own name. A conflict is found by the
+# index that it names, so no plan of the planner's can be slow.
+_PARTS = {
+    # Turns that are new to us, and those that Kafka is now known to have.
+    "turns": """
+INSERT INTO chat_turn AS t
   (id, conversation_id, number, client_id, text, trace_id, tier, created_at, accepted_at,
   deadline_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_ACCEPT_TURN = """
-UPDATE chat_turn SET accepted_at = %s, text = %s, client_id = %s
-WHERE id = %s AND accepted_at IS NULL
-"""
-_WRITE_OUTCOME = """
+SELECT r.id, r.conversation_id, r.number, r.client_id, r.text, r.trace_id, r.tier, now.at,
+  CASE WHEN r.is_accepted THEN now.at END, now.turn_deadline
+FROM now, jsonb_to_recordset(rows) AS r (id text, conversation_id text, number int,
+  client_id text, text text, trace_id text, tier text, is_accepted bool)
+ON CONFLICT (id) DO UPDATE SET accepted_at = excluded.accepted_at, text = excluded.text,
+  client_id = excluded.client_id
+WHERE t.accepted_at IS NULL
+""",
+    "outcomes": """
 INSERT INTO chat_outcome
   (turn_id, effect, state, record_id, kind, text, reviewed, reason, source, changed_at)
-VALUES (%s, 'reply', %s, %s, %s, %s, %s, %s, %s, %s)
+SELECT r.id, 'reply', r.state, r.record_id, r.kind, r.ready_text, r.reviewed, r.reason,
+  r.source, now.at
+FROM now, jsonb_to_recordset(rows) AS r (id text, state text, record_id text, kind text,
+  ready_text text, reviewed bool, reason text, source text)
 ON CONFLICT (turn_id, effect) DO UPDATE SET state = excluded.state,
   record_id = excluded.record_id, kind = excluded.kind, text = excluded.text,
   reviewed = excluded.reviewed, reason = excluded.reason, source = excluded.source,
   changed_at = excluded.changed_at
-"""
-_INSERT_MESSAGE = """
+""",
+    "messages": """
 INSERT INTO chat_message
   (conversation_id, seq, turn_id, role, text, kind, reviewed, delivered_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_INSERT_APPROVAL = """
+SELECT r.conversation_id, r.seq, r.turn_id, r.role, r.text, r.kind, r.reviewed, now.at
+FROM now, jsonb_to_recordset(rows) AS r (conversation_id text, seq int, turn_id text,
+  role text, text text, kind text, reviewed bool)
+""",
+    "approvals": """
 INSERT INTO moderation_approval (id, team, state, turn_id, effect, record_id, text,
   text_sha256, why, verdict, created_at, deadline_at)
-VALUES (%s, %s, 'pending', %s, 'reply', %s, %s, %s, %s, %s, %s, %s)
-"""
-_INSERT_DUPLICATE = """
+SELECT gen_random_uuid(), coalesce(nullif(r.team, ''), 'general'), 'pending', r.turn_id,
+  'reply', r.record_id, r.text, encode(sha256(convert_to(r.text, 'UTF8')), 'hex'), r.why,
+  r.verdict, now.at, now.approval_deadline
+FROM now, jsonb_to_recordset(rows) AS r (team text, turn_id text, record_id text, text text,
+  why text, verdict jsonb)
+""",
+    "duplicates": """
 INSERT INTO chat_duplicate
   (record_id, turn_id, topic, partition, "offset", outcome_state, seen_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT (record_id) DO NOTHING
-"""
-_UPDATE_CONVERSATION = """
-UPDATE chat_conversation
-SET "user" = %s, tier = %s, latest_turn = %s, passed_turn = %s, latest_seq = %s
-WHERE id = %s
-"""
-_INSERT_AUDIT = """
+SELECT r.record_id, r.turn_id, r.coordinates ->> 0, (r.coordinates ->> 1)::int,
+  (r.coordinates ->> 2)::bigint, r.state, now.at
+FROM now, jsonb_to_recordset(rows) AS r (record_id text, turn_id text, coordinates jsonb,
+  state text)
+ON CONFLICT (record_id) DO NOTHING
+""",
+    "conversations": """
+INSERT INTO chat_conversation
+  (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
+SELECT r.id, r."user", r.tier, r.workflow, r.latest_turn, r.passed_turn, r.latest_seq, now.at
+FROM now, jsonb_to_recordset(rows) AS r (id text, "user" text, tier text, workflow text,
+  latest_turn int, passed_turn int, latest_seq int)
+ON CONFLICT (id) DO UPDATE SET "user" = excluded."user", tier = excluded.tier,
+  latest_turn = excluded.latest_turn, passed_turn = excluded.passed_turn,
+  latest_seq = excluded.latest_seq
+""",
+    "audit": """
 INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
-VALUES (%s, %s, %s, %s, %s, %s)
-"""
+SELECT now.at, now.actor, r.action, r.subject, r.trace_id, r.detail
+FROM now, jsonb_to_recordset(rows) AS r (action text, subject text, trace_id text,
+  detail jsonb)
+""",
+}
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -81,116 +95,40 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 async def write(
-    connection: Connection,
-    plan: Plan,
-    conversations: Iterable[ConversationState],
-    *,
-    actor: str,
-    limits: Limits,
+    connection: Connection, plan: Plan, *, actor: str, limits: Limits
 ) -> None:
-    """Call it in a pipeline: the rows go out together."""
+    """Write all of it in one statement, which is prepared once for each set of parts."""
+    rows: dict[str, Any] = {
+        "turns": plan.turns,
+        "outcomes": plan.turns,
+        "messages": plan.messages,
+        "approvals": plan.approvals,
+        "duplicates": plan.duplicates,
+        "conversations": plan.conversations,
+        "audit": plan.audit,
+    }
+    rows = {name: each for name, each in rows.items() if each}
+    if not rows:
+        return
     now = datetime.now(UTC)
-    written = [
-        *_turns(plan, limits, now),
-        (_INSERT_MESSAGE, [_message(line, now) for line in plan.messages]),
-        (_INSERT_APPROVAL, [_approval(held, limits, now) for held in plan.approvals]),
-        (_INSERT_DUPLICATE, [_duplicate(*found, now) for found in plan.duplicates]),
-        (_UPDATE_CONVERSATION, [_conversation(known) for known in conversations]),
-        (_INSERT_AUDIT, [_audit(line, actor, now) for line in plan.audit]),
-    ]
-    async with connection.cursor() as cursor:
-        for statement, rows in written:
-            if rows:
-                await cursor.executemany(statement, rows)
-
-
-def _turns(
-    plan: Plan, limits: Limits, now: datetime
-) -> Iterator[tuple[str, list[Row]]]:
-    """New turns, then those that Kafka is now known to have, then the outcomes of all."""
-    turns = plan.touched.values()
-    new = [turn for turn in turns if turn.is_new]
-    accepted = [turn for turn in turns if turn.is_accepted and not turn.is_new]
-    yield INSERT_TURN, [_new_turn(turn, limits, now) for turn in new]
-    yield (
-        _ACCEPT_TURN,
-        [(now, turn.text, turn.client_id, turn.id) for turn in accepted],
-    )
-    yield _WRITE_OUTCOME, [_outcome(turn, now) for turn in turns]
-
-
-def _new_turn(turn: TurnState, limits: Limits, now: datetime) -> Row:
-    return (
-        turn.id,
-        turn.conversation_id,
-        turn.number,
-        turn.client_id,
-        turn.text,
-        turn.trace_id,
-        turn.tier,
+    parameters = [
         now,
-        now if turn.is_accepted else None,
+        actor,
         now + timedelta(seconds=limits.turn_s),
-    )
-
-
-def _outcome(turn: TurnState, now: datetime) -> Row:
-    return (
-        turn.id,
-        turn.state,
-        turn.record_id,
-        turn.kind,
-        turn.ready_text,
-        turn.reviewed,
-        turn.reason,
-        turn.source,
-        now,
-    )
-
-
-def _message(line: NewMessage, now: datetime) -> Row:
-    return (
-        line.conversation_id,
-        line.seq,
-        line.turn_id,
-        line.role,
-        line.text,
-        line.kind,
-        line.reviewed,
-        now,
-    )
-
-
-def _approval(held: NewApproval, limits: Limits, now: datetime) -> Row:
-    return (
-        uuid4(),
-        held.team or "general",
-        held.turn_id,
-        held.record_id,
-        held.text,
-        sha256(held.text),
-        held.why,
-        Jsonb(msgspec.to_builtins(held.verdict)),
-        now,
         now + timedelta(seconds=limits.approval_s),
+        *(msgspec.json.encode(each).decode() for each in rows.values()),
+    ]
+    await connection.execute(_statement(tuple(rows)), parameters)
+
+
+@lru_cache
+def _statement(parts: Iterable[str]) -> str:
+    """Return one statement of these parts; all see the same moment."""
+    written = ",\n".join(
+        f"{name} AS ({_PARTS[name].replace('rows', '%s::jsonb')})" for name in parts
     )
-
-
-def _duplicate(fact: Fact, state: State, now: datetime) -> Row:
-    return (fact.record_id, fact.turn_id, *fact.coordinates, state, now)
-
-
-def _conversation(known: ConversationState) -> Row:
     return (
-        known.user,
-        known.tier,
-        known.latest_turn,
-        known.passed_turn,
-        known.latest_seq,
-        known.id,
+        "WITH now (at, actor, turn_deadline, approval_deadline) AS (VALUES"
+        " (%s::timestamptz, %s::text, %s::timestamptz, %s::timestamptz)),\n"
+        f"{written}\nSELECT 1"
     )
-
-
-def _audit(line: AuditLine, actor: str, now: datetime) -> Row:
-    detail = Jsonb(line.detail)
-    return (now, actor, line.action, line.subject, line.trace_id, detail)

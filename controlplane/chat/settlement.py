@@ -4,11 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from controlplane.chat.turns import (
     AuditLine,
     ConversationState,
     Decided,
     DecidedApproval,
+    Duplicate,
     Fact,
     NewApproval,
     NewMessage,
@@ -27,7 +30,7 @@ STOPPED = Verdict(action="escalate", team="general")
 
 
 class Settlement:
-    """Applies facts to conversations whose rows are locked. Pure: it only fills the plan."""
+    """Applies facts to conversations whose rows are locked. Pure: it makes a plan."""
 
     def __init__(
         self,
@@ -39,8 +42,14 @@ class Settlement:
         now: datetime,
     ) -> None:
         """upstream: by the source of a text, the agents whose work is in it."""
-        self.plan = Plan()
+        self._plan = Plan()
         self._conversations = conversations
+        self._counters_before = [known.counters() for known in conversations.values()]
+        self._turns_before = {
+            turn.id: msgspec.structs.replace(turn)
+            for known in conversations.values()
+            for turn in known.turns.values()
+        }
         self._stops = list(stops)
         self._approvals = approvals
         self._upstream = upstream
@@ -51,15 +60,27 @@ class Settlement:
         turn = conversation.turns.get(fact.turn_id) or self._open(conversation, fact)
         if fact.kind == "opened" and not turn.text:
             turn.text, turn.client_id = fact.text, fact.client_id
-        self._touch(turn)
         # A producer of its own may send a text that is empty: it is known all the same.
         turn.is_accepted |= bool(turn.text) or fact.kind == "opened"
         getattr(self, f"_apply_{fact.kind}")(conversation, turn, fact)
 
-    def release(self) -> None:
-        """Deliver what is ready and no longer waits for an earlier turn."""
+    def release(self) -> Plan:
+        """Deliver what is ready and no longer waits for an earlier turn; return what to write."""
         for conversation in self._conversations.values():
             self._release(conversation)
+        self._plan.turns = [
+            turn
+            for known in self._conversations.values()
+            for turn in known.turns.values()
+            if turn != self._turns_before.get(turn.id)
+        ]
+        counters = [known.counters() for known in self._conversations.values()]
+        self._plan.conversations = [
+            now
+            for now, before in zip(counters, self._counters_before, strict=True)
+            if now != before
+        ]
+        return self._plan
 
     # What each kind of fact does
 
@@ -78,7 +99,6 @@ class Settlement:
         turn.record_id = fact.record_id
         turn.ready_text, turn.kind = fact.text, fact.text_kind
         turn.source = fact.source
-        self._touch(turn)
 
     def _apply_hold(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
@@ -100,7 +120,6 @@ class Settlement:
             return
         turn.record_id, turn.reason = fact.record_id, fact.reason
         turn.move("failed")
-        self._touch(turn)
         self._log("turn_failed", turn, reason=fact.reason)
 
     def _ask_again(self, turn: TurnState, fact: Fact) -> None:
@@ -155,7 +174,6 @@ class Settlement:
         turn.move(state)
         turn.record_id, turn.kind = fact.record_id, "safe_text"
         turn.reviewed = state == "rejected"
-        self._touch(turn)
         self._log(f"reply_{state}", turn, approval=approval.id)
         if fact.text and stop is not None:
             self._divert(turn, fact.text, stop)
@@ -169,7 +187,7 @@ class Settlement:
         if turn.state == "open" and not turn.is_ready:
             return True
         if not turn.has_seen(fact.record_id):
-            self.plan.duplicates.append((fact, turn.state))
+            self._tell_duplicate(turn, fact)
         return False
 
     def _decision(
@@ -181,7 +199,7 @@ class Settlement:
         approval = self._approvals.get(fact.approval_id)
         problem = _mismatch(approval, turn, fact, state)
         if problem:
-            self.plan.duplicates.append((fact, turn.state))
+            self._tell_duplicate(turn, fact)
             self._log("record_refused", turn, reason=problem, record=fact.record_id)
             return None
         return approval
@@ -221,7 +239,6 @@ class Settlement:
             tier=fact.tier,
             client_id=fact.client_id,
             created_at=self._now,
-            is_new=True,
         )
         conversation.turns[turn.id] = turn
         return turn
@@ -274,7 +291,6 @@ class Settlement:
             return
         turn.move("delivered")
         turn.ready_text = ""
-        self._touch(turn)
         self._write(conversation, turn, text)
 
     def _divert(self, turn: TurnState, text: str, stop: StopInForce) -> None:
@@ -288,8 +304,7 @@ class Settlement:
         turn.move("held")
         turn.held_records |= {turn.record_id}
         turn.ready_text = ""
-        self._touch(turn)
-        self.plan.approvals.append(
+        self._plan.approvals.append(
             NewApproval(
                 turn_id=turn.id,
                 record_id=turn.record_id,
@@ -327,7 +342,7 @@ class Settlement:
     ) -> None:
         conversation.latest_seq += 1
         turn.lines |= {role}
-        self.plan.messages.append(
+        self._plan.messages.append(
             NewMessage(
                 conversation_id=conversation.id,
                 seq=conversation.latest_seq,
@@ -339,11 +354,18 @@ class Settlement:
             )
         )
 
-    def _touch(self, turn: TurnState) -> None:
-        self.plan.touched[turn.id] = turn
+    def _tell_duplicate(self, turn: TurnState, fact: Fact) -> None:
+        self._plan.duplicates.append(
+            Duplicate(
+                record_id=fact.record_id,
+                turn_id=turn.id,
+                coordinates=fact.coordinates,
+                state=turn.state,
+            )
+        )
 
     def _log(self, action: str, turn: TurnState, **detail: Any) -> None:
-        self.plan.audit.append(
+        self._plan.audit.append(
             AuditLine(
                 action=action,
                 subject=f"turn:{turn.id}",

@@ -18,6 +18,9 @@ from controlplane.chat.settle import Settled, settle
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
 
+# An answer brings its question along, so a turn that is answered sooner needs no second transaction.
+INTAKE_LINGER_S = 0.2
+
 _FAILED_TURNS = """
 SELECT id, conversation_id, trace_id FROM chat_turn WHERE id = ANY(%s)
 UNION
@@ -83,11 +86,17 @@ def intake(tools: Tools) -> Agent:
         name="intake",
         description="Opens turns, and puts held answers before people.",
         reads=(topics.USER_RAW, *topics.ALL_PENDING),
+        linger_s=INTAKE_LINGER_S,
     )
 
 
 def _settling(
-    tools: Tools, *, name: str, description: str, reads: tuple[str, ...]
+    tools: Tools,
+    *,
+    name: str,
+    description: str,
+    reads: tuple[str, ...],
+    linger_s: float = 0.0,
 ) -> Agent:
     """Return a sink that settles what its records say."""
 
@@ -102,6 +111,7 @@ def _settling(
         reads=reads,
         handle_batch=take,
         batch_size=100,
+        linger_s=linger_s,
     )
 
 

@@ -92,7 +92,6 @@ class TurnState(msgspec.Struct, kw_only=True):
     reason: str = ""
     held_records: frozenset[str] = frozenset()  # that were put before people
     lines: frozenset[str] = frozenset()  # whose are in the transcript
-    is_new: bool = False
 
     def move(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -111,7 +110,9 @@ class TurnState(msgspec.Struct, kw_only=True):
         return self.state == "open" and bool(self.record_id)
 
 
-class ConversationState(msgspec.Struct, kw_only=True):
+class Counters(msgspec.Struct, kw_only=True):
+    """A conversation's own row."""
+
     id: str
     tier: str
     workflow: str
@@ -119,7 +120,15 @@ class ConversationState(msgspec.Struct, kw_only=True):
     passed_turn: int
     latest_seq: int
     user: str = ""
+
+
+class ConversationState(Counters, kw_only=True):
     turns: dict[str, TurnState] = {}
+
+    def counters(self) -> Counters:
+        return Counters(
+            **{name: getattr(self, name) for name in Counters.__struct_fields__}
+        )
 
 
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +150,15 @@ class NewApproval(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that came when its turn had another: state is what the turn was then."""
+
+    record_id: str
+    turn_id: str
+    coordinates: tuple[str, int, int]
+    state: State
+
+
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
     action: str
     subject: str
@@ -149,13 +167,14 @@ class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, kw_only=True):
-    """Everything that one transaction is to write."""
+    """Everything that one transaction is to write: what is new, and what has changed."""
 
     messages: list[NewMessage] = []
     approvals: list[NewApproval] = []
-    duplicates: list[tuple[Fact, State]] = []
+    duplicates: list[Duplicate] = []
     audit: list[AuditLine] = []
-    touched: dict[str, TurnState] = {}
+    turns: list[TurnState] = []
+    conversations: list[Counters] = []
 
 
 def buried(record_id: str) -> str:

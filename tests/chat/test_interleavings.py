@@ -152,8 +152,7 @@ class Interleavings(RuleBasedStateMachine):
         )
         for fact in batch:
             settlement.apply(fact)
-        settlement.release()
-        plan = settlement.plan
+        plan = settlement.release()
         self.opened |= {fact.turn_id for fact in batch if fact.kind == "opened"}
         self.check_questions(plan, conversation)
         self.keep(plan, conversation)
@@ -170,8 +169,7 @@ class Interleavings(RuleBasedStateMachine):
             for turn in conversation.turns.values()
             if turn.number <= conversation.passed_turn and turn.state == "open"
         }
-        for turn in plan.touched.values():
-            turn.is_new = False
+        for turn in plan.turns:
             self.turns[turn.id] = turn
         for turn in conversation.turns.values():
             assert turn.state == self.turns[turn.id].state, "changed and not written"
@@ -218,7 +216,7 @@ class Interleavings(RuleBasedStateMachine):
         """
         told = [*self.messages, *plan.messages]
         place = {(line.turn_id, line.role): line.seq for line in told}
-        turns = self.turns | plan.touched
+        turns = self.turns | {turn.id: turn for turn in plan.turns}
         for line in told:
             if line.role == "assistant" and (line.turn_id, "user") in place:
                 assert place[line.turn_id, "user"] < line.seq

@@ -44,8 +44,7 @@ class Case:
         )
         for fact in facts:
             settlement.apply(fact)
-        settlement.release()
-        return settlement.plan
+        return settlement.release()
 
     def number(self, turn: str, *, text: str = "question") -> None:
         """Do what the ingress does: number a turn that Kafka has not confirmed."""
@@ -225,7 +224,8 @@ def test_another_record_is_a_duplicate_that_nobody_acts_on(
 
     plan = case.settle(second)
 
-    assert plan.duplicates == [(second, before)]
+    [duplicate] = plan.duplicates
+    assert (duplicate.record_id, duplicate.state) == ("other", before)
     assert (plan.messages, plan.approvals, plan.audit) == ([], [], [])
     assert case.state() == before
 
@@ -281,7 +281,7 @@ def test_a_failed_turn_gets_no_late_answer() -> None:
 
     assert case.state() == "failed"
     assert plan.messages == []
-    assert [state for _, state in plan.duplicates] == ["failed"]
+    assert [duplicate.state for duplicate in plan.duplicates] == ["failed"]
 
 
 @pytest.mark.parametrize("first", [reply("t2"), hold("t2")], ids=["ready", "held"])
@@ -486,7 +486,7 @@ def test_a_record_that_comes_back_from_the_dead_letters_is_a_duplicate(
     plan = case.settle(decided("approved", "a1"))
 
     assert plan.messages == []
-    assert [state for _, state in plan.duplicates] == ["held"]
+    assert [duplicate.state for duplicate in plan.duplicates] == ["held"]
     assert (
         plan.audit[0].detail["reason"] == "it had failed, and people were asked again"
     )
