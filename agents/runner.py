@@ -31,7 +31,7 @@ from agents.work import (
 log = structlog.get_logger()
 
 POLL_S = 0.1
-COMMIT_EVERY_S = 0.1
+COMMIT_EVERY_S = 0.5
 REVOKE_WAIT_S = 2.0
 # With leaving the group and the end of the process it must be done within 10 s.
 DRAIN_S = 5.0

@@ -1,4 +1,7 @@
-"""Conversations, their turns, the one outcome of each turn, and what both sides have seen."""
+"""Conversations, their turns, the one outcome of each turn, and what both sides have seen.
+
+A turn writes all of these tables: a foreign key that begins a unique constraint has no other index.
+"""
 
 from django.db import models
 from django.db.models import F, Q
@@ -34,12 +37,12 @@ class Turn(models.Model):
 
     id = models.CharField(primary_key=True, max_length=100)
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.PROTECT, related_name="turns"
+        Conversation, on_delete=models.PROTECT, related_name="turns", db_index=False
     )
     number = models.IntegerField()
     client_id = models.CharField(max_length=100, blank=True)
     text = models.TextField()
-    trace_id = models.CharField(max_length=32, db_index=True)
+    trace_id = models.CharField(max_length=32)
     tier = models.CharField(max_length=50, blank=True)  # its user's when it was written
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
@@ -53,6 +56,7 @@ class Turn(models.Model):
             ),
         ]
         indexes = [
+            models.Index(name="chat_turn_trace", fields=["trace_id"]),
             # The control room counts what Kafka has not confirmed.
             models.Index(
                 name="chat_turn_unconfirmed",
@@ -82,7 +86,9 @@ class Outcome(models.Model):
         DELIVERED = "delivered"
         FAILED = "failed"
 
-    turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="outcomes")
+    turn = models.ForeignKey(
+        Turn, on_delete=models.PROTECT, related_name="outcomes", db_index=False
+    )
     effect = models.CharField(max_length=20, default="reply")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
     record_id = models.CharField(
@@ -150,10 +156,12 @@ class Message(models.Model):
         ASSISTANT = "assistant"
 
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.PROTECT, related_name="messages"
+        Conversation, on_delete=models.PROTECT, related_name="messages", db_index=False
     )
     seq = models.IntegerField()
-    turn = models.ForeignKey(Turn, on_delete=models.PROTECT, related_name="messages")
+    turn = models.ForeignKey(
+        Turn, on_delete=models.PROTECT, related_name="messages", db_index=False
+    )
     role = models.CharField(max_length=10, choices=Role)
     text = models.TextField()
     kind = models.CharField(max_length=10, blank=True)

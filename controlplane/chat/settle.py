@@ -65,7 +65,7 @@ WHERE a.id = ANY(%s::uuid[])
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What was committed, for those who are to be told."""
+    """What was committed, and the conversations that it changed."""
 
     plan: Plan
     conversations: frozenset[str]
@@ -92,7 +92,8 @@ async def settle(
             settlement.apply(fact)
         plan = settlement.release()
         await write(connection, plan, actor=actor, limits=limits)
-    return Settled(plan, frozenset(names))
+    changed = frozenset(turn.conversation_id for turn in plan.turns)
+    return Settled(plan, changed | {line.conversation_id for line in plan.messages})
 
 
 async def _read(

@@ -33,6 +33,8 @@ transaction.state.log.replication.factor={copies}
 transaction.state.log.min.isr={in_sync}
 share.coordinator.state.topic.replication.factor={copies}
 share.coordinator.state.topic.min.isr={in_sync}
+num.network.threads=1
+num.io.threads=2
 group.initial.rebalance.delay.ms=0
 group.consumer.min.session.timeout.ms=6000
 group.consumer.session.timeout.ms=10000
@@ -53,6 +55,7 @@ ENDED_BY_TERM = 143
 JAVA_OPTIONS = [
     "-Xms256m",
     "-Xmx512m",
+    "-XX:+UseSerialGC",
     "-Dlog4j2.configurationFile=log4j2.properties",
     "--sun-misc-unsafe-memory-access=allow",
 ]
