@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 
-import openai
-
 from agents.agent import FALLBACK_TEXT, Answer, Said, UnavailableError
+from agents.backends import BackendError, Backends
 from agents.control import Route
-from agents.model import BrokenAnswerError, ask
 
 TIMEOUT_S = 60.0
 
@@ -28,8 +26,11 @@ class DirectModel:
     async def answer(
         self, request_id: str, *, tier: str, messages: Sequence[Said]
     ) -> Answer:
+        backends = Backends()
         try:
-            return await ask(self._route, messages)
-        except (openai.APIError, TimeoutError, BrokenAnswerError) as error:
+            return await backends.ask(self._route, messages)
+        except (TimeoutError, BackendError) as error:
             url = self._route.base_url
             raise UnavailableError(f"the model at {url} failed: {error!r}") from error
+        finally:
+            await backends.close()

@@ -18,6 +18,7 @@ from tenacity import (
 
 from agents.agent import Agent, Context, Send, UnavailableError
 from agents.metrics import HANDLE_SECONDS
+from agents.retries import retried
 from agents.work import UnreadableError, Work
 
 log = structlog.get_logger()
@@ -219,7 +220,17 @@ class KeyedExecutor:
 
     async def _attempts(self, work: Work) -> list[Send]:
         """Try again for ever while something is away, a few times after other failures."""
-        bounded = AsyncRetrying(
+
+        def away(reason: str) -> None:
+            self.held = reason
+            work.rest()
+
+        return await patiently(
+            lambda: retried(lambda: self._collect(work), self._bounded), away
+        )
+
+    def _bounded(self) -> AsyncRetrying:
+        return AsyncRetrying(
             retry=retry_if_not_exception_type(
                 (UnavailableError, UnreadableError, RevokedError)
             ),
@@ -227,12 +238,6 @@ class KeyedExecutor:
             wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
             reraise=True,
         )
-
-        def away(reason: str) -> None:
-            self.held = reason
-            work.rest()
-
-        return await patiently(lambda: bounded(self._collect, work), away)
 
     async def _collect(self, work: Work) -> list[Send]:
         await self._may_start(work)
@@ -256,16 +261,15 @@ async def patiently(
     call: Callable[[], Awaitable[T]], away: Callable[[str], None] = lambda _: None
 ) -> T:
     """Await call() until nothing it needs is away; tell each time what is."""
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(UnavailableError),
-        wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
-        before_sleep=lambda state: away(
-            str(state.outcome and state.outcome.exception())
-        ),
-        reraise=True,
-    )
 
-    async def attempt() -> T:
-        return await call()
+    def for_ever() -> AsyncRetrying:
+        return AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2.0),
+            before_sleep=lambda state: away(
+                str(state.outcome and state.outcome.exception())
+            ),
+            reraise=True,
+        )
 
-    return await retrying(attempt)
+    return await retried(call, for_ever)

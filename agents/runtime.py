@@ -210,6 +210,7 @@ class Runtime:
         await self._tools.database.close()
         # Handlers that the drain did not wait for any longer.
         await _cancel(asyncio.all_tasks())
+        await self._model.close()
 
     def _seat(self, agent: Agent) -> Seat:
         return Seat(

@@ -3,11 +3,18 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPException
+from urllib.error import HTTPError
+from urllib.request import (
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+)
 
 import msgspec
 import psycopg
 from django.conf import settings
-from openai import OpenAI, OpenAIError
 from redis import Redis, RedisError
 
 from agents import admin
@@ -16,6 +23,10 @@ from agents.host import conninfo
 from controlplane.home.fresh import Fresh
 
 TIMEOUT_S = 1.0
+
+
+class ModelError(Exception):
+    """The model's endpoint did not answer, or with an error."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +84,7 @@ def _measure(service: Service, ask: Callable[[], object]) -> Service:
     started_s = time.perf_counter()
     try:
         ask()
-    except (psycopg.Error, BrokerError, RedisError, OpenAIError) as error:
+    except (psycopg.Error, BrokerError, RedisError, ModelError) as error:
         return msgspec.structs.replace(service, error=_first_line(error))
     latency_ms = (time.perf_counter() - started_s) * 1000
     return msgspec.structs.replace(service, latency_ms=latency_ms)
@@ -97,13 +108,28 @@ def _ask_valkey() -> None:
 
 
 def _ask_model() -> None:
-    with OpenAI(
-        base_url=settings.OPENAI_BASE_URL,
-        api_key=settings.OPENAI_API_KEY,
-        timeout=TIMEOUT_S,
-        max_retries=0,
-    ) as client:
-        client.models.list()
+    """Ask as the workers do: by no proxy, and with the key for this host alone."""
+    opener = build_opener(ProxyHandler({}), _NoRedirects)
+    try:
+        request = Request(  # noqa: S310  # the configured endpoint
+            f"{settings.OPENAI_BASE_URL.rstrip('/')}/models",
+            headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY}"},
+        )
+        opener.open(request, timeout=TIMEOUT_S).close()
+    except HTTPError as error:
+        error.close()
+        raise ModelError(str(error)) from error
+    except (OSError, HTTPException) as error:
+        raise ModelError(str(error)) from error
+    except ValueError as error:  # which may repeat the key
+        raise ModelError("The address or the key is not valid.") from error
+
+
+class _NoRedirects(HTTPRedirectHandler):
+    """Makes of a redirect the error that it is here."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 def _first_line(error: Exception) -> str:

@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from agents.control import ControlState, Route
 from agents.host import conninfo
 from agents.model import BackendModel
 from agents.postgres import Database
+from tests.agents.raw_http import Server, ok
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -69,12 +70,12 @@ class Asking:
 @pytest.fixture
 async def asking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asking]:
     monkeypatch.setattr(model_module, "ATTEMPTS", 2)
-    model_module._client.cache_clear()  # a client belongs to its loop
     database = Database(conninfo(), max_size=4)
     await database.open()
-    yield Asking(database)
-    await model_module._client("", "OPENAI_API_KEY").close()
-    model_module._client.cache_clear()
+    made = Asking(database)
+    port = made.port
+    yield made
+    await port.close()
     await database.close()
 
 
@@ -200,7 +201,7 @@ async def test_a_backend_that_nobody_serves_ends_in_the_tiers_text(
 
     assert (answer.text, answer.finish_reason) == (
         "Sorry, not now.",
-        "APIConnectionError",
+        "UnreachableError",
     )
 
 
@@ -289,21 +290,8 @@ async def test_names_that_are_too_long_for_the_database_do_not_lose_the_answer(
 async def saying(chunks: list[str]) -> AsyncIterator[str]:
     """A server that answers everything with these pieces of a stream."""
     body = "".join(f"data: {chunk}\n\n" for chunk in [*chunks, "[DONE]"]).encode()
-    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: {len(body)}"
-
-    async def answer(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(f"{head}\r\nconnection: close\r\n\r\n".encode() + body)
-        await writer.drain()
-        writer.close()
-
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}/v1"
-        yield url
-        await model_module._client(url, "OPENAI_API_KEY").close()
+    async with Server(ok(body)) as server:
+        yield server.url
 
 
 async def test_a_database_that_is_away_makes_the_model_unavailable_and_asks_nobody(
@@ -317,24 +305,6 @@ async def test_a_database_that_is_away_makes_the_model_unavailable_and_asks_nobo
     with pytest.raises(UnavailableError, match="PostgreSQL"):
         await asking.ask()
 
+    await asking.port.close()
     await away.close()
     assert asking.asked() == 0
-
-
-def test_keys_are_named_by_the_backend_and_read_from_the_environment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("SOME_KEY", "secret")
-    model_module._client.cache_clear()
-
-    assert model_module._client("http://127.0.0.1:1/v1", "SOME_KEY").api_key == "secret"
-    assert (
-        model_module._client("http://127.0.0.1:1/v1", "NO_SUCH_KEY").api_key == "none"
-    )
-    model_module._client.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def _forget_clients() -> Iterator[None]:
-    yield
-    model_module._client.cache_clear()

@@ -94,6 +94,16 @@ def test_a_runtime_beats_and_takes_its_row_away_when_it_stops(
     assert members(agent) == 0
 
 
+def test_a_runtime_that_stops_leaves_no_connection_to_a_backend(start: Start) -> None:
+    runtime = start()
+    session = runtime._model._backends._session
+    assert not session.closed
+
+    stop(runtime)
+
+    assert session.closed
+
+
 def stop(runtime: Runtime) -> None:
     """Stop now; the fixture's stop then finds nothing left to do."""
     runtime.stop()

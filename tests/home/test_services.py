@@ -1,11 +1,15 @@
 """Looking at the real services."""
 
+import socket
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from django.test import override_settings
 
-from controlplane.home.services import look
+from controlplane.home.services import Service, look
 
 pytestmark = pytest.mark.django_db
 
@@ -30,3 +34,86 @@ def test_what_is_down_says_why_and_soon() -> None:
     assert set(down) == {"kafka", "valkey", "model"}
     assert all(service.error and service.without for service in down.values())
     assert time.monotonic() - started_s < 3
+
+
+@contextmanager
+def saying(answer: bytes) -> Iterator[str]:
+    """A model backend that says this to the first who asks."""
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection, connection.makefile("rb") as asked:
+            while asked.readline().strip():
+                pass
+            connection.sendall(answer)
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        listening.settimeout(10)
+        served = pool.submit(serve)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        served.result()
+
+
+def seen_model(url: str, key: str = "demo") -> Service:
+    with override_settings(OPENAI_BASE_URL=url, OPENAI_API_KEY=key):
+        [model] = [service for service in look() if service.name == "model"]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n{}", "HTTP Error 401: Unauthorized"),
+        (b"HTTP/1.1 500 Broken\r\n\r\n{}", "HTTP Error 500: Broken"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
+        (b"", "Remote end closed connection without response"),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", ""),
+    ],
+    ids=str,
+)
+def test_a_model_backend_is_up_only_if_it_says_so(answer: bytes, error: str) -> None:
+    with saying(answer) as url:
+        model = seen_model(url)
+
+    assert model.error == error
+    assert model.is_up == (not error)
+
+
+def test_the_key_follows_no_redirect() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0)
+        place = f"http://127.0.0.1:{other.getsockname()[1]}/v1/models"
+        with saying(f"HTTP/1.1 302 Found\r\nlocation: {place}\r\n\r\n".encode()) as url:
+            assert seen_model(url).error == "HTTP Error 302: Found"
+        with pytest.raises(BlockingIOError):  # nobody came
+            other.accept()
+
+
+def test_no_proxy_of_the_environment_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    with saying(b"HTTP/1.1 200 OK\r\n\r\n{}") as url:
+        assert seen_model(url).is_up
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("", "demo"),
+        ("127.0.0.1:1/v1", "demo"),
+        ("http://[::1/v1", "demo"),
+        ("http://127.0.0.1:x/v1", "demo"),
+        ("http://127.0.0.1:1/v1", "sk-very-secret\n"),
+        ("http://127.0.0.1:1/v1", "sk-very-secret-\N{EURO SIGN}"),
+    ],
+)
+def test_an_address_or_a_key_that_is_none_is_an_error_without_the_key(
+    url: str, key: str
+) -> None:
+    model = seen_model(url, key)
+
+    assert not model.is_up
+    assert model.error
+    assert "secret" not in model.error
