@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from agents import topics
@@ -58,7 +58,8 @@ def send_again() -> int:
     PostgreSQL has them from before they were sent. Kafka did not confirm them, and nobody sent
     them again; or it confirmed them and has lost them since, as when all its brokers are killed
     at once. Their ids are the same as before: one that is only late stays one turn. Each try gets
-    a whole deadline, and while the outbox holds questions there is no other.
+    a whole deadline, and waits as long as all before it took: ten or eleven in a day. While the
+    outbox holds questions there is none.
     """
     if OutboxRecord.objects.unpublished().filter(topic=topics.USER_RAW).exists():
         return 0
@@ -66,7 +67,9 @@ def send_again() -> int:
     whole = timedelta(seconds=settings.TURN_DEADLINE_S)
     lost = (
         Turn.objects.filter(accepted_at=None, created_at__gt=now - SEND_AGAIN_UNTIL)
-        .filter(deadline_at__lt=now + whole - SEND_AGAIN_AFTER)
+        .annotate(tried_at=F("deadline_at") - whole)
+        .filter(tried_at__lt=now - SEND_AGAIN_AFTER)
+        .filter(tried_at__lte=now - (F("tried_at") - F("created_at")))
         .select_related("conversation")
         .select_for_update(of=["self"], skip_locked=True)
         .order_by("created_at", "pk")[:SEND_AGAIN_AT_ONCE]

@@ -102,6 +102,24 @@ async def test_a_try_gets_its_time_and_none_is_added_while_kafka_takes_none(
     assert left_s > settings.TURN_DEADLINE_S - 60
 
 
+@pytest.mark.parametrize(("tried_s_ago", "is_due"), [(301, True), (299, False)])
+async def test_each_try_waits_as_long_as_all_before_it_took(
+    kept: Resources,
+    tried_s_ago: int,
+    is_due: bool,  # noqa: FBT001  # a case
+) -> None:
+    await ask(kept, seconds_ago=600)
+    await rows(
+        kept.database,
+        "UPDATE chat_turn SET deadline_at = now() + make_interval(secs => %s)",
+        [settings.TURN_DEADLINE_S - tried_s_ago],
+    )
+
+    await sweep()
+
+    assert len(await waiting()) == is_due
+
+
 @pytest.mark.parametrize("why", ["taken in", "failed", "too old"])
 async def test_what_came_back_or_is_of_yesterday_is_left_alone(
     kept: Resources, why: str
