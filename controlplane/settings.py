@@ -64,7 +64,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "controlplane.home.middleware.DatabaseAwayMiddleware",
+    "controlplane.away.DatabaseAwayMiddleware",
+    "controlplane.accounts.access.AccessMiddleware",
 ]
 
 ROOT_URLCONF = "controlplane.urls"

@@ -23,4 +23,4 @@ def unknown(request: HttpRequest, rest: str) -> HttpResponse:
     return problems.not_found().response()
 
 
-urlpatterns = [path("", api.urls), path("<path:rest>", unknown)]
+urlpatterns = [path("", api.urls), path("<path:rest>", unknown, name="api-unknown")]
