@@ -10,6 +10,7 @@ SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
 
 Row = dict[str, str]  # by method; HEAD is GET
 
+_STOPS = {"GET": f"{SCOPE}stops:read", "POST": f"{SCOPE}stops:write"}
 ROUTES: dict[str, Row] = {
     "home:index": {"GET": "runtime.view_heartbeat"},
     "home:room": {"GET": "runtime.view_heartbeat"},
@@ -48,6 +49,9 @@ ROUTES: dict[str, Row] = {
     "api:list_approvals": {"GET": f"{SCOPE}approvals:read"},
     "api:decide": {"POST": f"{SCOPE}approvals:decide"},
     "api:read_runtime": {"GET": f"{SCOPE}runtime:read"},
+    "api:list_stops": _STOPS,
+    "api:engage": _STOPS,  # the same address by another name
+    "api:release": {"POST": f"{SCOPE}stops:release"},
 }
 # Whole apps of others.
 NAMESPACES: dict[str, str] = {"admin": STAFF}
@@ -64,6 +68,9 @@ SCOPES: dict[str, str] = {
     "approvals:read": "moderation.view_approval",
     "approvals:decide": "moderation.decide_approval",
     "runtime:read": "runtime.view_heartbeat",
+    "stops:read": "stops.view_stop",
+    "stops:write": "stops.add_stop",
+    "stops:release": "stops.change_stop",
 }
 
 

@@ -43,6 +43,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "api:send_event": {"topic": "user.messages.raw"},
     "api:read_trace": {"trace_id": "ab" * 16},
     "api:decide": {"approval_id": uuid4()},
+    "api:release": {"stop_id": uuid4()},
 }
 PAGES = {
     route: row
