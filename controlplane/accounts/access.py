@@ -58,11 +58,11 @@ class AccessMiddleware(MiddlewareMixin):
         if row is None:
             log.error("route_without_a_row", route=match.view_name, path=request.path)
             raise PermissionDenied(match.view_name)
-        method = "GET" if request.method == "HEAD" else request.method or ""
-        if method not in row:
+        needs = table.needs_of(row, request.method or "")
+        if needs is None:
             return HttpResponseNotAllowed(table.methods(row))
         try:
-            return _ask(request, view, row[method])
+            return _ask(request, view, needs)
         except AWAY:  # no process_exception is asked about what is raised here
             return database_away(request)
 

@@ -8,7 +8,7 @@ SIGNED_IN = "signed in"
 STAFF = "staff"  # Django's admin, which asks for a permission for each thing
 SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
 
-Row = dict[str, str]  # by method; HEAD is GET
+Row = dict[str, str]  # by method; HEAD is GET, but not in the API
 
 _STOPS = {"GET": f"{SCOPE}stops:read", "POST": f"{SCOPE}stops:write"}
 ROUTES: dict[str, Row] = {
@@ -74,6 +74,12 @@ SCOPES: dict[str, str] = {
 }
 
 
+def needs_of(row: Row, method: str) -> str | None:
+    """Return what a method needs, or nothing if the route does not answer to it."""
+    is_page = not row.get("GET", SCOPE).startswith(SCOPE)
+    return row.get("GET" if method == "HEAD" and is_page else method)
+
+
 def methods(row: Row) -> list[str]:
     """Return what a route answers to, for the Allow header."""
-    return sorted(set(row) | ({"HEAD"} if "GET" in row else set()))
+    return sorted(name for name in ("HEAD", *row) if needs_of(row, name) is not None)
