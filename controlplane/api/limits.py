@@ -85,7 +85,7 @@ def _ask(token: ApiToken) -> tuple[int, int]:
 
 
 @cache
-def _valkey(url: str) -> "Redis":
+def _valkey(url: str) -> Redis:
     # One more try, at once, is for a connection that a restart has left dead.
     return Redis.from_url(
         url,
