@@ -98,6 +98,14 @@ class DecidedResponse(TurnEvent, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Feedback(TurnEvent, frozen=True, kw_only=True):
+    """What the user says of the answer to a turn. Of several, the last in the topic counts."""
+
+    seq: int  # the answer's number in its conversation
+    rating: Literal["up", "down"]
+    reason: str = ""
+
+
 class ControlChange(Payload, frozen=True, kw_only=True):
     """The published history of control state. For others to read: nobody here obeys it."""
 

@@ -1,24 +1,32 @@
 """The widget's socket: design's protocol in JSON frames, one socket per open page."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from channels.consumer import get_handler_name
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from agents.agent import UnavailableError
-from controlplane.chat import ingress, live, tokens, transcript
+from controlplane import locks
+from controlplane.chat import actions, ingress, live, tokens, transcript
+from controlplane.chat.models import Feedback
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN, UNAUTHORIZED
 
 FRAME_MAX_CHARS = 40_000
 WAITING_MAX = 20  # messages of one socket that wait for Kafka
+RATINGS_MAX = 30  # of one socket
+RATINGS_S = 60.0  # in so many seconds
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
@@ -31,7 +39,13 @@ class Said(msgspec.Struct, tag="message", frozen=True):
     text: str
 
 
-_decoder = msgspec.json.Decoder(Hello | Said)
+class Rated(msgspec.Struct, tag="feedback", frozen=True):
+    seq: int
+    rating: Literal["up", "down"]
+    reason: str = ""
+
+
+_decoder = msgspec.json.Decoder(Hello | Said | Rated)
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):
@@ -51,6 +65,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self._in_flight: asyncio.Task[None] | None = None
         self._statuses: dict[str, str] = {}
         self._accepted: set[str] = set()  # traces that are not in the transcript yet
+        self._rated_at: deque[float] = deque(maxlen=RATINGS_MAX)
         await self.accept()
         if not is_allowed_origin(self.scope):
             await self._refuse_socket(
@@ -58,7 +73,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             )
 
     async def dispatch(self, message: Any) -> None:
-        """Channels' own closes old connections of the ORM first, in a thread; here is none."""
+        """Channels' own closes old connections of the ORM first, in a thread; only ratings use it."""
         await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
@@ -89,8 +104,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._greet(frame)
         elif self._visitor is None:
             await self._error("unauthorized", "Say hello first.")
-        else:
+        elif isinstance(frame, Said):
             await self._take(frame, self._visitor)
+        else:
+            await self._rate(frame)
 
     async def _greet(self, hello: Hello) -> None:
         if self._visitor is not None:
@@ -164,6 +181,33 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             extra["retry_after_s"] = round(error.retry_after_s, 1)
         await self._error(_CODES[type(error)], str(error), id=client_id, **extra)
 
+    # Ratings
+
+    async def _rate(self, rated: Rated) -> None:
+        """One after the other: the last word counts."""
+        now = time.monotonic()
+        if len(self._rated_at) == RATINGS_MAX and now - self._rated_at[0] < RATINGS_S:
+            wait = round(RATINGS_S - (now - self._rated_at[0]), 1)
+            detail = "Too many ratings."
+            await self._error("rate_limited", detail, seq=rated.seq, retry_after_s=wait)
+            return
+        self._rated_at.append(now)
+        try:
+            await database_sync_to_async(actions.give_feedback)(
+                self.conversation_id,
+                rated.seq,
+                rating=Feedback.Rating(rated.rating),
+                reason=rated.reason,
+            )
+        except tuple(_RATING_CODES) as error:
+            await self._error(_RATING_CODES[type(error)], str(error), seq=rated.seq)
+            return
+        except (locks.LockTimeoutError, OperationalError, InterfaceError):
+            detail = "The rating was not kept. Send it again."
+            await self._error("unavailable", detail, seq=rated.seq)
+            return
+        await self._send(type="feedback", seq=rated.seq, rating=rated.rating)
+
     # What the hub shows
 
     async def chat_wake(self, event: dict[str, Any]) -> None:
@@ -217,6 +261,11 @@ _CODES: dict[type[Exception], str] = {
     ingress.UnconfirmedError: "unconfirmed",
 }
 _REFUSALS = tuple(_CODES)
+_RATING_CODES: dict[type[Exception], str] = {
+    actions.NoSuchAnswerError: "bad_request",
+    actions.ReasonTooLongError: "too_long",
+    actions.TooManyChangesError: "rate_limited",
+}
 
 
 def is_allowed_origin(scope: Any) -> bool:

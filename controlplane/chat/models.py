@@ -183,6 +183,33 @@ class Message(models.Model):
         return f"{self.role} #{self.seq} of {self.conversation_id}"
 
 
+class Feedback(models.Model):
+    """What the user says of an answer. One for each answer, and the last word counts."""
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
+    message = models.OneToOneField(
+        Message, on_delete=models.PROTECT, related_name="feedback"
+    )
+    rating = models.CharField(max_length=4, choices=Rating)
+    reason = models.CharField(max_length=500, blank=True)
+    times_given = models.IntegerField(default=1)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="chat_feedback_is_up_or_down",
+                condition=Q(rating__in=["up", "down"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rating} for message {self.message_id}"
+
+
 class ModelCall(models.Model):
     """A model's answer, stored before it is published, so that a retry publishes the same."""
 

@@ -13,7 +13,8 @@ Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed
 # OFFSET 0: nobody can tell the planner that few rows are after a cursor.
 _MESSAGES = """
 SELECT m.conversation_id, m.seq, m.role, m.text, m.reviewed, m.kind, m.delivered_at,
-  t.trace_id, t.client_id, t.text,
+  t.trace_id, t.client_id,
+  coalesce((SELECT f.rating FROM chat_feedback f WHERE f.message_id = m.id), ''), t.text,
   coalesce((SELECT p.turn_id = m.turn_id FROM chat_message p
     WHERE p.conversation_id = m.conversation_id AND p.seq = m.seq - 1), false)
 FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
@@ -66,6 +67,7 @@ class Line(msgspec.Struct, frozen=True):
     at: datetime
     trace_id: str
     client_id: str
+    rating: str = ""
     question: str = ""
 
     def frame(self) -> dict[str, object]:
@@ -81,6 +83,8 @@ class Line(msgspec.Struct, frozen=True):
         }
         if self.role == "user":
             frame["id"] = self.client_id
+        if self.rating:
+            frame["rating"] = self.rating
         if self.question:
             frame["question"] = self.question
         return frame
