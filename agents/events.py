@@ -19,6 +19,7 @@ class UserMessage(Payload, frozen=True, kw_only=True):
     user: str = ""  # a pseudonym, never a name
     tier: str = "free"
     client_id: str = ""
+    wants_person: bool = False  # a person is to answer, no model
 
 
 class TurnEvent(Payload, frozen=True, kw_only=True):

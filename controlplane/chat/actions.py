@@ -104,6 +104,7 @@ def send_again() -> int:
                 text=turn.text,
                 user=turn.conversation.user,
                 tier=turn.effective_tier,
+                wants_person=turn.wants_person,
             )
         )
         enqueue_bytes(sent.topic, key=sent.key, value=sent.value, headers=sent.headers)

@@ -20,7 +20,7 @@ from controlplane import locks
 from controlplane.chat import actions, ingress, live, tokens, transcript
 from controlplane.chat.models import Feedback
 from controlplane.chat.resources import resources
-from controlplane.chat.transcript import Line, OpenTurn
+from controlplane.chat.transcript import Line, OpenTurn, Status
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN, UNAUTHORIZED
 
 FRAME_MAX_CHARS = 40_000
@@ -37,6 +37,7 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
 class Said(msgspec.Struct, tag="message", frozen=True):
     id: str
     text: str
+    person: bool = False  # who is to answer
 
 
 class Rated(msgspec.Struct, tag="feedback", frozen=True):
@@ -63,7 +64,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self._showing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: asyncio.Task[None] | None = None
-        self._statuses: dict[str, str] = {}
+        self._statuses: dict[str, Status] = {}
         self._accepted: set[str] = set()  # traces that are not in the transcript yet
         self._rated_at: deque[float] = deque(maxlen=RATINGS_MAX)
         await self.accept()
@@ -167,6 +168,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
                     text=said.text,
                     user=visitor.user,
                     tier=visitor.tier,
+                    wants_person=said.person,
                 )
             except _REFUSALS as error:
                 await self._refuse(said.id, error)
@@ -230,18 +232,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._show_statuses(known, is_paused=is_paused)
 
     async def _show_statuses(self, turns: list[OpenTurn], *, is_paused: bool) -> None:
-        statuses: dict[str, str] = {}
+        statuses: dict[str, Status] = {}
         for turn in turns:
             status = turn.status(is_paused=is_paused)
             statuses[turn.trace_id] = status
             if self._statuses.get(turn.trace_id) != status:
-                await self._send(
-                    type="status",
-                    trace_id=turn.trace_id,
-                    id=turn.client_id,
-                    state=status,
-                    since=turn.since.isoformat(),
-                )
+                await self._send(**turn.frame(status))
         self._statuses = statuses
         self.has_open_turns = any(state != "failed" for state in statuses.values())
 

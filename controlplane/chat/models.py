@@ -44,6 +44,7 @@ class Turn(models.Model):
     text = models.TextField()
     trace_id = models.CharField(max_length=32)
     tier = models.CharField(max_length=50, blank=True)  # its user's when it was written
+    wants_person = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
     deadline_at = models.DateTimeField()
