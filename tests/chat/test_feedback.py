@@ -94,39 +94,29 @@ async def test_the_last_word_counts_and_the_same_again_is_nothing(
     assert len(ids) == 3
 
 
-@pytest.mark.parametrize(
-    ("frame", "code"),
-    [
-        ({"seq": 1}, "bad_request"),
-        ({"seq": 9}, "bad_request"),
-        ({"seq": -1}, "bad_request"),
-        ({"seq": 2**62}, "bad_request"),
-        ({"reason": "x" * 501}, "too_long"),
-    ],
-    ids=["a question", "no such", "negative", "huge", "long reason"],
-)
-async def test_what_is_no_rating_of_an_answer_is_refused_by_its_number(
-    kept: Resources, frame: dict[str, Any], code: str
-) -> None:
-    async with Widget() as widget:
-        await answered(kept, widget)
-        error = await rate(widget, "up", **frame)
-
-    assert (error["type"], error["code"]) == ("error", code)
-    assert error["seq"] == frame.get("seq", ANSWER)
-    assert await kept_ratings(kept) == []
-    assert await sent_on() == []
+NO_RATINGS: list[tuple[dict[str, Any], str]] = [
+    ({"seq": 1}, "bad_request"),  # a question
+    ({"seq": 9}, "bad_request"),
+    ({"seq": -1}, "bad_request"),
+    ({"seq": 2**62}, "bad_request"),
+    ({"reason": "x" * 501}, "too_long"),
+]
 
 
-async def test_the_answer_of_another_conversation_cannot_be_rated(
+async def test_what_is_no_rating_of_an_answer_of_ones_own_is_refused_by_its_number(
     kept: Resources,
 ) -> None:
-    async with Widget() as theirs, Widget() as widget:
-        await answered(kept, theirs)
-        await widget.hello()
-        assert (await rate(widget, "down"))["code"] == "bad_request"
+    async with Widget() as widget, Widget() as stranger:
+        await answered(kept, widget)
+        for frame, code in NO_RATINGS:
+            error = await rate(widget, "up", **frame)
+            assert (error["type"], error["code"]) == ("error", code), frame
+            assert error["seq"] == frame.get("seq", ANSWER)
+        await stranger.hello()
+        assert (await rate(stranger, "down"))["code"] == "bad_request"
 
     assert await kept_ratings(kept) == []
+    assert await sent_on() == []
 
 
 @pytest.mark.parametrize(

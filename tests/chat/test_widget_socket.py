@@ -399,17 +399,16 @@ async def test_who_asks_for_a_person_is_told_that_one_is_waited_for(
     assert "person" not in other
 
 
-@pytest.mark.parametrize("person", [True, False])
 async def test_an_id_that_comes_again_asks_the_same_for_an_answer(
     kept: Resources,
-    person: bool,  # noqa: FBT001  # a case
 ) -> None:
     async with Widget() as widget:
         await widget.hello()
-        await widget.say("Hello?", id="1", person=person)
-        await widget.receive("accepted")
-        await widget.say("Hello?", id="1", person=not person)
-        assert (await widget.receive("error"))["code"] == "id_reused"
+        for client_id, person in [("1", True), ("2", False)]:
+            await widget.say("Hello?", id=client_id, person=person)
+            await widget.receive("accepted")
+            await widget.say("Hello?", id=client_id, person=not person)
+            assert (await widget.receive("error"))["code"] == "id_reused"
 
 
 async def test_a_failed_turn_is_shown_once_as_failed(kept: Resources) -> None:
