@@ -60,7 +60,7 @@ const EN = {
     up: "Helpful",
     down: "Not helpful",
     thanks: "Thank you. You may say why.",
-    why: { up: "What was good?", down: "What was wrong?" },
+    why: { up: "What was good?", down: "What did not help?" },
     choices: {
       up: { correct: "Correct", clear: "Clear", complete: "Complete" },
       down: { wrong: "Wrong", unclear: "Unclear", incomplete: "Incomplete", rude: "Rude" },
@@ -134,7 +134,7 @@ const DE = {
     up: "Hilfreich",
     down: "Nicht hilfreich",
     thanks: "Danke. Sie können sagen, warum.",
-    why: { up: "Was war gut?", down: "Was war falsch?" },
+    why: { up: "Was war gut?", down: "Was hat nicht geholfen?" },
     choices: {
       up: { correct: "Richtig", clear: "Klar", complete: "Vollständig" },
       down: { wrong: "Falsch", unclear: "Unklar", incomplete: "Unvollständig", rude: "Unhöflich" },

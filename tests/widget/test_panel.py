@@ -216,7 +216,7 @@ def test_axe_finds_nothing_and_nothing_overflows(
     moving = "note => getComputedStyle(note, '::before').animationName"
     assert page.locator(".busy").first.evaluate(moving) == "none"
     page.get_by_role("button", name="Not helpful").click()
-    expect(page.get_by_text("What was wrong?")).to_be_visible()
+    expect(page.get_by_text("What did not help?")).to_be_visible()
 
     assert violations(page) == []
     assert not is_wider_than_its_window(page)
