@@ -84,6 +84,7 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
             user=event.user,
             tier=event.tier,
             linked_trace=linked,
+            wants_person=event.wants_person,
         )
     except ingress.BadMessageError as error:
         problem = {"at": "text", "message": str(error)}
@@ -92,7 +93,9 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
         detail = "The conversation belongs to another user than the event names."
         raise Problem(403, detail, code="conversation") from error
     except ingress.IdReusedError as error:
-        detail = f"This {IDEMPOTENCY_KEY} came before with another text."
+        detail = (
+            f"This {IDEMPOTENCY_KEY} came before with another text or wants_person."
+        )
         raise Problem(409, detail, code="id_reused") from error
     except ingress.TooLongError as error:
         raise Problem(
