@@ -27,6 +27,10 @@ WIDTHS = (360, 1440)
 AXE = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
+_VIOLATION = "refused by the content security policy: "
+_TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
+  console.log("{_VIOLATION}" + event.effectiveDirective + " " + event.blockedURI))"""
+
 T = TypeVar("T")
 
 
@@ -95,12 +99,19 @@ def faults(
         page = open_page(browser, server, client, reduced_motion="reduce")
         broken: list[str] = []
         page.on("pageerror", lambda error: broken.append(f"{path}: {error}"))
+        page.add_init_script(_TELL_VIOLATIONS)
+        page.on("console", lambda said: _note_violation(path, said.text, broken))
         page.goto(path)
         if before is not None:
             before(page)
         return faults_of(page) + broken
 
     return in_chromium(look)
+
+
+def _note_violation(path: str, said: str, broken: list[str]) -> None:
+    if said.startswith(_VIOLATION):
+        broken.append(f"{path}: {said}")
 
 
 def faults_of(page: Page) -> list[str]:

@@ -114,6 +114,7 @@ def test_a_model_that_answers_differently_on_a_retry_makes_one_message(
     assert len(product.asked(marker)) == 1
 
 
+@pytest.mark.long  # the soak's short form kills workers too
 def test_every_accepted_turn_of_a_killed_worker_ends_in_one_outcome(
     workers: Product, widget: OpenWidget
 ) -> None:

@@ -164,6 +164,7 @@ def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
     _has_all_partitions(product)
 
 
+@pytest.mark.long  # it waits for a time limit
 def test_without_postgresql_remote_control_says_that_it_does_nothing(
     product: Product, worker: Process, services: Services
 ) -> None:

@@ -150,6 +150,7 @@ def test_sockets_are_told_to_come_again(product: Product, web: Process) -> None:
     assert ends_within(web, 3)
 
 
+@pytest.mark.long  # it waits for a time limit
 def test_it_ends_though_its_loop_is_blocked(product: Product) -> None:
     port = own_port(8300)
     options = ("-b", "127.0.0.1", "-p", str(port), "tests.e2e.blocking:application")
