@@ -1,0 +1,43 @@
+"""A product with a database of its own, on the Kafka that all tests share."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from controlplane.embedded.postgres import APPLICATION, OWNER
+from controlplane.embedded.services import Services
+from tests.chat.conftest import kafka_topics
+from tests.conftest import RUN_DIR
+from tests.e2e.product import Product, running
+
+__all__ = ["kafka_topics"]
+
+PREPARE = """
+from pathlib import Path
+from django.core.management import call_command
+call_command("prepare")
+call_command("seed_demo", talk=False, password_file=Path({file!r}))
+"""
+
+
+@pytest.fixture(scope="module")
+def own_product(services: Services) -> Iterator[Product]:
+    """Products of tests/e2e come later: nobody else is in the groups of its workers."""
+    postgres = services.postgres
+    assert postgres is not None
+    name = f"backups_{uuid4().hex[:8]}"
+    with psycopg.connect(postgres.url(OWNER), autocommit=True) as owner:
+        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    urls = {
+        "DATABASE_URL": postgres.url(APPLICATION, name),
+        "DATABASE_OWNER_URL": postgres.url(OWNER, name),
+    }
+    logs = RUN_DIR / "backups"
+    with running(Product(services.environment | urls, logs)) as product:
+        password = logs / "password"
+        password.write_text(product.password)
+        product.python(PREPARE.format(file=str(password)))
+        yield product
