@@ -3,16 +3,30 @@
 import json
 import secrets
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+from django.conf import settings
+
+from agents.admin import Admin
 from controlplane.accounts.actions import sha256_of
+from controlplane.backups.catch_up import SINKS
 from controlplane.chat import tokens
+from controlplane.home.backlog import group_of, reads
 from tests.e2e.product import Process, Product
 from tests.e2e.widget import Frame, Widget
 from tests.waiting import wait_for
 
+_UNSETTLED = """
+SELECT count(*) FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id
+WHERE t.conversation_id = ANY(%s) AND coalesce(o.state, 'open') = 'open'
+"""
+_RECORDED = """
+SELECT topic, partition, max("offset") FROM traces_record
+WHERE conversation_id = ANY(%s) GROUP BY topic, partition
+"""
 TOKEN = secrets.token_urlsafe(32)
 RISKY = "I can give you 25 % off today."
 
@@ -26,11 +40,18 @@ class Person:
     lines: list[Frame] = field(default_factory=list)
     page: Widget | None = None
 
+    @property
+    def token(self) -> str:
+        return tokens.issue(self.name, tier="free")
+
+    @property
+    def conversation(self) -> str:
+        return tokens.read(self.token).conversation_id
+
     def come(self) -> Widget:
         """Open the page, or have it connect again: it asks for what comes after its lines."""
         after = max((line["seq"] for line in self.lines), default=0)
-        token = tokens.issue(self.name, tier="free")
-        self.page = Widget(self.product.socket_url, token, after=after)
+        self.page = Widget(self.product.socket_url, self.token, after=after)
         return self.page
 
     def go(self) -> None:
@@ -52,9 +73,7 @@ class Person:
 
     def all_lines(self) -> list[tuple[int, str, str]]:
         """What a page that was never open before is shown."""
-        with Widget(
-            self.product.socket_url, tokens.issue(self.name, tier="free")
-        ) as fresh:
+        with Widget(self.product.socket_url, self.token) as fresh:
             newest = fresh.ready["seq"]
             if newest:
                 fresh.until(lambda f: f["type"] == "message" and f["seq"] == newest)
@@ -105,8 +124,13 @@ def end(*processes: Process) -> None:
         process.end()
 
 
-def settled(product: Product) -> None:
-    """Wait until the relay has published everything and the gate has taken all of it."""
+def settled(product: Product, people: Iterable[Person]) -> None:
+    """Wait until the relay, the gate and the intake are done with all that these people have.
+
+    Other tests have left records in the topics: whose those are does not matter.
+    """
+    names = [person.conversation for person in people]
+    admin = Admin(settings.KAFKA, {group_of(name): reads()[name] for name in SINKS})
     wait_for(
         lambda: (
             not count(
@@ -117,30 +141,29 @@ def settled(product: Product) -> None:
         what="the outbox is empty",
     )
     wait_for(
-        lambda: (
-            not count(
-                product,
-                "SELECT count(*) FROM chat_turn t LEFT JOIN chat_outcome o ON o.turn_id = t.id"
-                " WHERE coalesce(o.state, 'open') = 'open'",
-            )
-        ),
+        lambda: not count(product, _UNSETTLED, names),
         timeout_s=20,
         what="every turn has an outcome",
     )
     wait_for(
-        lambda: _lag(product) == 0, timeout_s=20, what="gate and intake are up to date"
+        lambda: _have_taken(admin, product.sql(_RECORDED, names)),
+        timeout_s=20,
+        what="gate and intake are up to date",
     )
 
 
-def _lag(product: Product) -> float:
-    status, text = product.get("/metrics")
-    assert status == 200, text
-    return sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in text.splitlines()
-        if line.startswith(
-            ('kafka_consumer_lag{agent="gate"', 'kafka_consumer_lag{agent="intake"')
-        )
+def _have_taken(admin: Admin, recorded: list[tuple[Any, ...]]) -> bool:
+    ours = {topic for name in SINKS for topic in reads()[name]}
+    seen = admin.positions(topics=ours, watched="", window_s=0, timeout_s=5)
+    committed = {
+        partition: offset
+        for offsets in seen.committed.values()
+        for partition, offset in offsets.items()
+    }
+    return all(
+        committed.get((topic, number), 0) > offset
+        for topic, number, offset in recorded
+        if topic in ours
     )
 
 

@@ -52,7 +52,7 @@ def story(
     _before_the_backup(told)
     _back_up_before_the_relay_publishes(told, worker)
     _after_the_backup(told)
-    settled(own_product)
+    settled(own_product, told.people.values())
     told.before = {name: each.all_lines() for name, each in told.people.items()}
     for name, person in told.people.items():
         if name != "away":
@@ -65,7 +65,7 @@ def story(
     own_product.start_web()
     own_product.start_worker()
     wait_for(lambda: len(_decisions_in_kafka(told, "fred")) == 2, timeout_s=20)
-    settled(own_product)
+    settled(own_product, told.people.values())
     told.after = {name: each.all_lines() for name, each in told.people.items()}
     yield told
     own_product.forget_scripts()
@@ -177,14 +177,16 @@ def test_every_turn_has_one_outcome_and_what_is_held_waits_once(story: Story) ->
     decide(product, story.asked["emil"])
     page = emil.come()
     page.answer(story.asked["emil"])
-    settled(product)
+    settled(product, [emil])
     emil.go()
     assert [line["role"] for line in emil.lines] == ["user", "assistant"]
     wait_for(
         lambda: (
             not count(
                 product,
-                "SELECT count(*) FROM moderation_approval WHERE state = 'pending'",
+                "SELECT count(*) FROM moderation_approval a JOIN chat_turn t ON t.id = a.turn_id"
+                " WHERE a.state = 'pending' AND t.client_id = %s",
+                story.asked["emil"],
             )
         )
     )
@@ -195,7 +197,9 @@ def test_what_the_outbox_sent_once_more_is_delivered_once(story: Story) -> None:
     assert [role for _, role, _ in story.after["fred"]] == ["user", "assistant"]
     assert not count(
         story.product,
-        "SELECT count(*) FROM audit_entry WHERE action = 'record_refused'",
+        "SELECT count(*) FROM audit_entry a JOIN chat_turn t ON t.trace_id = a.trace_id"
+        " WHERE a.action = 'record_refused' AND t.client_id = %s",
+        story.asked["fred"],
     )
 
 
