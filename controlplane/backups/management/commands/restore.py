@@ -10,12 +10,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
-from controlplane.backups import actions, catch_up, dump
+from controlplane.backups import actions, catch_up, dump, rights
 from controlplane.backups.programs import BackupError
 
 UNFINISHED = (
     "The database is restored but does not know what came after the backup. Start no worker: its"
-    " answers could reach users twice. Put the cause right, then restore again with --replace."
+    " answers could reach users twice. The application's role has no rights, if it is another"
+    " than the owner's. Put the cause right, then restore again with --replace."
 )
 
 
@@ -54,7 +55,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from None
         # Newer migrations, and after them the rights of the application's role.
         call_command("migrate", database="owner", verbosity=0, skip_checks=True)
-        self._tell(file, self._catch_up())
+        with rights.owner_alone():
+            self._tell(file, self._catch_up())
 
     def _catch_up(self) -> catch_up.Caught:
         try:
