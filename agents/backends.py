@@ -1,6 +1,5 @@
 """Model backends: asks one over HTTP, by the part of the OpenAI API that streams an answer."""
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import msgspec
 
 from agents.agent import Answer, Said
 from agents.control import Route
+from agents.patience import patience
 from agents.postgres import plain
 
 CONNECTIONS = 128  # twice what one agent works on at once
@@ -64,7 +64,7 @@ class Backends:
         TimeoutError and PassingError: another try may help. Other BackendErrors: it would not.
         """
         started = time.perf_counter()
-        async with asyncio.timeout(route.timeout_s):
+        async with patience(route.timeout_s):
             text, model, finish_reason = await self._ask(route, messages)
         return Answer(
             text=plain(text),

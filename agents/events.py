@@ -19,6 +19,7 @@ class UserMessage(Payload, frozen=True, kw_only=True):
     user: str = ""  # a pseudonym, never a name
     tier: str = "free"
     client_id: str = ""
+    wants_person: bool = False  # a person is to answer, no model
 
 
 class TurnEvent(Payload, frozen=True, kw_only=True):
@@ -95,6 +96,14 @@ class DecidedResponse(TurnEvent, frozen=True, kw_only=True):
     text: str
     text_sha256: str
     decided_by: str
+    reason: str = ""
+
+
+class Feedback(TurnEvent, frozen=True, kw_only=True):
+    """What the user says of the answer to a turn. Of several, the last in the topic counts."""
+
+    seq: int  # the answer's number in its conversation
+    rating: Literal["up", "down"]
     reason: str = ""
 
 

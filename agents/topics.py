@@ -42,6 +42,7 @@ RESPONSES_FINAL = "agent.responses.final"
 RESPONSES_APPROVED = "agent.responses.approved"
 RESPONSES_REJECTED = "agent.responses.rejected"
 RESPONSES_EXPIRED = "agent.responses.expired"
+TRAINING_FEEDBACK = "training.feedback"
 CONTROL_HISTORY = "controlplane.config"
 REQUESTS = tuple(f"agent.requests.{tier}" for tier in TIERS)
 PENDING = "agent.responses.pending_approval"
@@ -87,6 +88,12 @@ def _declare() -> Iterator[Topic]:
             contract=events.DecidedResponse,
             writers="platform",
         )
+    yield Topic(
+        name=TRAINING_FEEDBACK,
+        owner="chat",
+        contract=events.Feedback,
+        writers="platform",
+    )
     yield Topic(
         name=DEAD_LETTERS,
         owner="runtime",

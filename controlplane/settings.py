@@ -53,6 +53,7 @@ INSTALLED_APPS = [
     "controlplane.deadletters",
     "controlplane.home",
     "controlplane.backups",
+    "controlplane.api",
 ]
 
 MIDDLEWARE = [
@@ -65,7 +66,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "controlplane.home.middleware.DatabaseAwayMiddleware",
+    "controlplane.away.DatabaseAwayMiddleware",
+    "controlplane.api.middleware.api_answers",
+    "controlplane.accounts.access.AccessMiddleware",
 ]
 
 ROOT_URLCONF = "controlplane.urls"
@@ -166,6 +169,7 @@ KNOWLEDGE_PATH = environment.text(
 )
 MESSAGE_MAX_BYTES = 8_192
 MESSAGES_PER_MINUTE = int(environment.number("INTERLOCK_MESSAGES_PER_MINUTE", 60))
+API_REQUESTS_PER_MINUTE = environment.count("INTERLOCK_API_REQUESTS_PER_MINUTE", 600)
 CONFIRM_TIMEOUT_S = environment.number("INTERLOCK_CONFIRM_TIMEOUT_S", 5)
 TURN_DEADLINE_S = environment.number("INTERLOCK_TURN_DEADLINE_S", 120)
 APPROVAL_DEADLINE_S = environment.number("INTERLOCK_APPROVAL_DEADLINE_S", 900)
@@ -188,6 +192,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
+    "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {
         "task": "traces.create_partitions",
         "schedule": 3600.0,

@@ -26,7 +26,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The action that won, and every finding behind it. An error is never an allow."""
+    """The action that won, and every finding behind it. An error is never an allow.
+
+    reason: why it won, where no rule says so.
+    """
 
     action: Action
     findings: tuple[Finding, ...] = ()
@@ -34,12 +37,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reply: str = ""
     team: str = ""
     error: str = ""
+    reason: str = ""
 
 
 def why(verdict: Verdict) -> str:
     """Return one sentence for the person who decides: the number first, where there is one."""
     if verdict.error:
         return f"Not checked: {verdict.error}"
+    if verdict.reason:
+        return verdict.reason
     winning = [hit for hit in verdict.findings if hit.action == verdict.action]
     if not winning:
         return "Held for a person"

@@ -1,6 +1,7 @@
 """Every write to moderation tables. Pages and the API call these."""
 
 import re
+from collections.abc import Callable
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -41,6 +42,9 @@ _LOGGED = {
     Decision.Verdict.EDIT: "reply_edited",
     Decision.Verdict.REJECT: "reply_rejected",
 }
+
+
+Also = Callable[[Decision], None]
 
 
 class AlreadyDecidedError(Exception):
@@ -98,6 +102,10 @@ class GuardrailError(InvalidDecisionError):
         self.verdict = verdict
 
 
+def _nothing_more(_: Decision) -> None:
+    """Most decisions have nothing that must commit with them."""
+
+
 def decide(  # noqa: PLR0913 - what a person sends, field by field
     approval_id: UUID | str,
     *,
@@ -107,12 +115,14 @@ def decide(  # noqa: PLR0913 - what a person sends, field by field
     fingerprint: str,
     moderator: User,
     override: bool = False,
+    also: Also = _nothing_more,
 ) -> Decision:
     """Close the approval with the verdict, and send what the user is to get to the gate.
 
     text: what the user gets instead, for edit and reject; nothing for approve. The rules run
     before any lock is taken. Of two people who decide at once, one gets AlreadyDecidedError.
-    BusyError if the conversation stays locked. Not inside a transaction.
+    BusyError if the conversation stays locked. Not inside a transaction. also: called in the
+    decision's own, for what has to commit with it.
     """
     approval = Approval.objects.with_conversation().get(pk=approval_id)
     _check_open(approval, fingerprint)
@@ -130,6 +140,7 @@ def decide(  # noqa: PLR0913 - what a person sends, field by field
     try:
         with locks.atomic(lock_timeout_ms=DECIDE_LOCK_MS):
             _close(decision, fingerprint, overridden)
+            also(decision)
     except locks.LockTimeoutError as error:
         raise BusyError from error
     return decision

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
 
+from controlplane.accounts.table import SOCKETS
 from controlplane.chat.live import QUEUE_GROUP, conversation_group
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
 from moderation import pages, watch
@@ -45,6 +46,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         if not (_is_own_page(self.scope) and await self._may_read()):
             await self.close(FORBIDDEN)
             return
+        self.reader = _reader_of(self.scope)
         await self._join(QUEUE_GROUP)
         if conversation := await self._conversation():
             await self._join(conversation_group(conversation))
@@ -61,6 +63,11 @@ class QueueConsumer(AsyncWebsocketConsumer):
 
     def wake(self) -> None:
         self._changed.set()
+
+    def dismiss(self) -> None:
+        """Close the page of who has signed out, or may no longer read."""
+        watch.watch().leave(self)
+        self._closing = asyncio.create_task(self.close(FORBIDDEN))
 
     async def queue_wake(self, _: dict[str, Any]) -> None:
         self.wake()
@@ -96,7 +103,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             user is not None
         )  # the middleware puts one there, if only an anonymous one
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()
-        return fresh is not None and fresh.has_perm("moderation.view_approval")
+        return fresh is not None and fresh.has_perm(SOCKETS["ws/queue/"])
 
     @database_sync_to_async
     def _conversation(self) -> str | None:
@@ -111,6 +118,11 @@ class QueueConsumer(AsyncWebsocketConsumer):
         if approval:
             context |= pages.live_item_context(approval)
         return render_to_string("moderation/_live.html", context)
+
+
+def _reader_of(scope: Any) -> watch.Reader:
+    session = scope.get("session")
+    return watch.Reader(scope["user"].pk, (session and session.session_key) or "")
 
 
 def _is_own_page(scope: Any) -> bool:

@@ -71,7 +71,11 @@ class DecisionForm(forms.Form):
     ) -> None:
         self.approval = approval
         self.default_safe_text = safe_text_for(approval)
+        verdict = (
+            Decision.Verdict.APPROVE if approval.has_draft else Decision.Verdict.EDIT
+        )
         initial = {
+            "verdict": verdict,
             "fingerprint": approval.fingerprint,
             "team": team,
             "text": approval.text,

@@ -96,6 +96,11 @@ class Approval(models.Model):
         return f"{self.text_sha256}:{self.turn.conversation.latest_turn}"
 
     @property
+    def has_draft(self) -> bool:
+        """Whether an agent answered: where a person was asked for, there is only a text to begin with."""
+        return not (isinstance(self.verdict, dict) and self.verdict.get("reason"))
+
+    @property
     def is_pending(self) -> bool:
         return self.state == self.State.PENDING
 

@@ -117,10 +117,17 @@ def _row(approval: Approval, names: dict[str, str], now: datetime) -> Row:
         approval=approval,
         team=names.get(approval.team, approval.team),
         why=why_held(approval, verdict),
-        excerpt=marks.excerpt(approval.text, spans_of(verdict)),
+        excerpt=_excerpt(approval, verdict),
         due=due_of(approval, now),
         waiting=spoken(now - approval.created_at),
     )
+
+
+def _excerpt(approval: Approval, verdict: Verdict) -> SafeString:
+    """Return what tells the answers apart: the question, where nobody has drafted an answer."""
+    if not approval.has_draft:
+        return marks.excerpt(approval.turn.text, [])
+    return marks.excerpt(approval.text, spans_of(verdict))
 
 
 def item_context(approval: Approval) -> dict[str, Any]:
@@ -194,6 +201,14 @@ def name_of(user: User) -> str:
 
 def why_held(approval: Approval, verdict: Verdict) -> Why:
     winners = [hit for hit in verdict.findings if hit.action == verdict.action]
+    if verdict.reason and not verdict.error:
+        return Why(
+            title="Asked for a person",
+            figure="Write the answer",
+            limit="",
+            is_high=False,
+            short=verdict.reason[:SHORT],
+        )
     if verdict.error or not winners:
         figure = "Not checked" if verdict.error else "Held"
         return Why(

@@ -6,46 +6,34 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods
 from django_htmx.http import push_url, reswap, retarget
 
+from controlplane.accounts.access import SignedInRequest, signed_out
 from moderation import actions, pages
 from moderation.forms import DecisionForm
 from moderation.models import Approval, Decision
 
-VIEW = "moderation.view_approval"
 DECIDE = "moderation.decide_approval"
 
 
-class ModeratorRequest(HttpRequest):
-    user: User  # every view here requires one who may see approvals
+def reader_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Serve a page that is always read anew, whole or as a fragment."""
 
-
-def reader_required(
-    view: Callable[..., HttpResponse],
-) -> Callable[..., HttpResponse]:
-    """Send who is signed out to the sign-in, and refuse who may not see approvals."""
-
+    @signed_out(_sign_in)
     @wraps(view)
     @never_cache
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return _sign_in(request)
-        if not request.user.has_perm(VIEW):
-            raise PermissionDenied
+    def served(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         response = view(request, *args, **kwargs)
         patch_vary_headers(response, ["HX-Request-Type"])
         return response
 
-    return guarded
+    return served
 
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
@@ -65,26 +53,22 @@ def _team_of(query: QueryDict) -> str:
     return pages.clean_team(query.get("team", ""))
 
 
-@require_GET
-@reader_required
-def queue(request: ModeratorRequest) -> HttpResponse:
+@reader_page
+def queue(request: SignedInRequest) -> HttpResponse:
     context = pages.queue_context(_team_of(request.GET))
     template = "_list_partials" if _wants_fragment(request) else "queue"
     return render(request, f"moderation/{template}.html", context)
 
 
-@require_http_methods(["GET", "POST"])
-@reader_required
-def item(request: ModeratorRequest, approval_id: UUID) -> HttpResponse:
+@reader_page
+def item(request: SignedInRequest, approval_id: UUID) -> HttpResponse:
     approval = get_object_or_404(Approval.objects.with_conversation(), pk=approval_id)
     if request.method == "POST":
         return _decide(request, approval)
     return _page(request, approval, team=_team_of(request.GET))
 
 
-def _decide(request: ModeratorRequest, approval: Approval) -> HttpResponse:
-    if not request.user.has_perm(DECIDE):
-        raise PermissionDenied
+def _decide(request: SignedInRequest, approval: Approval) -> HttpResponse:
     form = DecisionForm(request.POST, approval=approval)
     show = partial(_page, request, approval, team=_team_of(request.POST), form=form)
     if not form.is_valid():
@@ -110,7 +94,7 @@ def _decide(request: ModeratorRequest, approval: Approval) -> HttpResponse:
 
 
 def _done(
-    request: ModeratorRequest, decision: Decision, form: DecisionForm
+    request: SignedInRequest, decision: Decision, form: DecisionForm
 ) -> HttpResponse:
     """Show the confirmed result; on a live page with the next answer, if that is wished."""
     team, then_next = form.cleaned_data["team"], form.cleaned_data["then_next"]
@@ -130,7 +114,7 @@ def _url_of(approval: Approval, team: str) -> str:
 
 
 def _page(
-    request: ModeratorRequest,
+    request: SignedInRequest,
     approval: Approval,
     *,
     team: str,

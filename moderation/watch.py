@@ -1,19 +1,27 @@
-"""Finds out what no push told: one query a second for all open queue pages of a process."""
+"""Finds out what no push told: a few queries a second for all open queue pages of a process.
+
+Also who may no longer read them: who has signed out, is not active any more or has lost the role.
+"""
 
 import asyncio
 from collections.abc import Collection
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import structlog
 from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
 from django.db import Error as DatabaseError
 from django.db import connection
+from django.utils import timezone
+
+from controlplane.accounts.table import SOCKETS
 
 log = structlog.get_logger()
 
-TICK_S = 1.0
+TICK_S = 0.8  # with the query within a second
 
 # The first row is what all pages show, each other row what the page of one item does.
 _MARKS = """
@@ -31,13 +39,22 @@ WHERE a.id = ANY(%s)
 Marks = dict[UUID | None, str]
 
 
+class Reader(NamedTuple):
+    """Who reads an open page; the session is empty where there is none to end."""
+
+    user_id: int
+    session_key: str
+
+
 class Page(Protocol):
     """An open page: the item it shows, and what the database said before it was rendered."""
 
     item: UUID | None
     mark: str
+    reader: Reader
 
     def wake(self) -> None: ...
+    def dismiss(self) -> None: ...
 
 
 class Watch:
@@ -62,11 +79,18 @@ class Watch:
         while True:
             await asyncio.sleep(TICK_S)
             try:
+                await self._dismiss_who_may_not_read()
                 await self._wake_the_late()
             except DatabaseError as error:
                 log.warning("queue_pages_wait", reason=str(error))
             except Exception:  # the next second may be better
                 log.exception("queue_watch_broke")
+
+    async def _dismiss_who_may_not_read(self) -> None:
+        asked = {page.reader for page in self._pages}
+        readers = await database_sync_to_async(still_readers)(asked)
+        for page in [page for page in self._pages if page.reader in asked - readers]:
+            page.dismiss()
 
     async def _wake_the_late(self) -> None:
         items = {page.item for page in self._pages if page.item}
@@ -81,6 +105,28 @@ def read_marks(items: Collection[UUID]) -> Marks:
     with connection.cursor() as cursor:
         cursor.execute(_MARKS, [list(items)])
         return dict(cursor.fetchall())
+
+
+def still_readers(asked: Collection[Reader]) -> set[Reader]:
+    """Return those who are signed in, active, and have a role that may read the queue."""
+    users = User.objects.with_perm(
+        SOCKETS["ws/queue/"], backend="django.contrib.auth.backends.ModelBackend"
+    )
+    allowed = set(
+        users.filter(pk__in={reader.user_id for reader in asked}).values_list(
+            "pk", flat=True
+        )
+    )
+    sessions = Session.objects.filter(
+        session_key__in={reader.session_key for reader in asked},
+        expire_date__gt=timezone.now(),
+    )
+    alive = {"", *sessions.values_list("session_key", flat=True)}
+    return {
+        reader
+        for reader in asked
+        if reader.user_id in allowed and reader.session_key in alive
+    }
 
 
 def mark_of(marks: Marks, item: UUID | None) -> str:

@@ -14,6 +14,8 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 import controlplane.settings
+from agents.topic_setup import ensure_topics
+from agents.topics import TOPICS
 from controlplane.embedded import services as embedded
 from controlplane.embedded.services import Services
 from tests.browser import chromium
@@ -144,6 +146,12 @@ def _apply_environment() -> None:
     for alias, database in fresh.DATABASES.items():
         settings.DATABASES[alias].update(database)
         connections[alias].settings_dict.update(database)
+
+
+@pytest.fixture(scope="session")
+def kafka_topics(services: Services) -> None:
+    """The topics, once in a session."""
+    ensure_topics(settings.KAFKA, TOPICS.values(), create=True)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_each_section_says_all_that_is_asked_of_it_on_one_screen() -> None:
 
 def words_of_the_product() -> str:
     """Return the texts of templates, of the page's and the widget's scripts, and of the code."""
-    scripts = (ROOT / "static" / name for name in ("widget/widget.js", "js/live.js"))
+    scripts = (ROOT / "static" / name for name in ("widget/words.js", "js/live.js"))
     texts = [*_of_templates(), *_of_code(), *(file.read_text() for file in scripts)]
     down = [POSTGRESQL, KAFKA, VALKEY, MODEL]
     texts += [found.what for found in problems(down, [], [], Backlog(), Refusals())]

@@ -3,18 +3,26 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
 from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
+from guardrails.verdicts import Verdict
 
 
 def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
-    """Block with a refusal, let through, or hold for a person what could not be checked."""
+    """Block with a refusal, let through, or hold for a person what could not be checked.
+
+    What may pass and asks for a person is held for one, and no model is asked.
+    """
     message = event.data
     tier = topics.known_tier(message.tier)
     verdict = ctx.engine.check(
         message.text, direction="input", tier=tier, workflow="chat"
     )
+    if message.wants_person and verdict.action in {"allow", "tag"}:
+        verdict = _for_person(verdict)
     turn: dict[str, Any] = {
         "turn_id": event.id,
         "conversation_id": message.conversation_id,
@@ -36,6 +44,15 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
                 **turn,
             )
             yield Send(topics.pending_topic(verdict.team), pending)
+
+
+def _for_person(verdict: Verdict) -> Verdict:
+    return msgspec.structs.replace(
+        verdict,
+        action="escalate",
+        team="general",
+        reason="The customer asked for a person",
+    )
 
 
 AGENT = Agent(

@@ -1,42 +1,91 @@
-"""Who may open a page: signed in, and with the permission that the page needs."""
+"""Lets nobody through whom the table does not let through, before any view runs."""
 
 from collections.abc import Callable
-from functools import wraps
 
+import structlog
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.db import transaction
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+)
+from django.utils.deprecation import MiddlewareMixin
 from django_htmx.http import HttpResponseClientRefresh
+
+from controlplane.accounts import table
+from controlplane.audit import actions as audit
+from controlplane.away import AWAY, database_away
+
+log = structlog.get_logger()
 
 View = Callable[..., HttpResponse]
 
 
 class SignedInRequest(HttpRequest):
-    user: User  # requires() lets nobody else in
+    user: User  # the table lets nobody else in
 
 
-def requires(permission: str) -> Callable[[View], View]:
-    """Send visitors to sign in, and refuse people without the permission."""
+def signed_out(answer: View) -> Callable[[View], View]:
+    """Give a view an answer of its own to who is signed out: answer(request)."""
 
     def decorate(view: View) -> View:
-        @wraps(view)
-        def guarded(
-            request: HttpRequest, *args: object, **kwargs: object
-        ) -> HttpResponse:
-            if not request.user.is_authenticated:
-                return _sign_in(request)
-            if not request.user.has_perm(permission):
-                raise PermissionDenied(permission)
-            return view(request, *args, **kwargs)
-
-        return guarded
+        view.signed_out = answer  # type: ignore[attr-defined]
+        return view
 
     return decorate
 
 
-def _sign_in(request: HttpRequest) -> HttpResponse:
+def sign_in(request: HttpRequest) -> HttpResponse:
     """A page goes to the form; a fragment reloads its page, which goes there."""
     if request.headers.get("HX-Request"):
         return HttpResponseClientRefresh()
     return redirect_to_login(request.get_full_path())
+
+
+class AccessMiddleware(MiddlewareMixin):
+    def process_view(
+        self, request: HttpRequest, view: View, args: object, kwargs: object
+    ) -> HttpResponseBase | None:
+        match = request.resolver_match
+        assert match is not None  # Django resolves before it asks
+        if match.namespace in table.NAMESPACES:
+            return None
+        row = table.ROUTES.get(match.view_name)
+        if row is None:
+            log.error("route_without_a_row", route=match.view_name, path=request.path)
+            raise PermissionDenied(match.view_name)
+        needs = table.needs_of(row, request.method or "")
+        if needs is None:
+            return HttpResponseNotAllowed(table.methods(row))
+        try:
+            return _ask(request, view, needs)
+        except AWAY:  # no process_exception is asked about what is raised here
+            return database_away(request)
+
+
+def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
+    if needs == table.PUBLIC or needs.startswith(table.SCOPE):
+        return None
+    if not request.user.is_authenticated:
+        answer: View = getattr(view, "signed_out", sign_in)
+        return answer(request)
+    if needs == table.SIGNED_IN or request.user.has_perm(needs):
+        return None
+    _refuse(request, request.user, needs)
+    return None
+
+
+@transaction.atomic
+def _write_down(user: User, route: str, detail: dict[str, str]) -> None:
+    audit.record(user, "access_refused", f"route:{route}", detail=detail)
+
+
+def _refuse(request: HttpRequest, user: User, needs: str) -> None:
+    assert request.resolver_match is not None
+    detail = {"method": request.method or "", "path": request.path, "needs": needs}
+    _write_down(user, request.resolver_match.view_name, detail)
+    raise PermissionDenied(needs)

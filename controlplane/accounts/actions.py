@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from controlplane.accounts.models import ApiToken
@@ -15,6 +16,8 @@ from controlplane.audit import actions as audit
 PREFIX = "ilk_"
 DAYS = 90
 MAX_DAYS = 366
+MAX_NAME = 100
+USE_IS_NOTED_EVERY = timedelta(minutes=1)  # not with each request
 
 
 class TokenError(Exception):
@@ -27,14 +30,21 @@ def sha256_of(token: str) -> str:
 
 @transaction.atomic
 def create_token(
-    user: User, *, scopes: Iterable[str], days: int = DAYS, actor: User | str
+    user: User,
+    *,
+    scopes: Iterable[str],
+    name: str = "",
+    days: int = DAYS,
+    actor: User | str,
 ) -> str:
     """Return a new token. It can be read here and nowhere else: only its hash is stored."""
     wanted = sorted(set(scopes))
-    _check(user, wanted, days)
+    name = name.strip()
+    _check(user, wanted, name, days)
     token = PREFIX + secrets.token_urlsafe(32)  # 32 bytes are 43 characters
     row = ApiToken.objects.create(
         user=user,
+        name=name,
         sha256=sha256_of(token),
         scopes=wanted,
         expires_at=timezone.now() + timedelta(days=days),
@@ -43,28 +53,46 @@ def create_token(
         actor,
         "token_created",
         f"token:{row.pk}",
-        detail={"user": user.get_username(), "scopes": wanted, "days": days},
+        detail={
+            "user": user.get_username(),
+            "name": name,
+            "scopes": wanted,
+            "days": days,
+        },
     )
     return token
 
 
 @transaction.atomic
-def revoke_token(token_id: int, *, actor: User | str) -> None:
-    """End a token now. One that has ended stays as it is."""
+def revoke_token(token_id: int, *, actor: User | str) -> bool:
+    """End a token now; return whether it was this call that did. One that has ended stays as it is."""
     ended = ApiToken.objects.filter(pk=token_id, revoked_at=None).update(
         revoked_at=timezone.now()
     )
     if ended:
         audit.record(actor, "token_revoked", f"token:{token_id}")
+    return bool(ended)
 
 
-def _check(user: User, scopes: list[str], days: int) -> None:
+def note_use(token: ApiToken) -> None:
+    """Let people see which tokens are in use. Costs nothing if it was noted a moment ago."""
+    now = timezone.now()
+    long_ago = now - USE_IS_NOTED_EVERY
+    if token.last_used_at is not None and token.last_used_at > long_ago:
+        return
+    noted_before = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
+    ApiToken.objects.filter(noted_before, pk=token.pk).update(last_used_at=now)
+
+
+def _check(user: User, scopes: list[str], name: str, days: int) -> None:
     unknown = [scope for scope in scopes if scope not in ApiToken.Scope.values]
     if unknown:
         known = ", ".join(ApiToken.Scope.values)
         raise TokenError(f"no scope {', '.join(unknown)}; there are: {known}")
     if not scopes:
         raise TokenError("a token needs at least one scope")
+    if len(name) > MAX_NAME or not name.isprintable():
+        raise TokenError(f"a name has at most {MAX_NAME} printable characters")
     if not 1 <= days <= MAX_DAYS:
         raise TokenError(f"a token lasts 1 to {MAX_DAYS} days, not {days}")
     if not user.is_active:

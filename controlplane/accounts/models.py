@@ -22,13 +22,18 @@ class ApiToken(models.Model):
         APPROVALS_READ = "approvals:read"
         APPROVALS_DECIDE = "approvals:decide"
         RUNTIME_READ = "runtime:read"
+        STOPS_READ = "stops:read"
+        STOPS_WRITE = "stops:write"
+        STOPS_RELEASE = "stops:release"
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    name = models.CharField(max_length=100, blank=True)  # what it is for
     sha256 = models.CharField(max_length=64, unique=True)
     scopes = ArrayField(models.CharField(max_length=30, choices=Scope))
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)  # a minute late at most
 
     objects = ApiTokenQuerySet.as_manager()
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from django.http import HttpRequest
 
-from controlplane.accounts.actions import sha256_of
+from controlplane.accounts.actions import note_use, sha256_of
 from controlplane.accounts.models import ApiToken
 
 _PROXY_HEADERS = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
@@ -17,11 +17,14 @@ def bearer(request: HttpRequest) -> str:
 
 
 def usable_token(token: str) -> ApiToken | None:
-    """Return the row of a token that has neither ended nor lost its user."""
+    """Return the row of a token that has neither ended nor lost its user, and note its use."""
     if not token:
         return None
     tokens = ApiToken.objects.usable().select_related("user")
-    return tokens.filter(sha256=sha256_of(token)).first()
+    row = tokens.filter(sha256=sha256_of(token)).first()
+    if row is not None:
+        note_use(row)
+    return row
 
 
 def may_read_metrics(request: HttpRequest) -> bool:

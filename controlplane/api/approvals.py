@@ -4,19 +4,22 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from django.contrib.auth.models import User
 from django.db.models import Q
-from ninja import Query, Router, Schema
+from ninja import Query, Router, Schema, Status
 
 from controlplane.accounts.models import ApiToken
 from controlplane.api import cursors
 from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.api.document import problems
+from controlplane.api.idempotency import Keep, Key, Once
 from controlplane.api.problems import Problem, not_found
 from moderation import actions
 from moderation.models import Approval, Decision
 
 router = Router(tags=["approvals"])
-READ = Scoped(ApiToken.Scope.APPROVALS_READ, "moderation.view_approval")
-DECIDE = Scoped(ApiToken.Scope.APPROVALS_DECIDE, "moderation.decide_approval")
+READ = Scoped(ApiToken.Scope.APPROVALS_READ)
+DECIDE = Scoped(ApiToken.Scope.APPROVALS_DECIDE)
 State = Literal["pending", "approved", "rejected", "expired"]
 
 
@@ -61,7 +64,13 @@ class DecisionOut(Schema):
     decided_at: datetime
 
 
-@router.get("", response=ApprovalsOut, auth=READ, summary="List held answers")
+@router.get(
+    "",
+    response=ApprovalsOut,
+    auth=READ,
+    summary="List held answers",
+    openapi_extra=problems(422),
+)
 def list_approvals(
     request: TokenRequest,
     state: State = "pending",
@@ -87,9 +96,21 @@ def list_approvals(
     response=DecisionOut,
     auth=DECIDE,
     summary="Decide on a held answer",
+    openapi_extra=problems(400, 404, 409, 413, 422),
 )
-def decide(request: TokenRequest, approval_id: UUID, body: DecisionIn) -> DecisionOut:
+def decide(
+    request: TokenRequest, approval_id: UUID, body: DecisionIn, key: Key = ""
+) -> Status[DecisionOut]:
     """Takes effect at once. 409 says who was first, or what is new in the conversation."""
+    user = request.auth.user
+    return Once(request, key, body).answer(
+        lambda keep: _decide(approval_id, body, user, keep)
+    )
+
+
+def _decide(
+    approval_id: UUID, body: DecisionIn, moderator: User, keep: Keep
+) -> Status[DecisionOut]:
     try:
         decision = actions.decide(
             approval_id,
@@ -97,7 +118,8 @@ def decide(request: TokenRequest, approval_id: UUID, body: DecisionIn) -> Decisi
             text=body.text,
             reason=body.reason,
             fingerprint=body.fingerprint,
-            moderator=request.auth.user,
+            moderator=moderator,
+            also=lambda made: keep(Status(200, _decision(made))),
         )
     except Approval.DoesNotExist:
         raise not_found("There is no such approval.") from None
@@ -111,7 +133,7 @@ def decide(request: TokenRequest, approval_id: UUID, body: DecisionIn) -> Decisi
     except actions.InvalidDecisionError as error:
         problem = {"at": f"body.{error.field}", "message": str(error)}
         raise Problem(422, str(error), errors=[problem]) from error
-    return _decision(decision)
+    return Status(200, _decision(decision))
 
 
 def _already_decided(error: actions.AlreadyDecidedError) -> Problem:

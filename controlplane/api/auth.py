@@ -2,35 +2,39 @@
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
 from controlplane.accounts.models import ApiToken
+from controlplane.accounts.table import SCOPES
 from controlplane.accounts.tokens import usable_token
+from controlplane.api import limits
 from controlplane.api.problems import Problem
 
 
 class TokenRequest(HttpRequest):
     auth: ApiToken
+    usage: limits.Usage | None  # api_answers() tells it to the caller
 
 
 class Scoped(HttpBearer):
-    """A token with the scope, of a user with the permission (if one is named)."""
+    """A token with the scope, of a user with the permission that goes with it, if one does."""
 
-    def __init__(self, scope: ApiToken.Scope, permission: str = "") -> None:
+    def __init__(self, scope: ApiToken.Scope) -> None:
         super().__init__()
         self.scope = scope
-        self.permission = permission
+        self.permission = SCOPES[scope]
 
     def authenticate(self, request: HttpRequest, token: str) -> Any:
-        return self.check(token)
-
-    def check(self, token: str) -> ApiToken | None:
-        """Return nothing for a token that does not count (401); Problem 403 for too little."""
+        """Return nothing for a token that does not count (401); Problem 429 or 403 for others."""
         row = usable_token(token)
         if row is None:
             return None
+        request.usage = limits.counter.count(row)  # type: ignore[attr-defined]
+        _check_limit(request.usage)  # type: ignore[attr-defined]
+        return self._check_rights(row)
+
+    def _check_rights(self, row: ApiToken) -> ApiToken:
         if self.scope not in row.scopes:
             raise Problem(
                 403, f"This token lacks the scope {self.scope}.", code="scope"
@@ -43,8 +47,8 @@ class Scoped(HttpBearer):
         return row
 
 
-class AsyncScoped(Scoped):
-    """The same for asynchronous views."""
-
-    async def authenticate(self, request: HttpRequest, token: str) -> Any:
-        return await sync_to_async(self.check)(token)
+def _check_limit(usage: limits.Usage | None) -> None:
+    if usage is not None and usage.is_over:
+        detail = f"This token made its {usage.limit} requests of this minute."
+        retry = {"Retry-After": str(usage.reset_s)}
+        raise Problem(429, detail, code="rate_limited", headers=retry)

@@ -1,20 +1,22 @@
 """POST /api/events/{topic}: events from outside, into topics that are open to it."""
 
 import re
+from typing import Annotated, Any
 
 import msgspec
 from django.http import HttpRequest
-from ninja import Router, Schema, Status
+from ninja import Path, Router, Schema, Status
 
 from agents import topics
 from agents.events import Payload, UserMessage
 from controlplane.accounts.models import ApiToken
-from controlplane.api.auth import AsyncScoped, TokenRequest
+from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.api.document import problems
 from controlplane.api.problems import Errors, Problem, not_found
 from controlplane.chat import ingress
 
 router = Router(tags=["events"])
-WRITE = AsyncScoped(ApiToken.Scope.EVENTS_WRITE)
+WRITE = Scoped(ApiToken.Scope.EVENTS_WRITE)
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 # What the columns of a turn and its conversation can hold.
@@ -26,6 +28,16 @@ _WHERE = re.compile(r"^(?P<message>.*?)(?: - at `\$?\.?(?P<at>.*)`)?$", re.DOTAL
 class AcceptedOut(Schema):
     trace_id: str
     event_id: str
+
+
+def _contracts() -> list[dict[str, Any]]:
+    """Return the JSON Schemas of what may be sent, as docs/contracts has them."""
+    open_to_all = [topics.contract_of(name) for name in sorted(topics.INGRESS)]
+    _, schemas = msgspec.json.schema_components(open_to_all)
+    return list(schemas.values())
+
+
+IngressTopic = Annotated[str, Path(enum=sorted(topics.INGRESS))]
 
 
 @router.post(
@@ -45,11 +57,12 @@ class AcceptedOut(Schema):
         ],
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": {"application/json": {"schema": {"anyOf": _contracts()}}},
         },
-    },
+    }
+    | problems(404, 409, 413, 422),
 )
-async def send_event(request: TokenRequest, topic: str) -> Status[AcceptedOut]:
+async def send_event(request: TokenRequest, topic: IngressTopic) -> Status[AcceptedOut]:
     """The same Idempotency-Key again is the same event. `traceparent` is linked, not adopted."""
     event = read_event(ingress_topic(topic), request.body)
     key = request.headers.get(IDEMPOTENCY_KEY, "")
@@ -71,6 +84,7 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
             user=event.user,
             tier=event.tier,
             linked_trace=linked,
+            wants_person=event.wants_person,
         )
     except ingress.BadMessageError as error:
         problem = {"at": "text", "message": str(error)}
@@ -79,7 +93,9 @@ async def _submit(event: UserMessage, key: str, linked: str) -> ingress.Accepted
         detail = "The conversation belongs to another user than the event names."
         raise Problem(403, detail, code="conversation") from error
     except ingress.IdReusedError as error:
-        detail = f"This {IDEMPOTENCY_KEY} came before with another text."
+        detail = (
+            f"This {IDEMPOTENCY_KEY} came before with another text or wants_person."
+        )
         raise Problem(409, detail, code="id_reused") from error
     except ingress.TooLongError as error:
         raise Problem(

@@ -4,8 +4,15 @@ from http import HTTPStatus
 from typing import Any
 
 import structlog
+from django.core.exceptions import RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
@@ -64,6 +71,8 @@ def install(api: NinjaAPI) -> None:
     api.add_exception_handler(HttpError, _http_error)
     api.add_exception_handler(ValidationError, _invalid)
     api.add_exception_handler(Http404, _not_found)
+    api.add_exception_handler(RequestDataTooBig, _too_big)
+    api.add_exception_handler(UnreadablePostError, _cut_off)
     api.add_exception_handler(OperationalError, _database_away)
     api.add_exception_handler(InterfaceError, _database_away)
     api.add_exception_handler(Exception, _our_mistake)
@@ -98,13 +107,24 @@ def _http_error(request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _invalid(request: HttpRequest, error: Any) -> HttpResponse:
-    errors = [
-        {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
-        for one in error.errors
-    ]
+    errors = [{"at": _place(one["loc"]), "message": one["msg"]} for one in error.errors]
     return Problem(
         422, "The request does not have the form it needs.", errors=errors
     ).response()
+
+
+def _place(location: tuple[str | int, ...]) -> str:
+    """The body is named twice: as where it is from, and as the view's argument."""
+    parts = location[1:] if location[:2] == ("body", "body") else location
+    return ".".join(str(part) for part in parts)
+
+
+def _too_big(request: HttpRequest, error: Any) -> HttpResponse:
+    return Problem(413, "The body is too large.", code="too_long").response()
+
+
+def _cut_off(request: HttpRequest, error: Any) -> HttpResponse:
+    return Problem(400, "The body ended before it was whole.").response()
 
 
 def _database_away(request: HttpRequest, error: Any) -> HttpResponse:

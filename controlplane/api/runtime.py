@@ -6,12 +6,13 @@ from ninja import Router, Schema
 
 from controlplane.accounts.models import ApiToken
 from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.api.document import problems
 from controlplane.home.backlog import read_backlog
 from controlplane.home.workers import AgentRow, Worker, agent_rows, applied, workers
 from controlplane.runtime.models import ControlVersion
 
 router = Router(tags=["runtime"])
-READ = Scoped(ApiToken.Scope.RUNTIME_READ, "runtime.view_heartbeat")
+READ = Scoped(ApiToken.Scope.RUNTIME_READ)
 
 
 class WorkerOut(Schema):
@@ -53,7 +54,13 @@ class RuntimeOut(Schema):
     agents: list[AgentOut]
 
 
-@router.get("", response=RuntimeOut, auth=READ, summary="Read workers and agents")
+@router.get(
+    "",
+    response=RuntimeOut,
+    auth=READ,
+    summary="Read workers and agents",
+    openapi_extra=problems(),
+)
 def read_runtime(request: TokenRequest) -> RuntimeOut:
     control = ControlVersion.objects.get(pk=1)
     listed = workers(control)

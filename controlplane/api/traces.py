@@ -7,13 +7,14 @@ from ninja import Router, Schema
 
 from controlplane.accounts.models import ApiToken
 from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.api.document import problems
 from controlplane.api.problems import not_found
 from controlplane.traces.hops import Hop
 from controlplane.traces.story import Story, TurnStory, read_story
 from moderation.models import Approval
 
 router = Router(tags=["traces"])
-READ = Scoped(ApiToken.Scope.TRACES_READ, "traces.view_tracerecord")
+READ = Scoped(ApiToken.Scope.TRACES_READ)
 
 
 class HopOut(Schema):
@@ -31,7 +32,7 @@ class HopOut(Schema):
     marks: list[str]
 
 
-class DecisionOut(Schema):
+class TraceDecisionOut(Schema):
     approval_id: UUID
     team: str
     why: str
@@ -49,7 +50,7 @@ class TurnOut(Schema):
     number: int
     state: str
     reason: str
-    decisions: list[DecisionOut]
+    decisions: list[TraceDecisionOut]
 
 
 class TraceOut(Schema):
@@ -64,7 +65,13 @@ class TraceOut(Schema):
     hops: list[HopOut]
 
 
-@router.get("/{trace_id}", response=TraceOut, auth=READ, summary="Read a trace")
+@router.get(
+    "/{trace_id}",
+    response=TraceOut,
+    auth=READ,
+    summary="Read a trace",
+    openapi_extra=problems(404),
+)
 def read_trace(request: TokenRequest, trace_id: str) -> TraceOut:
     story = read_story(trace_id)
     if story is None:
@@ -115,8 +122,8 @@ def _turn(story: TurnStory) -> TurnOut:
     )
 
 
-def _decision(approval: Approval) -> DecisionOut:
-    out = DecisionOut(
+def _decision(approval: Approval) -> TraceDecisionOut:
+    out = TraceDecisionOut(
         approval_id=approval.pk,
         team=approval.team,
         why=approval.why,

@@ -14,7 +14,7 @@ from agents.events import ControlChange, DecidedResponse
 from agents.records import Partition
 from controlplane.audit import actions as audit
 from controlplane.backups.models import Position
-from controlplane.chat.models import Conversation
+from controlplane.chat.models import Conversation, Turn
 from controlplane.chat.turns import sha256
 from controlplane.runtime.actions import change_control
 from controlplane.runtime.models import ControlVersion
@@ -143,6 +143,12 @@ def take_over_stop(change: ControlChange, *, at: datetime) -> bool:
         )
     audit.record(RESTORE, f"{change.kind}_taken_over"[:64], change.subject)
     return True
+
+
+@transaction.atomic
+def mark_wanting_a_person(turns: Iterable[str]) -> int:
+    """Only who took the message in knew it: records open turns without it."""
+    return Turn.objects.filter(pk__in=list(turns)).update(wants_person=True)
 
 
 @transaction.atomic

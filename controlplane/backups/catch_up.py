@@ -57,6 +57,7 @@ class Caught(msgspec.Struct):
     version: int = 0
     lost_changes: list[str] = []
     conversations: set[str] = set()
+    wanting_a_person: set[str] = set()  # turns
 
 
 def committed() -> dict[Partition, int]:
@@ -85,6 +86,7 @@ def catch_up(report: Report) -> Caught:
             replay.flush()
         finally:
             runner.run(database.close())
+    actions.mark_wanting_a_person(found.wanting_a_person)
     actions.skip_seqs(found.conversations if found.is_whole else None)
     return found
 
@@ -214,6 +216,8 @@ class Replay:
         if isinstance(event.data, UserMessage):
             whole = timedelta(seconds=settings.TURN_DEADLINE_S)
             self._deadlines[fact.turn_id] = at + whole
+            if event.data.wants_person:
+                self._found.wanting_a_person.add(fact.turn_id)
         elif fact.kind in {"reply", "hold"} and self._is_swept:
             deadline = self._deadlines.get(fact.turn_id)
             if deadline is not None and at > deadline + SWEPT:

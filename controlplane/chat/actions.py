@@ -1,4 +1,4 @@
-"""Writes to turns that people or beat ask for. All others are the gate's and the intake's."""
+"""Writes to turns and their answers that people or beat ask for. All others are the gate's and the intake's."""
 
 from datetime import timedelta
 
@@ -9,18 +9,38 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from agents import topics
+from agents.cloudevents import Envelope, derive_id
+from agents.events import Feedback as FeedbackEvent
+from agents.postgres import plain
+from controlplane import locks
 from controlplane.audit import actions as audit
 from controlplane.chat import ingress, live
 from controlplane.chat.letters import LETTERS, About
-from controlplane.chat.models import Conversation, Outcome, Turn
+from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
 from controlplane.chat.turns import TRANSITIONS, State
-from controlplane.runtime.actions import enqueue_bytes
+from controlplane.runtime.actions import enqueue, enqueue_bytes
 from controlplane.runtime.models import OutboxRecord
 
 # Clients send again by themselves for as long as they are there.
 SEND_AGAIN_AFTER = timedelta(seconds=60)
 SEND_AGAIN_UNTIL = timedelta(days=1)
 SEND_AGAIN_AT_ONCE = 500
+
+FEEDBACK_LOCK_MS = 2_000  # the gate holds a conversation for milliseconds
+REASON_MAX_CHARS = 500
+TIMES_GIVEN_MAX = 20  # each time is a record of Kafka
+
+
+class NoSuchAnswerError(Exception):
+    """The conversation has no answer of that number."""
+
+
+class ReasonTooLongError(Exception):
+    """More characters than a reason may have."""
+
+
+class TooManyChangesError(Exception):
+    """The answer was rated too often."""
 
 
 @transaction.atomic
@@ -84,12 +104,75 @@ def send_again() -> int:
                 text=turn.text,
                 user=turn.conversation.user,
                 tier=turn.effective_tier,
+                wants_person=turn.wants_person,
             )
         )
         enqueue_bytes(sent.topic, key=sent.key, value=sent.value, headers=sent.headers)
         subject = f"turn:{turn.pk}"
         audit.record("sweeper", "turn_sent_again", subject, trace_id=turn.trace_id)
     return len(lost)
+
+
+def give_feedback(
+    conversation_id: str, seq: int, *, rating: Feedback.Rating, reason: str
+) -> None:
+    """Keep what the user says of an answer, and put it into the outbox; said again it is nothing.
+
+    Locks the conversation: records of one key are written under that lock. LockTimeoutError if
+    it stays locked. Not inside a transaction.
+    """
+    reason = plain(reason).strip()
+    if len(reason) > REASON_MAX_CHARS:
+        raise ReasonTooLongError(f"{len(reason)} characters; {REASON_MAX_CHARS} may be")
+    with locks.atomic(lock_timeout_ms=FEEDBACK_LOCK_MS):
+        list(Conversation.objects.select_for_update().filter(pk=conversation_id))
+        answer = (
+            Message.objects.select_related("turn__conversation", "feedback")
+            .filter(conversation=conversation_id, seq=seq, role=Message.Role.ASSISTANT)
+            .first()
+        )
+        if answer is None:
+            raise NoSuchAnswerError("the conversation has no answer of that number")
+        feedback = getattr(answer, "feedback", None) or Feedback(
+            message=answer, times_given=0
+        )
+        if (feedback.rating, feedback.reason) != (rating, reason):
+            _keep_feedback(feedback, rating, reason)
+
+
+def _keep_feedback(feedback: Feedback, rating: Feedback.Rating, reason: str) -> None:
+    if feedback.times_given >= TIMES_GIVEN_MAX:
+        raise TooManyChangesError("the answer was rated too often")
+    feedback.rating, feedback.reason = rating, reason
+    feedback.times_given += 1
+    feedback.given_at = timezone.now()
+    feedback.save()
+    _send_feedback(feedback)
+
+
+def _send_feedback(feedback: Feedback) -> None:
+    answer, turn = feedback.message, feedback.message.turn
+    data = FeedbackEvent(
+        turn_id=turn.pk,
+        conversation_id=turn.conversation_id,
+        tier=turn.effective_tier,
+        seq=answer.seq,
+        rating="up" if feedback.rating == Feedback.Rating.UP else "down",
+        reason=feedback.reason,
+    )
+    topic = topics.TRAINING_FEEDBACK
+    outcome = turn.outcomes.filter(effect="reply").first()
+    envelope = Envelope(
+        id=derive_id(f"{turn.pk}:{feedback.times_given}", "widget", topic, 0),
+        type=type(data).__name__,
+        source="widget",
+        trace_id=turn.trace_id,
+        subject=turn.conversation.user,
+        workflow=turn.conversation.workflow,
+        tier=turn.effective_tier,
+        parents=(outcome.record_id,) if outcome and outcome.record_id else (),
+    )
+    enqueue(topic, key=turn.conversation_id, data=data, envelope=envelope)
 
 
 def _state(outcome: Outcome) -> State:

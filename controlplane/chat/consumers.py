@@ -1,24 +1,32 @@
 """The widget's socket: design's protocol in JSON frames, one socket per open page."""
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from channels.consumer import get_handler_name
+from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 
 from agents.agent import UnavailableError
-from controlplane.chat import ingress, live, tokens, transcript
+from controlplane import locks
+from controlplane.chat import actions, ingress, live, tokens, transcript
+from controlplane.chat.models import Feedback
 from controlplane.chat.resources import resources
-from controlplane.chat.transcript import Line, OpenTurn
+from controlplane.chat.transcript import Line, OpenTurn, Status
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN, UNAUTHORIZED
 
 FRAME_MAX_CHARS = 40_000
 WAITING_MAX = 20  # messages of one socket that wait for Kafka
+RATINGS_MAX = 30  # of one socket
+RATINGS_S = 60.0  # in so many seconds
 
 
 class Hello(msgspec.Struct, tag="hello", frozen=True):
@@ -29,9 +37,16 @@ class Hello(msgspec.Struct, tag="hello", frozen=True):
 class Said(msgspec.Struct, tag="message", frozen=True):
     id: str
     text: str
+    person: bool = False  # who is to answer
 
 
-_decoder = msgspec.json.Decoder(Hello | Said)
+class Rated(msgspec.Struct, tag="feedback", frozen=True):
+    seq: int
+    rating: Literal["up", "down"]
+    reason: str = ""
+
+
+_decoder = msgspec.json.Decoder(Hello | Said | Rated)
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):
@@ -49,8 +64,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self._showing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: asyncio.Task[None] | None = None
-        self._statuses: dict[str, str] = {}
+        self._statuses: dict[str, Status] = {}
         self._accepted: set[str] = set()  # traces that are not in the transcript yet
+        self._rated_at: deque[float] = deque(maxlen=RATINGS_MAX)
         await self.accept()
         if not is_allowed_origin(self.scope):
             await self._refuse_socket(
@@ -58,7 +74,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             )
 
     async def dispatch(self, message: Any) -> None:
-        """Channels' own closes old connections of the ORM first, in a thread; here is none."""
+        """Channels' own closes old connections of the ORM first, in a thread; only ratings use it."""
         await getattr(self, get_handler_name(message))(message)
 
     async def disconnect(self, code: int) -> None:
@@ -89,8 +105,10 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._greet(frame)
         elif self._visitor is None:
             await self._error("unauthorized", "Say hello first.")
-        else:
+        elif isinstance(frame, Said):
             await self._take(frame, self._visitor)
+        else:
+            await self._rate(frame)
 
     async def _greet(self, hello: Hello) -> None:
         if self._visitor is not None:
@@ -150,6 +168,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
                     text=said.text,
                     user=visitor.user,
                     tier=visitor.tier,
+                    wants_person=said.person,
                 )
             except _REFUSALS as error:
                 await self._refuse(said.id, error)
@@ -163,6 +182,33 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         if isinstance(error, ingress.RateLimitedError):
             extra["retry_after_s"] = round(error.retry_after_s, 1)
         await self._error(_CODES[type(error)], str(error), id=client_id, **extra)
+
+    # Ratings
+
+    async def _rate(self, rated: Rated) -> None:
+        """One after the other: the last word counts."""
+        now = time.monotonic()
+        if len(self._rated_at) == RATINGS_MAX and now - self._rated_at[0] < RATINGS_S:
+            wait = round(RATINGS_S - (now - self._rated_at[0]), 1)
+            detail = "Too many ratings."
+            await self._error("rate_limited", detail, seq=rated.seq, retry_after_s=wait)
+            return
+        self._rated_at.append(now)
+        try:
+            await database_sync_to_async(actions.give_feedback)(
+                self.conversation_id,
+                rated.seq,
+                rating=Feedback.Rating(rated.rating),
+                reason=rated.reason,
+            )
+        except tuple(_RATING_CODES) as error:
+            await self._error(_RATING_CODES[type(error)], str(error), seq=rated.seq)
+            return
+        except (locks.LockTimeoutError, OperationalError, InterfaceError):
+            detail = "The rating was not kept. Send it again."
+            await self._error("unavailable", detail, seq=rated.seq)
+            return
+        await self._send(type="feedback", seq=rated.seq, rating=rated.rating)
 
     # What the hub shows
 
@@ -186,18 +232,12 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._show_statuses(known, is_paused=is_paused)
 
     async def _show_statuses(self, turns: list[OpenTurn], *, is_paused: bool) -> None:
-        statuses: dict[str, str] = {}
+        statuses: dict[str, Status] = {}
         for turn in turns:
             status = turn.status(is_paused=is_paused)
             statuses[turn.trace_id] = status
             if self._statuses.get(turn.trace_id) != status:
-                await self._send(
-                    type="status",
-                    trace_id=turn.trace_id,
-                    id=turn.client_id,
-                    state=status,
-                    since=turn.since.isoformat(),
-                )
+                await self._send(**turn.frame(status))
         self._statuses = statuses
         self.has_open_turns = any(state != "failed" for state in statuses.values())
 
@@ -217,6 +257,11 @@ _CODES: dict[type[Exception], str] = {
     ingress.UnconfirmedError: "unconfirmed",
 }
 _REFUSALS = tuple(_CODES)
+_RATING_CODES: dict[type[Exception], str] = {
+    actions.NoSuchAnswerError: "bad_request",
+    actions.ReasonTooLongError: "too_long",
+    actions.TooManyChangesError: "rate_limited",
+}
 
 
 def is_allowed_origin(scope: Any) -> bool:

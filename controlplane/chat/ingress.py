@@ -25,7 +25,8 @@ TRIES = 5  # each is in vain only if another message came in between
 # after the others, and returns what tells why not. What is told is of before the lock.
 _TAKE = """
 WITH known AS (
-  SELECT text, accepted_at IS NOT NULL AS is_accepted FROM chat_turn WHERE id = %(turn)s),
+  SELECT text, wants_person, accepted_at IS NOT NULL AS is_accepted
+  FROM chat_turn WHERE id = %(turn)s),
 numbered AS (
   INSERT INTO chat_conversation AS c
     (id, "user", tier, workflow, latest_turn, passed_turn, latest_seq, created_at)
@@ -38,11 +39,11 @@ numbered AS (
   RETURNING latest_turn),
 taken AS (
   INSERT INTO chat_turn (id, conversation_id, number, client_id, text, trace_id, tier,
-    created_at, deadline_at)
+    wants_person, created_at, deadline_at)
   SELECT %(turn)s, %(conversation)s, latest_turn, %(client_id)s, %(text)s, %(trace)s, %(tier)s,
-    %(now)s, %(deadline)s
+    %(wants_person)s, %(now)s, %(deadline)s
   FROM numbered RETURNING id)
-SELECT EXISTS (SELECT FROM taken), c."user", known.text, known.is_accepted,
+SELECT EXISTS (SELECT FROM taken), c."user", known.text, known.wants_person, known.is_accepted,
   (SELECT created_at FROM chat_turn
     WHERE conversation_id = c.id AND number = c.latest_turn - %(others)s)
 FROM (VALUES (%(conversation)s)) AS asked (id)
@@ -67,7 +68,7 @@ class NotOwnerError(Exception):
 
 
 class IdReusedError(Exception):
-    """The client's id came before with another text."""
+    """The client's id came before with another text, or asked another for an answer."""
 
 
 class RateLimitedError(Exception):
@@ -94,13 +95,14 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     user: str
     tier: str
     linked_trace: str = ""
+    wants_person: bool = False
 
     @property
     def turn_id(self) -> str:
         return cloudevents.ingress_id(self.conversation_id, self.client_id)
 
 
-async def submit(  # the fields of a message
+async def submit(  # noqa: PLR0913 - the fields of a message
     *,
     conversation_id: str,
     client_id: str,
@@ -108,6 +110,7 @@ async def submit(  # the fields of a message
     user: str,
     tier: str,
     linked_trace: str = "",
+    wants_person: bool = False,
 ) -> Accepted:
     """Return once Kafka has the message. The same client_id again is the same message."""
     message = Incoming(
@@ -117,6 +120,7 @@ async def submit(  # the fields of a message
         user=user,
         tier=tier,
         linked_trace=linked_trace,
+        wants_person=wants_person,
     )
     _check(message)
     accepted = Accepted(message.turn_id, cloudevents.trace_id_of(message.turn_id))
@@ -153,13 +157,13 @@ async def _register(message: Incoming, trace_id: str) -> bool:
         taken = await _take(message, trace_id)
         if taken is None:
             continue
-        is_new, owner, text, is_accepted, nth_latest_at = taken
+        is_new, owner, text, wants_person, is_accepted, nth_latest_at = taken
         if is_new:
             return False
         if owner is not None and owner != message.user:
             raise NotOwnerError
         if text is not None:
-            if text != message.text:
+            if (text, wants_person) != (message.text, message.wants_person):
                 raise IdReusedError(message.client_id)
             return bool(is_accepted)
         if nth_latest_at is not None:
@@ -178,6 +182,7 @@ async def _take(message: Incoming, trace_id: str) -> tuple[Any, ...] | None:
         "client_id": message.client_id,
         "text": message.text,
         "trace": trace_id,
+        "wants_person": message.wants_person,
         "others": settings.MESSAGES_PER_MINUTE - 1,
         "now": now,
         "minute_ago": now - MINUTE,
@@ -206,6 +211,7 @@ def record_of(message: Incoming) -> Outgoing:
         user=message.user,
         tier=message.tier,
         client_id=message.client_id,
+        wants_person=message.wants_person,
     )
     envelope = Envelope(
         id=message.turn_id,

@@ -44,6 +44,7 @@ class Turn(models.Model):
     text = models.TextField()
     trace_id = models.CharField(max_length=32)
     tier = models.CharField(max_length=50, blank=True)  # its user's when it was written
+    wants_person = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(default=timezone.now)
     accepted_at = models.DateTimeField(null=True, blank=True)  # Kafka has it
     deadline_at = models.DateTimeField()
@@ -181,6 +182,33 @@ class Message(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} #{self.seq} of {self.conversation_id}"
+
+
+class Feedback(models.Model):
+    """What the user says of an answer. One for each answer, and the last word counts."""
+
+    class Rating(models.TextChoices):
+        UP = "up"
+        DOWN = "down"
+
+    message = models.OneToOneField(
+        Message, on_delete=models.PROTECT, related_name="feedback"
+    )
+    rating = models.CharField(max_length=4, choices=Rating)
+    reason = models.CharField(max_length=500, blank=True)
+    times_given = models.IntegerField(default=1)
+    given_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="chat_feedback_is_up_or_down",
+                condition=Q(rating__in=["up", "down"]),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rating} for message {self.message_id}"
 
 
 class ModelCall(models.Model):

@@ -13,7 +13,8 @@ Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed
 # OFFSET 0: nobody can tell the planner that few rows are after a cursor.
 _MESSAGES = """
 SELECT m.conversation_id, m.seq, m.role, m.text, m.reviewed, m.kind, m.delivered_at,
-  t.trace_id, t.client_id, t.text,
+  t.trace_id, t.client_id,
+  coalesce((SELECT f.rating FROM chat_feedback f WHERE f.message_id = m.id), ''), t.text,
   coalesce((SELECT p.turn_id = m.turn_id FROM chat_message p
     WHERE p.conversation_id = m.conversation_id AND p.seq = m.seq - 1), false)
 FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
@@ -35,7 +36,8 @@ WHERE EXISTS (SELECT FROM chat_message m WHERE m.conversation_id = c.id AND m.se
 # A turn without an outcome is one that intake has not seen: Kafka may or may not have it.
 _TURNS = """
 WITH asked AS MATERIALIZED (SELECT unnest(%s::text[]) AS id)
-SELECT t.conversation_id, t.trace_id, t.client_id, t.state, t.accepted_at IS NOT NULL,
+SELECT t.conversation_id, t.trace_id, t.client_id, t.state, t.wants_person,
+  t.accepted_at IS NOT NULL,
   coalesce(t.accepted_at, t.created_at),
   (SELECT max(a.created_at) FROM moderation_approval a
     WHERE a.turn_id = t.id AND a.state = 'pending'),
@@ -70,6 +72,7 @@ class Line(msgspec.Struct, frozen=True):
     at: datetime
     trace_id: str
     client_id: str
+    rating: str = ""
     question: str = ""
 
     def frame(self) -> dict[str, object]:
@@ -85,6 +88,8 @@ class Line(msgspec.Struct, frozen=True):
         }
         if self.role == "user":
             frame["id"] = self.client_id
+        if self.rating:
+            frame["rating"] = self.rating
         if self.question:
             frame["question"] = self.question
         return frame
@@ -100,6 +105,7 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
     trace_id: str
     client_id: str
     state: str
+    wants_person: bool
     is_taken_in: bool
     asked_at: datetime
     held_at: datetime | None
@@ -115,9 +121,17 @@ class OpenTurn(msgspec.Struct, frozen=True, kw_only=True):
         is_thinking = (self.topic or "").startswith("agent.requests.")
         return "thinking" if is_thinking else "checking"
 
-    @property
-    def since(self) -> datetime:
-        return self.held_at or self.asked_at
+    def frame(self, status: Status) -> dict[str, object]:
+        frame: dict[str, object] = {
+            "type": "status",
+            "trace_id": self.trace_id,
+            "id": self.client_id,
+            "state": status,
+            "since": (self.held_at or self.asked_at).isoformat(),
+        }
+        if self.wants_person:
+            frame["person"] = True
+        return frame
 
 
 async def latest_seq(database: Database, conversation_id: str) -> int:
@@ -152,10 +166,11 @@ async def read(
                 trace_id=row[1],
                 client_id=row[2],
                 state=row[3],
-                is_taken_in=row[4],
-                asked_at=row[5],
-                held_at=row[6],
-                topic=row[7],
+                wants_person=row[4],
+                is_taken_in=row[5],
+                asked_at=row[6],
+                held_at=row[7],
+                topic=row[8],
             )
             for row in await turns.fetchall()
         ]

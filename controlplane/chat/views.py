@@ -5,13 +5,11 @@ from uuid import uuid4
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
 
 from agents.topics import TIERS
 from controlplane.chat import tokens
 
 
-@require_GET
 def demo(request: HttpRequest) -> HttpResponse:
     """A visitor keeps one identity per tier for as long as the browser session lasts."""
     if not settings.DEMO:

@@ -3,37 +3,30 @@
 from django.http import HttpRequest, HttpResponse, HttpResponseForbidden, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from controlplane.accounts.access import SignedInRequest, requires
+from controlplane.accounts.access import SignedInRequest
 from controlplane.accounts.tokens import may_read_metrics
 from controlplane.home import health, metrics
 from controlplane.home.room import read_room
 from controlplane.home.services import watch
 
 
-@require_safe
 @never_cache
-@requires("runtime.view_heartbeat")
 def index(request: SignedInRequest) -> HttpResponse:
     return render(request, "home/index.html", {"room": read_room(request.user)})
 
 
-@require_GET
 @never_cache
-@requires("runtime.view_heartbeat")
 def room(request: SignedInRequest) -> HttpResponse:
     return render(request, "home/_room_live.html", {"room": read_room(request.user)})
 
 
-@require_safe
 @never_cache
 def healthz(request: HttpRequest) -> HttpResponse:
     return JsonResponse({"ok": True})
 
 
-@require_safe
 @never_cache
 def readyz(request: HttpRequest) -> HttpResponse:
     missing = health.missing(watch.read())
@@ -42,7 +35,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
     )
 
 
-@require_safe
 @never_cache
 def metrics_page(request: HttpRequest) -> HttpResponse:
     if not may_read_metrics(request):

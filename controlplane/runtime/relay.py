@@ -51,11 +51,14 @@ class Relay:
     """Runs on the runtime's loop. Any number may run; one leads."""
 
     name = "relay"
-    description = "Publishes what the database decided: decisions, control history."
+    description = (
+        "Publishes what the database decided: decisions, ratings, control history."
+    )
     writes = (
         topics.RESPONSES_APPROVED,
         topics.RESPONSES_REJECTED,
         topics.RESPONSES_EXPIRED,
+        topics.TRAINING_FEEDBACK,
         topics.CONTROL_HISTORY,
     )
 

@@ -26,11 +26,21 @@ class NotProvenError(Exception):
         )
 
 
-@transaction.atomic
 def request_stop(
     *, mode: str, scope: str, value: str = "", reason: str, requester: User
 ) -> Stop:
     """Put a stop in force. One that is in force already is the same stop."""
+    stop, _ = engage_stop(
+        mode=mode, scope=scope, value=value, reason=reason, requester=requester
+    )
+    return stop
+
+
+@transaction.atomic
+def engage_stop(
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+) -> tuple[Stop, bool]:
+    """The same; return also whether it is a new one."""
     stop, is_new = Stop.objects.get_or_create(
         mode=mode,
         scope=scope,
@@ -44,7 +54,7 @@ def request_stop(
     )
     if is_new:
         _changed("stop_requested", stop, requester, reason)
-    return stop
+    return stop, is_new
 
 
 def prove_stop(stop: Stop, *, prover: User | str) -> Stop:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from agents.topics import ALL_PENDING, DEAD_LETTERS
+from agents.topics import ALL_PENDING, DEAD_LETTERS, TRAINING_FEEDBACK
 from controlplane.chat.models import Message, Turn
 from controlplane.deadletters.models import Letter
 from controlplane.traces.diff import Piece, word_diff
@@ -35,6 +35,7 @@ class Hop(msgspec.Struct, kw_only=True):
     note: str = ""
     latency_ms: float = 0.0
     waited: bool = False
+    is_after: bool = False  # the turn was over: it counts in no time
     start: float = 0.0  # of the bar, in percent of the whole trace
     width: float = 0.0
 
@@ -114,6 +115,7 @@ def _records(
             tier=record.tier,
             text=record.text,
             marks=marks,
+            is_after=record.topic == TRAINING_FEEDBACK,
         )
 
 
@@ -176,12 +178,16 @@ def _timed(hops: list[Hop]) -> list[Hop]:
     """Give each hop its latency, and its bar: from the hop before it to itself."""
     if not hops:
         return hops
-    start, span_s = hops[0].at, (hops[-1].at - hops[0].at).total_seconds() or 1.0
+    start = hops[0].at
+    end = max((hop.at for hop in hops if not hop.is_after), default=hops[-1].at)
+    span_s = (end - start).total_seconds() or 1.0
     before = start
     for hop in hops:
         hop.latency_ms = (hop.at - before).total_seconds() * 1000
         hop.start = (before - start).total_seconds() / span_s * 100
         hop.width = max(0.6, hop.latency_ms / 1000 / span_s * 100)
+        if hop.is_after:
+            hop.width = 0.6
         hop.start = min(hop.start, 100 - hop.width)
         before = hop.at
     return hops

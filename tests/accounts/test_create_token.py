@@ -46,7 +46,12 @@ def test_who_made_it_is_logged_and_the_token_is_not() -> None:
     entry = Entry.objects.get()
     assert entry.action == "token_created"
     assert entry.actor.startswith("shell:")
-    assert entry.detail == {"user": "ada", "scopes": ["traces:read"], "days": 7}
+    assert entry.detail == {
+        "user": "ada",
+        "name": "",
+        "scopes": ["traces:read"],
+        "days": 7,
+    }
     assert token not in str(entry.detail)
 
 
@@ -56,6 +61,8 @@ def test_who_made_it_is_logged_and_the_token_is_not() -> None:
         (["--user", "nobody", "--scope", "traces:read"], "there is no user 'nobody'"),
         (["--user", "ada", "--scope", "everything"], "no scope everything; there are:"),
         (["--user", "ada", "--scope", "traces:read", "--days", "0"], "1 to 366 days"),
+        (["--user", "ada", "--scope", "traces:read", "--name", "n" * 101], "a name"),
+        (["--user", "ada", "--scope", "traces:read", "--name", "a\tb"], "a name"),
         (["--user", "gone", "--scope", "traces:read"], "gone is not active"),
     ],
 )
@@ -78,8 +85,8 @@ def test_revoking_ends_a_token_once() -> None:
     actions.create_token(ada, scopes=["traces:read"], actor=ada)
     row = ApiToken.objects.get()
 
-    actions.revoke_token(row.pk, actor=ada)
-    actions.revoke_token(row.pk, actor=ada)
+    assert actions.revoke_token(row.pk, actor=ada)
+    assert not actions.revoke_token(row.pk, actor=ada)
 
     assert not ApiToken.objects.usable().exists()
     assert Entry.objects.filter(action="token_revoked").count() == 1

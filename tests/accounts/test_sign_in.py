@@ -9,6 +9,7 @@ from django.test import Client, override_settings
 from django.urls import path, reverse
 
 from controlplane import urls
+from controlplane.accounts import table
 from tests.factories import make_user
 
 pytestmark = pytest.mark.django_db
@@ -80,11 +81,12 @@ def fail(request: HttpRequest) -> HttpResponse:
 
 
 class Routes:
-    urlpatterns = [path("fail/", fail), *urls.urlpatterns]
+    urlpatterns = [path("fail/", fail, name="fail"), *urls.urlpatterns]
 
 
 @pytest.fixture
-def visitor() -> Iterator[Client]:
+def visitor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setitem(table.ROUTES, "fail", {"GET": table.PUBLIC})
     with override_settings(ROOT_URLCONF=Routes):
         yield Client(raise_request_exception=False, enforce_csrf_checks=True)
 

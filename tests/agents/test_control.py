@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from agents import control as control_module
-from agents.control import Control, ControlState, Route, Stop, now_s
+from agents.control import MAX_AGE_S, Control, ControlState, Route, Stop, now_s
 from agents.host import conninfo
 from controlplane.embedded.services import Services
 from controlplane.routing.actions import route_tier
@@ -242,7 +242,7 @@ def test_nothing_starts_before_a_rule_set_is_published(
     transactional_db: None, follow: Make
 ) -> None:
     control = follow()
-    wait_for(lambda: control.state.version)
+    wait_for(lambda: control.age_s < MAX_AGE_S)
 
     assert why(control) == "no rule-set is published"
 

@@ -69,8 +69,8 @@ def test_who_missed_the_latest_message_hears_what_is_new(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("fields", "where"),
     [
-        ({"verdict": "perhaps"}, "body.body.verdict"),
-        ({"fingerprint": None}, "body.body.fingerprint"),
+        ({"verdict": "perhaps"}, "body.verdict"),
+        ({"fingerprint": None}, "body.fingerprint"),
         ({"verdict": "reject", "text": "No."}, "body.reason"),
         ({"verdict": "edit", "text": " "}, "body.text"),
         ({"verdict": "approve", "text": "something else"}, "body.text"),

@@ -24,11 +24,11 @@ def send(
 
 
 @pytest.fixture
-def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What reaches the ingress; Kafka stays out of it."""
-    seen: list[dict[str, str]] = []
+    seen: list[dict[str, Any]] = []
 
-    async def submit(**message: str) -> Accepted:
+    async def submit(**message: Any) -> Accepted:
         seen.append(message)
         return Accepted(event_id="e1", trace_id="t1")
 
@@ -37,7 +37,7 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
 
 def test_an_event_is_accepted_with_its_ids(
-    call: Caller, submitted: list[dict[str, str]]
+    call: Caller, submitted: list[dict[str, Any]]
 ) -> None:
     response = send(call, user="u_1", tier="pro", unknown="ignored")
 
@@ -51,8 +51,17 @@ def test_an_event_is_accepted_with_its_ids(
             "user": "u_1",
             "tier": "pro",
             "linked_trace": "",
+            "wants_person": False,
         }
     ]
+
+
+def test_an_event_may_ask_for_a_person(
+    call: Caller, submitted: list[dict[str, Any]]
+) -> None:
+    send(call, wants_person=True)
+
+    assert submitted[0]["wants_person"] is True
 
 
 @pytest.mark.parametrize(
@@ -64,7 +73,7 @@ def test_an_event_is_accepted_with_its_ids(
     ],
 )
 def test_a_callers_trace_is_linked(
-    call: Caller, submitted: list[dict[str, str]], header: str, linked: str
+    call: Caller, submitted: list[dict[str, Any]], header: str, linked: str
 ) -> None:
     call(
         "POST",
@@ -99,7 +108,7 @@ def test_a_topic_that_is_not_open_is_a_403(call: Caller, topic: str) -> None:
     ],
 )
 def test_what_the_contract_refuses_is_a_422_with_the_place(
-    call: Caller, submitted: list[dict[str, str]], fields: dict[str, Any], where: str
+    call: Caller, submitted: list[dict[str, Any]], fields: dict[str, Any], where: str
 ) -> None:
     told = problem(send(call, **fields), 422)
 
@@ -109,7 +118,7 @@ def test_what_the_contract_refuses_is_a_422_with_the_place(
 
 @pytest.mark.parametrize("tier", ["platinum", "", "FREE"])
 def test_a_tier_that_is_not_in_the_register_is_a_422_that_names_those_that_are(
-    call: Caller, submitted: list[dict[str, str]], tier: str
+    call: Caller, submitted: list[dict[str, Any]], tier: str
 ) -> None:
     told = problem(send(call, tier=tier), 422)
 

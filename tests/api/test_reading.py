@@ -141,6 +141,7 @@ def test_a_page_costs_the_same_for_one_approval_or_ten(
 ) -> None:
     for _ in range(10):
         make_approval()
+    call("GET", "/api/approvals", token=token)  # its use is noted
 
     with django_assert_num_queries(4):  # token, 2 permissions, approvals
         call("GET", "/api/approvals", token=token)

@@ -5,11 +5,15 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.http import HttpRequest
+from django.http.request import UnreadablePostError
+from django.test import Client
 from django.utils import timezone
+from pytest_django import Settings
 
 from controlplane.accounts.models import ApiToken
 from tests.api.conftest import Caller, make_token
-from tests.factories import make_user
+from tests.factories import make_admin, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -24,6 +28,13 @@ ROUTES = [
     ),
     ("GET", "/api/runtime", "runtime:read"),
     ("POST", "/api/events/user.messages.raw", "events:write"),
+    ("GET", "/api/stops", "stops:read"),
+    ("POST", "/api/stops", "stops:write"),
+    (
+        "POST",
+        "/api/stops/00000000-0000-4000-8000-000000000001/release",
+        "stops:release",
+    ),
 ]
 each_route = pytest.mark.parametrize(
     ("method", "path", "scope"), ROUTES, ids=[route[2] for route in ROUTES]
@@ -97,6 +108,17 @@ def test_a_viewer_decides_nothing_with_whatever_token(call: Caller) -> None:
     problem(call("POST", f"/api/approvals/{uuid4()}/decision", token=token), 403)
 
 
+@pytest.mark.parametrize(
+    "path", ["/api/stops", "/api/stops/00000000-0000-4000-8000-000000000001/release"]
+)
+def test_a_lead_stops_and_releases_nothing_with_whatever_token(
+    call: Caller, path: str
+) -> None:
+    token = make_token(make_user("lea", "lead"))
+
+    assert problem(call("POST", path, token=token), 403)["code"] == "permission"
+
+
 def test_a_session_is_no_token(call: Caller, client: Any) -> None:
     client.force_login(make_user("mira", "moderator"))
 
@@ -105,6 +127,62 @@ def test_a_session_is_no_token(call: Caller, client: Any) -> None:
 
 def test_an_address_that_is_none_is_a_problem_too(call: Caller) -> None:
     problem(call("GET", "/api/nothing/here"), 404)
+
+
+def test_a_post_to_an_address_that_is_none_is_a_404_without_a_cookie() -> None:
+    careful = Client(enforce_csrf_checks=True)
+
+    problem(careful.post("/api/nothing/here"), 404)
+
+
+def test_a_method_that_is_none_is_a_problem_that_names_those_that_are(
+    call: Caller,
+) -> None:
+    response = call("DELETE", "/api/stops")
+
+    problem(response, 405)
+    assert {word.strip() for word in response["Allow"].split(",")} == {"GET", "POST"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/stops", "/api/events/user.messages.raw"],
+    ids=["synchronous", "asynchronous"],
+)
+def test_a_body_that_is_too_large_is_a_413(
+    call: Caller, settings: Settings, path: str
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    token = make_token(make_admin())
+
+    told = problem(call("POST", path, "{" + " " * 20 + "}", token=token), 413)
+    assert told["code"] == "too_long"
+
+
+def test_a_body_that_was_cut_off_is_a_400(
+    call: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(_: object) -> bytes:
+        raise UnreadablePostError("the caller went away")
+
+    monkeypatch.setattr(HttpRequest, "body", property(cut_off))
+    token = make_token(make_admin())
+
+    problem(call("POST", "/api/stops", "{}", token=token), 400)
+
+
+def test_the_use_of_a_token_is_noted_once_a_minute(call: Caller) -> None:
+    token = make_token(make_user("vera", "viewer"))
+
+    def use() -> Any:
+        assert call("GET", "/api/approvals", token=token).status_code == 200
+        return ApiToken.objects.get().last_used_at
+
+    first = use()
+    assert use() == first
+    a_while_ago = first - timedelta(seconds=61)
+    ApiToken.objects.update(last_used_at=a_while_ago)
+    assert use() > a_while_ago
 
 
 def test_the_documentation_is_served_from_here(client: Any) -> None:
@@ -119,4 +197,9 @@ def test_the_documentation_is_served_from_here(client: Any) -> None:
         "/api/approvals/{approval_id}/decision",
         "/api/runtime",
         "/api/events/{topic}",
+        "/api/stops",
+        "/api/stops/{stop_id}/release",
     }
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            assert {"401", "403", "429", "503"} <= set(operation["responses"]), path

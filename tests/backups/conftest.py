@@ -9,17 +9,18 @@ from psycopg import sql
 
 from controlplane.embedded.postgres import APPLICATION, OWNER
 from controlplane.embedded.services import Services
-from tests.chat.conftest import kafka_topics
 from tests.conftest import RUN_DIR
 from tests.e2e.product import Product, running
-
-__all__ = ["kafka_topics"]
 
 PREPARE = """
 from pathlib import Path
 from django.core.management import call_command
 call_command("prepare")
 call_command("seed_demo", talk=False, password_file=Path({file!r}))
+from django.contrib.auth.models import User
+from controlplane.accounts.actions import create_token
+mira = User.objects.get(username="mira")
+print(create_token(mira, scopes=["approvals:read", "approvals:decide"], actor="test"))
 """
 
 
@@ -39,5 +40,6 @@ def own_product(services: Services) -> Iterator[Product]:
     with running(Product(services.environment | urls, logs)) as product:
         password = logs / "password"
         password.write_text(product.password)
-        product.python(PREPARE.format(file=str(password)))
+        said = product.python(PREPARE.format(file=str(password)))
+        product.env["TOKEN_OF_MIRA"] = said.split()[-1]
         yield product

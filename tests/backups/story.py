@@ -1,7 +1,6 @@
 """A backup, what happens after it, and a restore: told by those who lived through it."""
 
 import json
-import secrets
 import urllib.request
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +10,6 @@ from uuid import uuid4
 from django.conf import settings
 
 from agents.admin import Admin
-from controlplane.accounts.actions import sha256_of
 from controlplane.backups.catch_up import SINKS
 from controlplane.chat import tokens
 from controlplane.home.backlog import group_of, reads
@@ -27,7 +25,6 @@ _RECORDED = """
 SELECT topic, partition, max("offset") FROM traces_record
 WHERE conversation_id = ANY(%s) GROUP BY topic, partition
 """
-TOKEN = secrets.token_urlsafe(32)
 RISKY = "I can give you 25 % off today."
 
 
@@ -84,16 +81,6 @@ class Person:
             ]
 
 
-def let_decide(product: Product) -> None:
-    """Give mira a token of the API."""
-    product.sql(
-        "INSERT INTO accounts_apitoken (user_id, sha256, scopes, created_at, expires_at)"
-        " SELECT id, %s, ARRAY['approvals:read', 'approvals:decide'], now(),"
-        " now() + interval '1 hour' FROM auth_user WHERE username = 'mira' RETURNING id",
-        sha256_of(TOKEN),
-    )
-
-
 def decide(product: Product, client_id: str, **decision: str) -> None:
     """Approve what is held for this question, or decide as it is said."""
     [(turn,)] = product.sql("SELECT id FROM chat_turn WHERE client_id = %s", client_id)
@@ -107,7 +94,10 @@ def _api(product: Product, path: str, body: dict[str, str] | None = None) -> Any
     request = urllib.request.Request(  # noqa: S310
         product.base_url + path,
         json.dumps(body).encode() if body else None,
-        {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+        {
+            "Authorization": f"Bearer {product.env['TOKEN_OF_MIRA']}",
+            "Content-Type": "application/json",
+        },
     )
     with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
         return json.load(answer)

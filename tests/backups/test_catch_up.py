@@ -26,7 +26,7 @@ from controlplane.audit.models import Entry
 from controlplane.backups import actions
 from controlplane.backups.catch_up import Caught, Replay
 from controlplane.backups.models import Position
-from controlplane.chat.models import Conversation, Message, Outcome
+from controlplane.chat.models import Conversation, Message, Outcome, Turn
 from controlplane.chat.turns import sha256
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
@@ -108,7 +108,7 @@ def replay() -> Iterator[Say]:
         runner.run(database.open())
 
         def apply(*records: Record) -> Caught:
-            found = Caught(version=1, lost_changes=[], conversations=set())
+            found = Caught(version=1)
             replaying = Replay(runner, database, found)
             for each in records:
                 replaying.apply(each)
@@ -287,6 +287,19 @@ def test_numbers_jump_where_something_may_have_been_seen() -> None:
     seqs = dict(Conversation.objects.values_list("pk", "latest_seq"))
     assert seqs[one.pk] == 1 + 2 * actions.SEQ_GAP
     assert seqs[other.pk] == 1 + actions.SEQ_GAP
+
+
+def test_who_has_asked_for_a_person_has_asked_for_one(replay: Say) -> None:
+    data = UserMessage(
+        conversation_id="c1", text="A person, please.", user="u", wants_person=True
+    )
+    asked = record(topics.USER_RAW, data, THEN, record_id="t1")
+
+    found = replay(asked, question("t2", THEN + SOON))
+    actions.mark_wanting_a_person(found.wanting_a_person)
+
+    wanting = dict(Turn.objects.values_list("pk", "wants_person"))
+    assert wanting == {"t1": True, "t2": False}
 
 
 def test_positions_are_those_of_the_latest_backup() -> None:

@@ -13,7 +13,6 @@ from tests.backups.story import (
     count,
     decide,
     end,
-    let_decide,
     of_audit,
     settled,
 )
@@ -46,7 +45,6 @@ def story(
     told = Story(own_product, tmp_path_factory.mktemp("backup") / "monday.dump")
     own_product.script(match="story-of-a-backup", reply=RISKY)
     web, worker = own_product.start_web(), own_product.start_worker()
-    let_decide(own_product)
     names = ("anna", "bert", "cora", "dora", "emil", "fred", "away")
     told.people = {name: Person(own_product) for name in names}
     _before_the_backup(told)

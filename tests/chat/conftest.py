@@ -3,15 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from django.conf import settings
 
 from agents import control
 from agents.host import conninfo
 from agents.postgres import Database
-from agents.topic_setup import ensure_topics
-from agents.topics import TOPICS
 from controlplane.chat.resources import Resources, close_resources, resources
-from controlplane.embedded.services import Services
 
 
 @pytest.fixture
@@ -28,9 +24,3 @@ async def kept(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Resources]:
     monkeypatch.setattr(control, "POLL_S", 0.1)  # its thread is waited for at the end
     yield await resources()
     await close_resources()
-
-
-@pytest.fixture(scope="session")
-def kafka_topics(services: Services) -> None:
-    """The topics, once in a session."""
-    ensure_topics(settings.KAFKA, TOPICS.values(), create=True)

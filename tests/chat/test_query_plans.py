@@ -48,11 +48,16 @@ async def crowded(database: Database) -> Database:
             "delivered_at) SELECT conversation_id, 2 * number + r, id, CASE r WHEN 0 THEN 'user' ELSE "
             "'assistant' END, 'hello', '', false, now() FROM chat_turn, generate_series(0, 1) r"
         ),
+        (
+            "INSERT INTO chat_feedback (message_id, rating, reason, times_given, given_at) "
+            "SELECT id, 'up', '', 1, now() FROM chat_message "
+            "WHERE conversation_id = 'long' AND role = 'assistant'"
+        ),
     ):
         await rows(database, statement)
     with connect_as_owner() as owner:
         owner.execute(
-            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message"
+            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message, chat_feedback"
         )
     return database
 

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from django.conf import settings
 
 from agents import cloudevents, topics
 from agents.broker import BrokerError
+from agents.events import UserMessage
 from controlplane.audit.models import Entry
 from controlplane.chat import actions, ingress
 from controlplane.chat.models import Turn
@@ -20,7 +22,9 @@ pytestmark = [
 ]
 
 
-async def ask(kept: Resources, *, seconds_ago: float, client_id: str = "m1") -> str:
+async def ask(
+    kept: Resources, *, seconds_ago: float, client_id: str = "m1", **fields: Any
+) -> str:
     """A question that Kafka has confirmed, and that no agent has seen."""
     accepted = await ingress.submit(
         conversation_id="c1",
@@ -28,6 +32,7 @@ async def ask(kept: Resources, *, seconds_ago: float, client_id: str = "m1") -> 
         text="What does it cost?",
         user="u1",
         tier="pro",
+        **fields,
     )
     await rows(
         kept.database,
@@ -54,12 +59,13 @@ async def test_what_never_came_back_is_sent_again_as_the_same_record(
         await publish(record, timeout_s=timeout_s)
 
     monkeypatch.setattr(publisher, "publish", look)
-    turn_id = await ask(kept, seconds_ago=61)
+    turn_id = await ask(kept, seconds_ago=61, wants_person=True)
 
     await sweep()
 
     [row] = await waiting()
     [record] = first
+    assert msgspec.json.decode(record.value, type=UserMessage).wants_person
     assert (row.topic, bytes(row.key or b""), bytes(row.value)) == (
         topics.USER_RAW,
         record.key,

@@ -376,6 +376,41 @@ async def test_a_held_answer_is_shown_as_waiting_and_then_as_reviewed(
     assert answer["question"] == "question t1"
 
 
+async def test_who_asks_for_a_person_is_told_that_one_is_waited_for(
+    kept: Resources,
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        said = await widget.say("Is anybody there?", person=True)
+        await widget.receive("accepted")
+        await widget.say("Is anybody there?", id=said, person=True)
+        await widget.receive("accepted")
+        [[turn, trace]] = await rows(
+            kept.database, "SELECT id, trace_id FROM chat_turn WHERE wants_person"
+        )
+        await settle(kept, widget, opened, turn, text="Is anybody there?")
+        await settle(kept, widget, hold, turn, team="general")
+        waiting = await widget.status("waiting_for_person")
+        await settle(kept, widget, opened, "another")
+        other = await widget.receive("status")
+
+    assert (waiting["trace_id"], waiting["id"]) == (trace, said)
+    assert waiting["person"] is True
+    assert "person" not in other
+
+
+async def test_an_id_that_comes_again_asks_the_same_for_an_answer(
+    kept: Resources,
+) -> None:
+    async with Widget() as widget:
+        await widget.hello()
+        for client_id, person in [("1", True), ("2", False)]:
+            await widget.say("Hello?", id=client_id, person=person)
+            await widget.receive("accepted")
+            await widget.say("Hello?", id=client_id, person=not person)
+            assert (await widget.receive("error"))["code"] == "id_reused"
+
+
 async def test_a_failed_turn_is_shown_once_as_failed(kept: Resources) -> None:
     async with Widget() as widget:
         await widget.hello()

@@ -48,9 +48,9 @@ class Widget:
     async def send(self, **frame: Any) -> None:
         await self.socket.send_json_to(frame)
 
-    async def say(self, text: str, id: str = "") -> str:  # noqa: A002  # the frame's name
+    async def say(self, text: str, id: str = "", **fields: Any) -> str:  # noqa: A002  # the frame's name
         client_id = id or str(uuid4())
-        await self.send(type="message", id=client_id, text=text)
+        await self.send(type="message", id=client_id, text=text, **fields)
         return client_id
 
     async def next(self, timeout_s: float = PATIENCE_S) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Hosts one agent that is killed when Kafka has its output, before it commits what it read.
 
-python -m tests.e2e.dying_agent NAME
+python -m tests.e2e.dying_agent NAME WORD    the word is in the record with which it dies
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 import django
 
 
-def main(name: str) -> None:
+def main(name: str, word: str) -> None:
     django.setup()
     from agents import host, runner, work  # noqa: PLC0415  # they need Django set up
 
@@ -18,7 +18,8 @@ def main(name: str) -> None:
 
     def die(done: work.Work) -> None:
         acknowledged(done)
-        os.kill(os.getpid(), signal.SIGKILL)
+        if word.encode() in done.record.value:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     setattr(work.Work, "acknowledged", die)  # noqa: B010  # mypy minds the plain form
     setattr(runner.Runner, "_commit_finished", lambda self, *, wait=False: None)  # noqa: B010
@@ -28,4 +29,4 @@ def main(name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2])

@@ -51,9 +51,9 @@ def outcomes(product: Product, client_ids: list[str]) -> Counter[str]:
     return Counter(row[0] for row in rows)
 
 
-def die_with_output(product: Product, agent: str) -> None:
-    """Let a process of the agent take the record that waits, publish, and die."""
-    process = product.start("dying", "-m", "tests.e2e.dying_agent", agent)
+def die_with_output(product: Product, agent: str, marker: str) -> None:
+    """Let a process of the agent take the record with the marker, publish, and die."""
+    process = product.start("dying", "-m", "tests.e2e.dying_agent", agent, marker)
     assert process.wait(60) == -SIGKILL
 
 
@@ -65,7 +65,7 @@ def test_a_guard_killed_before_its_commit_and_a_new_rule_set_make_one_outcome(
     product.script(match=marker, reply=f"The seats are heated. {marker}")
 
     client_id, trace_id = user.ask(f"Are the seats heated? {marker}")
-    die_with_output(product, "output-guard")
+    die_with_output(product, "output-guard", marker)
     assert marker in user.answer(client_id)["text"]
     product.python(PUBLISH_RULE.format(marker=marker))
     product.start_worker("output-guard")
@@ -97,7 +97,7 @@ def test_a_model_that_answers_differently_on_a_retry_makes_one_message(
     product.script(match=marker, replies=["The boot holds 540 litres.", "It is large."])
 
     client_id, trace_id = user.ask(f"How large is the boot? {marker}")
-    die_with_output(product, "responder")
+    die_with_output(product, "responder", marker)
     user.answer(client_id)
     product.start_worker("responder")
 

@@ -97,6 +97,41 @@ def test_an_edited_reply_reaches_the_customer_who_was_told_to_wait(
     expect(moderator.locator("main")).to_contain_text("mira")
 
 
+def test_who_asks_for_a_person_is_answered_by_one_and_rates_the_answer(
+    product: Product, browser: Browser
+) -> None:
+    expect.set_options(timeout=15_000)
+    customer = open_as_customer(product, browser)
+    moderator = open_as_moderator(product, browser)
+
+    question = f"My car does not start {uuid4().hex}"
+    customer.get_by_label("Your message").fill(question)
+    customer.get_by_role("button", name="Talk to a person").click()
+    log = customer.get_by_role("log")
+    expect(log).to_contain_text("Waiting for a person")
+    [[approval, team, trace]] = product.sql(
+        "SELECT a.id::text, a.team, t.trace_id FROM moderation_approval a "
+        "JOIN chat_turn t ON t.id = a.turn_id WHERE t.text = %s",
+        question,
+    )
+    moderator.goto(f"{product.base_url}/queue/{approval}/")
+    item = moderator.locator("#item")
+    expect(item).to_contain_text("The customer asked for a person")
+    expect(item).to_contain_text(question)
+    moderator.keyboard.press("e")
+    moderator.get_by_label("What the customer gets instead").fill("We come at two.")
+    moderator.keyboard.press("Control+Enter")
+    expect(log).to_contain_text("We come at two.")
+    expect(log).to_contain_text("Reviewed by a colleague")
+    customer.get_by_role("button", name="Helpful", exact=True).last.click()
+
+    wait_for(lambda: "training.feedback" in product.topics_of(trace))
+    assert team == "general"
+    assert product.asked(question) == []
+    moderator.goto(f"{product.base_url}/traces/{trace}/")
+    expect(moderator.locator("#story")).to_contain_text("thumb up")
+
+
 def test_a_second_tab_and_a_reload_show_the_same(
     product: Product, browser: Browser
 ) -> None:
@@ -112,9 +147,7 @@ def test_a_second_tab_and_a_reload_show_the_same(
     other.get_by_role("button", name=re.compile("Chat")).click()
     expect(other.get_by_role("log")).to_contain_text("When are you open on Saturday?")
     customer.reload()
-    button = customer.get_by_role("button", name=re.compile("^Chat"))
-    if button.is_visible():
-        button.click()
+    customer.get_by_role("button", name=re.compile("^Chat")).click()
     expect(customer.get_by_role("log")).to_contain_text(
         "When are you open on Saturday?"
     )
@@ -130,6 +163,7 @@ def test_axe_finds_nothing_on_the_demo_page(
         color_scheme=scheme,  # type: ignore[arg-type]
     ).new_page()
     page.goto(f"{product.base_url}/demo/")
+    expect(page.get_by_role("button", name=re.compile("^Chat"))).to_be_visible()
 
     found = Axe().run(page)
 

@@ -243,6 +243,7 @@ def test_hidden_characters_are_shown_and_markup_is_not_obeyed(
     [
         ({"action": "escalate", "error": "the engine failed"}, "Not checked"),
         ({"action": "escalate", "team": "general"}, "Held"),
+        ({"action": "escalate", "reason": "Asked for a person"}, "Write the answer"),
         ({"nonsense": 1}, "Not checked"),
     ],
 )
@@ -254,6 +255,25 @@ def test_an_answer_held_without_a_finding_says_so(
     page = words(mira_client.get(url_of(approval)))
 
     assert f"{figure} Hard stop on everything" in page
+
+
+def test_where_a_person_was_asked_for_the_question_stands_in_the_list(
+    mira_client: Client,
+) -> None:
+    verdict = {"action": "escalate", "reason": "The customer asked for a person"}
+    turn = make_turn(text="Is anybody there?")
+    approval = make_approval(
+        turn, text="Sorry, not now.", team="general", verdict=verdict
+    )
+
+    response = mira_client.get(url_of(approval))
+    page = words(response)
+
+    assert re.search('value="edit"[^>]* checked', response.content.decode())
+    row = page[page.index("Needs attention") : page.index("Finished")]
+    assert "Is anybody there?" in row
+    assert "Sorry, not now." not in row
+    assert "that a person will answer" in page
 
 
 def test_a_value_that_cannot_be_read_is_quoted(mira_client: Client) -> None:

@@ -6,7 +6,9 @@ import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.sessions.backends.base import SessionBase
 from django.db import OperationalError
+from django.test import Client
 
 from controlplane.chat import live as chat_live
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
@@ -169,3 +171,45 @@ async def test_a_database_that_is_away_makes_the_page_try_again(
 
     message = await socket.receive_output(timeout=10)
     assert (message["type"], message["code"]) == ("websocket.close", TRY_AGAIN)
+
+
+# Who may no longer read
+
+
+def sign_out(session: SessionBase, user: User) -> None:
+    session.flush()
+
+
+def disable(session: SessionBase, user: User) -> None:
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def take_the_role(session: SessionBase, user: User) -> None:
+    user.groups.clear()
+
+
+@pytest.mark.parametrize("end", [sign_out, disable, take_the_role])
+async def test_an_open_page_closes_within_a_second_of_its_readers_end(end: Any) -> None:
+    mira, jonas = [
+        await sync_to_async(make_moderator)(name) for name in ("mira", "jonas")
+    ]
+    session = await sync_to_async(signed_in)(mira)
+    hers, his = socket_of(mira), socket_of(jonas)
+    hers.scope["session"] = session  # type: ignore[typeddict-unknown-key]
+    for socket in (hers, his):
+        await socket.connect()
+        await socket.receive_from(timeout=10)
+
+    await sync_to_async(end)(session, mira)
+
+    closed = await hers.receive_output(timeout=1.5)
+    assert (closed["type"], closed["code"]) == ("websocket.close", FORBIDDEN)
+    assert await his.receive_nothing(timeout=0.01)
+    await hers.disconnect()
+    await his.disconnect()
+
+
+def signed_in(user: User) -> SessionBase:
+    client = Client()
+    client.force_login(user)
+    return client.session

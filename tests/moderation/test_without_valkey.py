@@ -142,10 +142,14 @@ class OpenPage:
     def __init__(self, item: Any, mark: str = "") -> None:
         self.item = item
         self.mark = mark
+        self.reader = watch.Reader(0, "")
         self.woken = 0
 
     def wake(self) -> None:
         self.woken += 1
+
+    def dismiss(self) -> None:
+        pass
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A widget that outlives its connections: it does with frames what static/widget/widget.js does."""
+"""A widget that outlives its connections: it does with frames what static/widget does."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from tests.soak.facts import Client, Line, Said, Told, Window
 ANSWER_WITHIN_S = 15.0  # a socket that says nothing for so long after we spoke is dead
 WORD_WITHIN_S = 2.0  # of an accepted question its state is told; else the widget says that it is not
 STEADY_S = 10.0  # a connection that lasted so long was a good one
-LONGEST_WAIT_S = 5.0  # widget.js waits up to 30 s: a soak has no time for that
+LONGEST_WAIT_S = 5.0  # the page's widget waits up to 30 s: a soak has no time for that
 
 Frame = dict[str, Any]
 

@@ -70,6 +70,9 @@ def test_a_stop_requested_twice_is_one_stop(admin: User) -> None:
 
     assert request_stop(admin, reason="again") == first
     assert version() == before
+    assert actions.engage_stop(
+        mode="hard", scope="everything", reason="again", requester=admin
+    ) == (first, False)
 
 
 def test_stops_of_other_modes_and_scopes_stand_side_by_side(admin: User) -> None:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from controlplane.audit.models import Entry
-from controlplane.chat.models import Outcome
+from controlplane.chat.models import Feedback, Outcome
 from controlplane.deadletters.actions import discard, redrive
 from controlplane.traces import story as stories
 from moderation.models import Approval, Decision
@@ -22,7 +22,7 @@ from tests.factories import (
     make_turn,
     make_user,
 )
-from tests.traces_pages.making import make_payload, make_record, sha256
+from tests.traces_pages.making import after, make_payload, make_record, sha256
 from tests.traces_pages.scenes import DRAFT, edited_trace
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +101,33 @@ def test_names_the_dead_letter_and_why_the_turn_failed(reader: Client) -> None:
     assert "failed responder: no answer" in text
     assert text.index("user.messages.raw") < text.index("agents.dlq")
     assert "agents.dlq widget dead letter" in text
+
+
+def test_tells_what_the_user_said_of_the_answer_and_counts_it_in_no_time(
+    reader: Client,
+) -> None:
+    turn = edited_trace()
+    html = page(reader, turn.trace_id)
+    make_record(turn.trace_id, "training.feedback", ms=900_000, type="Feedback")
+    Feedback.objects.create(
+        message=turn.messages.get(role="assistant"),
+        rating="down",
+        reason="<b>wrong</b>\u202e",
+        given_at=after(900_000),
+    )
+
+    rated = page(reader, turn.trace_id)
+    text = plain(rated)
+
+    assert "thumb down The end user rated the answer at 14:17:40.118 UTC" in text
+    assert "&lt;b&gt;wrong&lt;/b&gt;" in rated
+    assert "\u202e" not in rated
+    assert "training.feedback" in text
+    for same in ("21 Nov 2026 14:02:40.118 to 14:04:31.915 UTC", "work ", "waited for"):
+        assert same in plain(html)
+        assert same in text
+    work = re.compile("work ([^·]+) ·")
+    assert work.search(text)[1] == work.search(plain(html))[1]  # type: ignore[index]
 
 
 def test_tells_who_sent_a_dead_letter_again_or_discarded_it(reader: Client) -> None:

@@ -26,8 +26,8 @@ def make_token(user: str = "u_20417", *, number: int = 1) -> str:
     return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"
 
 
-def host_page(attributes: str = "") -> str:
-    return f"""<!doctype html><html lang="en"><head><meta charset="utf-8">
+def host_page(attributes: str = "", *, lang: str = "en") -> str:
+    return f"""<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>A shop</title>
 <script src="/static/widget/widget.js" data-title="Autohaus Stern" {attributes} defer></script>
 </head><body><main><h1>A shop</h1><p><a id="elsewhere" href="#here">a link</a></p></main></body></html>"""

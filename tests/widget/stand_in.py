@@ -55,7 +55,8 @@ class Socket:
 class StandIn:
     """One port for pages, files and sockets, on a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: str = POLICY) -> None:
+        self.policy = policy
         self.loop = LoopThread()
         self.sockets: queue.Queue[Socket] = queue.Queue()
         self.pages: dict[str, str] = {}
@@ -115,7 +116,8 @@ class StandIn:
             status, kind, body = self._file(path, headers)
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
-                f"Content-Security-Policy: {POLICY}\r\nConnection: close\r\n\r\n".encode()
+                f"Content-Security-Policy: {self.policy}\r\nConnection: close\r\n"
+                "Access-Control-Allow-Origin: *\r\n\r\n".encode()
                 + body
             )
             await writer.drain()
@@ -126,7 +128,8 @@ class StandIn:
             token = f"token-{self.tokens_asked}"
             return "200 OK", "application/json", json.dumps({"token": token}).encode()
         if path in self.pages:
-            return "200 OK", "text/html; charset=utf-8", self.pages[path].encode()
+            kind = mimetypes.guess_type(path)[0] or "text/html; charset=utf-8"
+            return "200 OK", kind, self.pages[path].encode()
         file = STATIC / path.removeprefix("/static/")
         if path.startswith("/static/") and file.is_file():
             return (

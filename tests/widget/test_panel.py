@@ -69,6 +69,7 @@ def test_the_keyboard_opens_writes_and_closes_and_the_focus_comes_back(
 ) -> None:
     page.goto(f"http://{server.address}/")
     launcher = page.get_by_role("button", name="Chat with Autohaus Stern")
+    expect(launcher).to_be_visible()
     page.keyboard.press("Tab")
     page.keyboard.press("Tab")
     expect(launcher).to_be_focused()
@@ -211,6 +212,11 @@ def test_axe_finds_nothing_and_nothing_overflows(
     assert violations(page) == []
 
     fill_with_everything(page, connect(page))
+
+    moving = "note => getComputedStyle(note, '::before').animationName"
+    assert page.locator(".busy").first.evaluate(moving) == "none"
+    page.get_by_role("button", name="Not helpful").click()
+    expect(page.get_by_text("What did not help?")).to_be_visible()
 
     assert violations(page) == []
     assert not is_wider_than_its_window(page)

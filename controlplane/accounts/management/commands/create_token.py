@@ -22,12 +22,19 @@ class Command(BaseCommand):
             help=f"what it may do, may be repeated: {', '.join(ApiToken.Scope.values)}",
         )
         parser.add_argument("--days", type=int, default=actions.DAYS)
+        parser.add_argument("--name", default="", help="what it is for")
 
-    def handle(self, *, user: str, scope: list[str], days: int, **_: object) -> None:
+    def handle(
+        self, *, user: str, scope: list[str], days: int, name: str, **_: object
+    ) -> None:
         try:
             owner = User.objects.get_by_natural_key(user)
             token = actions.create_token(
-                owner, scopes=scope, days=days, actor=f"shell:{getpass.getuser()}"
+                owner,
+                scopes=scope,
+                name=name,
+                days=days,
+                actor=f"shell:{getpass.getuser()}",
             )
         except User.DoesNotExist:
             raise CommandError(f"there is no user {user!r}") from None

@@ -6,6 +6,14 @@ from django.template.loader import render_to_string
 from django.utils.deprecation import MiddlewareMixin
 
 RETRY_S = 5
+AWAY = (OperationalError, InterfaceError)
+
+
+def database_away(request: HttpRequest) -> HttpResponse:
+    """Without the request in its context: the shell would ask the database again."""
+    said = {"is_reading": request.method == "GET", "path": request.get_full_path()}
+    html = render_to_string("503.html", said)
+    return HttpResponse(html, status=503, headers={"Retry-After": str(RETRY_S)})
 
 
 class DatabaseAwayMiddleware(MiddlewareMixin):
@@ -14,9 +22,4 @@ class DatabaseAwayMiddleware(MiddlewareMixin):
     def process_exception(
         self, request: HttpRequest, exception: Exception
     ) -> HttpResponse | None:
-        if not isinstance(exception, OperationalError | InterfaceError):
-            return None
-        # Without the request: the shell would ask the database again.
-        said = {"is_reading": request.method == "GET", "path": request.get_full_path()}
-        html = render_to_string("503.html", said)
-        return HttpResponse(html, status=503, headers={"Retry-After": str(RETRY_S)})
+        return database_away(request) if isinstance(exception, AWAY) else None

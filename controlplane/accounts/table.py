@@ -1,0 +1,85 @@
+"""Who may do what: a row for each route and each socket. What has no row is open to nobody.
+
+Roles stand in roles.py, as the permissions that are named here.
+"""
+
+PUBLIC = "public"  # the view itself says what it tells to whom
+SIGNED_IN = "signed in"
+STAFF = "staff"  # Django's admin, which asks for a permission for each thing
+SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
+
+Row = dict[str, str]  # by method; HEAD is GET, but not in the API
+
+_STOPS = {"GET": f"{SCOPE}stops:read", "POST": f"{SCOPE}stops:write"}
+ROUTES: dict[str, Row] = {
+    "home:index": {"GET": "runtime.view_heartbeat"},
+    "home:room": {"GET": "runtime.view_heartbeat"},
+    "home:healthz": {"GET": PUBLIC},
+    "home:readyz": {"GET": PUBLIC},
+    "home:metrics": {"GET": PUBLIC},
+    "moderation:queue": {"GET": "moderation.view_approval"},
+    "moderation:item": {
+        "GET": "moderation.view_approval",
+        "POST": "moderation.decide_approval",
+    },
+    "traces:trace": {"GET": "traces.view_tracerecord"},
+    "traces:hops": {"GET": "traces.view_tracerecord"},
+    "traces:payload": {"GET": "traces.view_tracepayload"},
+    "deadletters:list": {
+        "GET": "deadletters.view_letter",
+        "POST": "deadletters.decide_letter",
+    },
+    "deadletters:letter": {
+        "GET": "deadletters.view_letter",
+        "POST": "deadletters.decide_letter",
+    },
+    "deadletters:job": {"GET": "deadletters.view_letter"},
+    "deadletters:cancel": {"POST": "deadletters.decide_letter"},
+    "chat:demo": {"GET": PUBLIC},
+    "login": {"GET": PUBLIC, "POST": PUBLIC},
+    "logout": {"POST": PUBLIC},
+    "api-unknown": dict.fromkeys(
+        ("GET", "POST", "PUT", "PATCH", "DELETE"), PUBLIC
+    ),  # there is nothing, as a problem
+    "api:openapi-json": {"GET": PUBLIC},
+    "api:openapi-view": {"GET": PUBLIC},
+    "api:api-root": {"GET": PUBLIC},
+    "api:send_event": {"POST": f"{SCOPE}events:write"},
+    "api:read_trace": {"GET": f"{SCOPE}traces:read"},
+    "api:list_approvals": {"GET": f"{SCOPE}approvals:read"},
+    "api:decide": {"POST": f"{SCOPE}approvals:decide"},
+    "api:read_runtime": {"GET": f"{SCOPE}runtime:read"},
+    "api:list_stops": _STOPS,
+    "api:engage": _STOPS,  # the same address by another name
+    "api:release": {"POST": f"{SCOPE}stops:release"},
+}
+# Whole apps of others.
+NAMESPACES: dict[str, str] = {"admin": STAFF}
+
+SOCKETS: dict[str, str] = {
+    "ws/chat/": PUBLIC,  # the widget's token says who it is
+    "ws/queue/": "moderation.view_approval",
+}
+
+# What a token with a scope may do is what its user may do, and no more.
+SCOPES: dict[str, str] = {
+    "events:write": "",  # what an end user may: write a message
+    "traces:read": "traces.view_tracerecord",
+    "approvals:read": "moderation.view_approval",
+    "approvals:decide": "moderation.decide_approval",
+    "runtime:read": "runtime.view_heartbeat",
+    "stops:read": "stops.view_stop",
+    "stops:write": "stops.add_stop",
+    "stops:release": "stops.change_stop",
+}
+
+
+def needs_of(row: Row, method: str) -> str | None:
+    """Return what a method needs, or nothing if the route does not answer to it."""
+    is_page = not row.get("GET", SCOPE).startswith(SCOPE)
+    return row.get("GET" if method == "HEAD" and is_page else method)
+
+
+def methods(row: Row) -> list[str]:
+    """Return what a route answers to, for the Allow header."""
+    return sorted(name for name in ("HEAD", *row) if needs_of(row, name) is not None)

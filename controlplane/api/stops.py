@@ -1,0 +1,209 @@
+"""/api/stops: engaging emergency stops, their proof, and releasing them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal
+from uuid import UUID
+
+import structlog
+from django.contrib.auth.models import User
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q
+from ninja import Field, Query, Router, Schema, Status
+
+from controlplane.accounts.models import ApiToken
+from controlplane.api import cursors
+from controlplane.api.auth import Scoped, TokenRequest
+from controlplane.api.document import problems
+from controlplane.api.idempotency import Keep, Key, Once
+from controlplane.api.problems import Problem, not_found
+from controlplane.stops import actions, targets
+from controlplane.stops.models import Stop
+
+log = structlog.get_logger()
+
+router = Router(tags=["stops"])
+READ = Scoped(ApiToken.Scope.STOPS_READ)
+WRITE = Scoped(ApiToken.Scope.STOPS_WRITE)
+RELEASE = Scoped(ApiToken.Scope.STOPS_RELEASE)
+
+Reason = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
+
+
+class StopOut(Schema):
+    """state: requested (in force, and what was under way may still be delivered), proven, or released.
+
+    proof_ms: from the request to the proof. Only hard stops are proven here; GET /api/runtime
+    says which workers obey a soft one.
+    """
+
+    id: UUID
+    mode: str
+    scope: str
+    value: str
+    reason: str
+    state: Literal["requested", "proven", "released"]
+    requested_by: str
+    requested_at: datetime
+    proven_at: datetime | None
+    proof_ms: int | None
+    released_by: str | None
+    released_at: datetime | None
+    release_reason: str
+
+
+class StopsOut(Schema):
+    """next: the cursor of what follows, or null at the end."""
+
+    items: list[StopOut]
+    next: str | None
+
+
+class StopIn(Schema):
+    """value: the workflow, agent, tier or conversation; empty for everything."""
+
+    mode: Literal["soft", "hard"]
+    scope: Literal["everything", "workflow", "agent", "tier", "conversation"]
+    value: str = ""
+    reason: Reason
+
+
+class ReleaseIn(Schema):
+    reason: Reason
+
+
+@router.get(
+    "",
+    response=StopsOut,
+    auth=READ,
+    summary="List stops",
+    openapi_extra=problems(422),
+)
+def list_stops(
+    request: TokenRequest,
+    state: Literal["in_force", "released", "all"] = "in_force",
+    cursor: str = "",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> StopsOut:
+    """Newest request first."""
+    stops = Stop.objects.select_related("requested_by", "released_by")
+    if state != "all":
+        stops = stops.filter(released_at__isnull=state == "in_force")
+    if cursor:
+        at, key = cursors.decode(cursor)
+        stops = stops.filter(Q(requested_at__lt=at) | Q(requested_at=at, pk__lt=key))
+    found = list(stops.order_by("-requested_at", "-pk")[: limit + 1])
+    page, has_more = found[:limit], len(found) > limit
+    following = cursors.encode(page[-1].requested_at, page[-1].pk) if has_more else None
+    return StopsOut(items=[_stop(one) for one in page], next=following)
+
+
+@router.post(
+    "",
+    response={200: StopOut, 201: StopOut, 202: StopOut},
+    auth=WRITE,
+    summary="Engage a stop",
+    openapi_extra=problems(400, 409, 413, 422),
+)
+def engage(request: TokenRequest, body: StopIn, key: Key = "") -> Status[StopOut]:
+    """In force at once. 201: proven. 200: it was in force already, and is proven.
+
+    202: not proven; send it again, under another key, for another try. A soft stop always is.
+    """
+    wrong = targets.refusal(mode=body.mode, scope=body.scope, value=body.value)
+    if wrong is not None:
+        field, message = wrong
+        error = {"at": f"body.{field}", "message": message}
+        raise Problem(422, f"{field} {message}.", errors=[error])
+    user = request.auth.user
+    return Once(request, key, body).answer(lambda keep: _engage(body, user, keep))
+
+
+def _engage(body: StopIn, user: User, keep: Keep) -> Status[StopOut]:
+    with transaction.atomic():
+        stop, is_new = actions.engage_stop(**body.dict(), requester=user)
+        answer = _engaged(stop, is_new=is_new)
+        keep(answer)
+    is_open = stop.mode == Stop.Mode.HARD and stop.proven_at is None
+    if is_open and _prove(stop, user):
+        answer = _engaged(stop, is_new=is_new)
+        keep(answer)
+    return answer
+
+
+def _prove(stop: Stop, prover: User) -> bool:
+    """Whatever fails here, the stop is in force: an error would say that it is not."""
+    try:
+        actions.prove_stop(stop, prover=prover)
+    except (actions.NotProvenError, OperationalError, InterfaceError) as error:
+        log.warning("stop_not_proven", stop=str(stop.pk), reason=str(error))
+        return False
+    return True
+
+
+def _engaged(stop: Stop, *, is_new: bool) -> Status[StopOut]:
+    if stop.proven_at is None:
+        return Status(202, _stop(stop))
+    return Status(201 if is_new else 200, _stop(stop))
+
+
+@router.post(
+    "/{uuid:stop_id}/release",
+    response=StopOut,
+    auth=RELEASE,
+    summary="Release a stop",
+    openapi_extra=problems(400, 404, 409, 413, 422),
+)
+def release(
+    request: TokenRequest, stop_id: UUID, body: ReleaseIn, key: Key = ""
+) -> Status[StopOut]:
+    """Takes effect at once. Answers that the stop has held still wait for people."""
+    user = request.auth.user
+    return Once(request, key, body).answer(
+        lambda keep: _release(stop_id, body.reason, user, keep)
+    )
+
+
+@transaction.atomic
+def _release(stop_id: UUID, reason: str, releaser: User, keep: Keep) -> Status[StopOut]:
+    stops = Stop.objects.select_related("requested_by", "released_by")
+    stop = stops.filter(pk=stop_id).first()
+    if stop is None:
+        raise not_found("There is no such stop.")
+    is_released = actions.release_stop(stop, reason=reason, releaser=releaser)
+    out = _stop(stops.get(pk=stop_id))
+    if not is_released:
+        raise _already_released(out)
+    answer = Status(200, out)
+    keep(answer)
+    return answer
+
+
+def _already_released(stop: StopOut) -> Problem:
+    detail = f"{stop.released_by} has released it."
+    more = stop.model_dump(mode="json")
+    return Problem(409, detail, code="already_released", stop=more)
+
+
+def _stop(stop: Stop) -> StopOut:
+    is_proven, is_released = stop.proven_at is not None, stop.released_at is not None
+    return StopOut(
+        id=stop.pk,
+        mode=stop.mode,
+        scope=stop.scope,
+        value=stop.value,
+        reason=stop.reason,
+        state="released" if is_released else "proven" if is_proven else "requested",
+        requested_by=stop.requested_by.get_username(),
+        requested_at=stop.requested_at,
+        proven_at=stop.proven_at,
+        proof_ms=_proof_ms(stop),
+        released_by=stop.released_by.get_username() if stop.released_by else None,
+        released_at=stop.released_at,
+        release_reason=stop.release_reason,
+    )
+
+
+def _proof_ms(stop: Stop) -> int | None:
+    if stop.proven_at is None:
+        return None
+    return round((stop.proven_at - stop.requested_at) / timedelta(milliseconds=1))
