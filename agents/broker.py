@@ -111,7 +111,7 @@ class Consumer:
         self._gone.clear()
         more = self._consumer.consume(limit - 1, 0) if limit > 1 else []
         records = [
-            _record(message) for message in (first, *more) if _is_record(message)
+            record_of(message) for message in (first, *more) if _is_record(message)
         ]
         if records and (records[0].topic, records[0].partition) in self._gone:
             del records[0]  # its partition was revoked while the others were fetched
@@ -340,7 +340,7 @@ class Producer:
         return self._producer.flush(timeout_s)
 
 
-def _record(message: Any) -> Record:
+def record_of(message: Any) -> Record:
     """message: a KafkaMessage without error. Its stubs allow for text and None, which it never holds."""
     return Record(
         topic=message.topic(),

@@ -92,10 +92,10 @@ def make_runtime(names: list[str]) -> "Runtime":
     )
 
 
-def conninfo() -> str:
-    """Return the database of the default connection, tests' included, for plain psycopg."""
+def conninfo(alias: str = "default") -> str:
+    """Return the database of a connection of Django's, tests' included, for plain psycopg."""
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
-    parameters = connections["default"].get_connection_params()
+    parameters = connections[alias].get_connection_params()
     return make_conninfo(
         **{
             name: value

@@ -12,6 +12,7 @@ import uvloop
 from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 
 from agents.agent import Agent, Context
+from agents.alive import Pulse
 from agents.control import Connection, Control
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 
 SEATS_S = 6.5  # until all agents have drained and left their groups
 STOP_S = 8.5  # for everything: the process must be gone within 10 s
+LATE_S = 20.0  # whoever made no round for so long hangs
+LOOP_TURNS_S = 1.0
 
 
 class Seat:
@@ -32,6 +35,7 @@ class Seat:
     def __init__(self, agent: Agent, make: Callable[[], Runner]) -> None:
         self.agent = agent
         self.runner: Runner | None = None
+        self.turned_at_s = time.monotonic()
         self._make = make
         self._paused = ""
         self._stopping = threading.Event()
@@ -88,11 +92,13 @@ class Seat:
     def _run_once(self) -> None:
         if self._stopping.is_set():
             return
+        self.turned_at_s = time.monotonic()
         runner = self._make()
         runner.paused = self._paused
         self.runner = runner
         try:
             while not self._stopping.is_set():
+                self.turned_at_s = time.monotonic()
                 runner.step()
         finally:
             self.runner = None
@@ -139,6 +145,8 @@ class Runtime:
         self._loop_thread = threading.Thread(
             target=self._loop.run_forever, name="loop", daemon=True
         )
+        self._loop_turned_at_s = time.monotonic()
+        self._pulse = Pulse(self.is_turning)
         self._tasks: list[asyncio.Task[None]] = []
         self._services: list[Service] = []
         self.seats: dict[str, Seat] = {}
@@ -152,6 +160,12 @@ class Runtime:
         self.control.start()
         for seat in self.seats.values():
             seat.start()
+        self._pulse.start()
+
+    def is_turning(self) -> bool:
+        """Tell whether the loop and every agent's thread have made a round lately."""
+        turned = [seat.turned_at_s for seat in self.seats.values()]
+        return time.monotonic() - min([self._loop_turned_at_s, *turned]) < LATE_S
 
     def stop(self) -> None:
         """Drain: finish what runs, commit, leave the groups, close the connections.
@@ -165,6 +179,7 @@ class Runtime:
             log.warning("runtime_left_open")
 
     def _end(self) -> None:
+        self._pulse.stop()
         self._drain()
         self.control.stop()
         self._remove_heartbeat()
@@ -192,7 +207,13 @@ class Runtime:
         seats = [seat.status() for seat in self.seats.values()]
         return seats + [service.status() for service in self._services]
 
+    async def _turn(self) -> None:
+        while True:
+            self._loop_turned_at_s = time.monotonic()
+            await asyncio.sleep(LOOP_TURNS_S)
+
     async def _open(self) -> None:
+        self._tasks.append(self._loop.create_task(self._turn()))
         self._tools = Tools(self._conninfo, self._client)
         await self._tools.database.open()
         self._history = DeliveredHistory(self._tools.database)

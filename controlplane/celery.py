@@ -1,9 +1,12 @@
 """The Celery application: hosts the agents, runs scheduled work."""
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import after_task_publish, beat_init
 
+from agents import alive
 from agents.host import install
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
@@ -11,6 +14,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 app = Celery("controlplane")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@beat_init.connect
+def watch_beat(**_: Any) -> None:
+    """Beat has done its work whenever Valkey took a task of it."""
+    after_task_publish.connect(say_alive)
+
+
+def say_alive(**_: Any) -> None:
+    alive.touch()
 
 
 def record_switch(worker: str, agents: list[str], is_paused: bool) -> None:  # noqa: FBT001

@@ -52,6 +52,7 @@ INSTALLED_APPS = [
     "controlplane.traces",
     "controlplane.deadletters",
     "controlplane.home",
+    "controlplane.backups",
     "controlplane.api",
 ]
 

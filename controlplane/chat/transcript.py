@@ -23,10 +23,14 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT * FROM chat_turn t WHERE t.id = m.turn_id OFFSET 0) t
 ORDER BY m.conversation_id, m.seq
 """
-_LATEST_SEQ = "SELECT latest_seq FROM chat_conversation WHERE id = %s"
+# Of the rows, not the conversation's counter: a restore moves that one ahead.
+_LATEST_SEQ = """
+SELECT seq FROM chat_message WHERE conversation_id = %s ORDER BY seq DESC LIMIT 1
+"""
 _BEHIND = """
 SELECT w.id FROM unnest(%s::text[], %s::int[]) AS w(id, cursor)
 JOIN chat_conversation c ON c.id = w.id AND c.latest_seq > w.cursor
+WHERE EXISTS (SELECT FROM chat_message m WHERE m.conversation_id = c.id AND m.seq > w.cursor)
 """
 # The latest hop tells checking from thinking; an approval tells since when a person is asked.
 # A turn without an outcome is one that intake has not seen: Kafka may or may not have it.

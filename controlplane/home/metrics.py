@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Q
+from django.utils import timezone
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -12,7 +13,8 @@ from prometheus_client.registry import Collector
 from controlplane.home.alerts import Figures, active
 from controlplane.home.backlog import Lags, read_backlog
 from controlplane.home.figures import measure, thresholds
-from controlplane.runtime.models import Heartbeat
+from controlplane.home.workers import LISTED_FOR
+from controlplane.runtime.models import HEARTBEAT_EXPIRES, Heartbeat
 from controlplane.stops.models import Stop
 from moderation.models import Approval, Team
 
@@ -34,7 +36,8 @@ class ControlPlaneCollector(Collector):
         yield _lag(figures.lags)
         yield from _figures(figures)
         yield _alerts(figures)
-        yield _approvals()
+        yield from _approvals()
+        yield _workers()
         yield _stops()
 
 
@@ -103,16 +106,36 @@ def _alerts(figures: Figures) -> Metric:
     return gauge
 
 
-def _approvals() -> Metric:
-    rows = Approval.objects.pending().values_list("team").annotate(Count("pk"))
-    waiting = dict.fromkeys(Team.objects.values_list("slug", flat=True), 0) | dict(rows)
-    gauge = GaugeMetricFamily(
-        "interlock_approvals_pending",
-        "Held answers that wait for a person.",
-        labels=["team"],
+def _approvals() -> Iterator[Metric]:
+    is_late = Q(deadline_at__lt=timezone.now())
+    rows = Approval.objects.pending().values_list("team")
+    counted = rows.annotate(Count("pk"), late=Count("pk", filter=is_late))
+    waiting = dict.fromkeys(Team.objects.values_list("slug", flat=True), (0, 0))
+    waiting |= {team: (count, late) for team, count, late in counted}
+    for place, (name, text) in enumerate(
+        (
+            ("interlock_approvals_pending", "Held answers that wait for a person."),
+            ("interlock_approvals_overdue", "Those of them past their deadline."),
+        )
+    ):
+        gauge = GaugeMetricFamily(name, text, labels=["team"])
+        for team, counts in sorted(waiting.items()):
+            gauge.add_metric([team], counts[place])
+        yield gauge
+
+
+def _workers() -> Metric:
+    """Live ones, and those that fell silent without a word and are still listed."""
+    now = timezone.now()
+    is_live = Q(seen_at__gte=now - HEARTBEAT_EXPIRES)
+    counts = Heartbeat.objects.filter(seen_at__gte=now - LISTED_FOR).aggregate(
+        live=Count("pk", filter=is_live), silent=Count("pk", filter=~is_live)
     )
-    for team, count in sorted(waiting.items()):
-        gauge.add_metric([team], count)
+    gauge = GaugeMetricFamily(
+        "interlock_workers", "Workers by what their heartbeats tell.", labels=["state"]
+    )
+    for state, count in counts.items():
+        gauge.add_metric([state], count)
     return gauge
 
 

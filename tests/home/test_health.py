@@ -141,6 +141,24 @@ def test_metrics_tell_lag_approvals_and_stops(
     assert told["interlock_stop_active", soft] == 0
 
 
+def test_metrics_tell_who_is_late_and_who_has_fallen_silent(client: Client) -> None:
+    make_approval(team="discount")
+    late = timezone.now() - timedelta(seconds=1)
+    make_approval(team="discount", deadline_at=late)
+    make_heartbeat()
+    make_heartbeat(age_s=60)
+    make_heartbeat(age_s=3_600)  # no longer listed
+
+    told = metrics(client)
+
+    discount, legal = (frozenset({("team", name)}) for name in ("discount", "legal"))
+    assert told["interlock_approvals_pending", discount] == 2
+    assert told["interlock_approvals_overdue", discount] == 1
+    assert told["interlock_approvals_overdue", legal] == 0
+    assert told["interlock_workers", frozenset({("state", "live")})] == 1
+    assert told["interlock_workers", frozenset({("state", "silent")})] == 1
+
+
 def test_metrics_tell_what_alerts_are_about(
     client: Client, kafka_says: KafkaSays
 ) -> None:

@@ -1,0 +1,7 @@
+"""The backups app."""
+
+from django.apps import AppConfig
+
+
+class BackupsConfig(AppConfig):
+    name = "controlplane.backups"
