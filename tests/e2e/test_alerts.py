@@ -36,6 +36,7 @@ def told(site: Product, name: str, **labels: str) -> float | None:
     return None
 
 
+@pytest.mark.long  # a group waits for who was killed
 def test_a_worker_that_is_killed_and_what_it_left_behind(
     product: Product, site: Product, widget: Callable[..., Widget]
 ) -> None:

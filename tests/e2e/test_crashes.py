@@ -89,6 +89,7 @@ def test_a_guard_killed_before_its_commit_and_a_new_rule_set_make_one_outcome(
     ) == [(0,)]
 
 
+@pytest.mark.long  # as the guard above, which stays
 def test_a_model_that_answers_differently_on_a_retry_makes_one_message(
     workers: Product, widget: OpenWidget
 ) -> None:

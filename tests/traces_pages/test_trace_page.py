@@ -340,4 +340,4 @@ def test_raw_bytes_are_refused_to_others(reader: Client) -> None:
     assert reader.get(payload_url(record.trace_id, record.offset)).status_code == 403
     assert "payload" not in page(reader, record.trace_id)
     assert DRAFT not in page(reader, record.trace_id)
-    assert not Entry.objects.exists()
+    assert [entry.action for entry in Entry.objects.all()] == ["access_refused"]
