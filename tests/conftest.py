@@ -30,7 +30,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 # Slow hashing is for real passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Of those that run the product, what takes half a minute and more.
-LONGEST = {"test_crashes", "test_host", "test_alerts"}
+LONGEST = {"test_host"}
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "auth_group",

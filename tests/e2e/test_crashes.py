@@ -14,6 +14,8 @@ from tests.waiting import wait_for
 
 OpenWidget = Callable[..., Widget]
 
+pytestmark = pytest.mark.long  # the soak's short form kills workers too
+
 PUBLISH_RULE = """
 from django.contrib.auth.models import User
 from guardrails import actions, rules
@@ -89,7 +91,6 @@ def test_a_guard_killed_before_its_commit_and_a_new_rule_set_make_one_outcome(
     ) == [(0,)]
 
 
-@pytest.mark.long  # as the guard above, which stays
 def test_a_model_that_answers_differently_on_a_retry_makes_one_message(
     workers: Product, widget: OpenWidget
 ) -> None:
@@ -115,7 +116,6 @@ def test_a_model_that_answers_differently_on_a_retry_makes_one_message(
     assert len(product.asked(marker)) == 1
 
 
-@pytest.mark.long  # the soak's short form kills workers too
 def test_every_accepted_turn_of_a_killed_worker_ends_in_one_outcome(
     workers: Product, widget: OpenWidget
 ) -> None:

@@ -20,8 +20,6 @@ from tests.moderation.rows import database_url, form_of, publish_rules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUNDS = 100
-
 
 @contextmanager
 def deciders(*moderators: User) -> Iterator[list[Connection]]:
@@ -52,9 +50,12 @@ def deciders(*moderators: User) -> Iterator[list[Connection]]:
             process.join(timeout=10)
 
 
-def test_of_two_who_decide_at_once_one_wins_and_the_other_keeps_his_text() -> None:
+@pytest.mark.parametrize("rounds", [25, pytest.param(100, marks=pytest.mark.long)])
+def test_of_two_who_decide_at_once_one_wins_and_the_other_keeps_his_text(
+    rounds: int,
+) -> None:
     publish_rules()
-    approvals = [make_approval() for _ in range(ROUNDS)]
+    approvals = [make_approval() for _ in range(rounds)]
     names = ("mira", "jonas")
     winners: Counter[str] = Counter()
 
@@ -77,6 +78,6 @@ def test_of_two_who_decide_at_once_one_wins_and_the_other_keeps_his_text() -> No
             assert f"{typed[loser]}</textarea>" in page
             winners[winner] += 1
 
-    assert Decision.objects.count() == OutboxRecord.objects.count() == ROUNDS
-    assert Entry.objects.filter(action="reply_edited").count() == ROUNDS
+    assert Decision.objects.count() == OutboxRecord.objects.count() == rounds
+    assert Entry.objects.filter(action="reply_edited").count() == rounds
     assert len(winners) == 2, f"the processes did not race: {winners}"
