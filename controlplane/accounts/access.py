@@ -73,7 +73,7 @@ def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
     if not request.user.is_authenticated:
         answer: View = getattr(view, "signed_out", sign_in)
         return answer(request)
-    if needs == table.SIGNED_IN or request.user.has_perm(needs):
+    if request.user.has_perm(needs):
         return None
     _refuse(request, request.user, needs)
     return None

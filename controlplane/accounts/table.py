@@ -4,8 +4,6 @@ Roles stand in roles.py, as the permissions that are named here.
 """
 
 PUBLIC = "public"  # the view itself says what it tells to whom
-SIGNED_IN = "signed in"
-STAFF = "staff"  # Django's admin, which asks for a permission for each thing
 SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
 
 Row = dict[str, str]  # by method; HEAD is GET, but not in the API
@@ -53,8 +51,8 @@ ROUTES: dict[str, Row] = {
     "api:engage": _STOPS,  # the same address by another name
     "api:release": {"POST": f"{SCOPE}stops:release"},
 }
-# Whole apps of others.
-NAMESPACES: dict[str, str] = {"admin": STAFF}
+# Whole apps of others: Django's admin asks for a permission for each thing by itself.
+NAMESPACES = {"admin"}
 
 SOCKETS: dict[str, str] = {
     "ws/chat/": PUBLIC,  # the widget's token says who it is
