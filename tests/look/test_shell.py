@@ -233,7 +233,7 @@ def test_a_lamp_that_cannot_be_refreshed_says_since_when(
         page.unroute("**/shell/")
         expect(lamp).to_have_text("Running", timeout=8_000)
         unanswered: list[Route] = []
-        page.route("**/shell/", unanswered.append)
+        page.route("**/shell/", lambda route: unanswered.append(route))
         expect(lamp).to_have_text(unknown, timeout=20_000)
         assert faults_of(page) == []
         for route in unanswered:
