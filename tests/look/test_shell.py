@@ -11,7 +11,13 @@ from pytest_django.live_server_helper import LiveServer
 
 from controlplane.stops.models import Stop
 from tests.browser import faults, faults_of, in_chromium, in_database, open_page
-from tests.factories import make_admin, make_approval, make_turn, make_user
+from tests.factories import (
+    make_admin,
+    make_approval,
+    make_moderator,
+    make_turn,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +46,7 @@ def looking(live_server: LiveServer, client: Client) -> Callable[..., None]:
 def test_the_palette_goes_where_the_person_may_go(
     looking: Callable[..., None], client: Client
 ) -> None:
-    client.force_login(make_user("mira", "moderator"))
+    client.force_login(make_moderator())
 
     def look(page: Page) -> None:
         page.keyboard.press("Control+k")
@@ -89,7 +95,7 @@ def test_the_palette_jumps_to_the_trace_of_an_id_or_a_conversation(
 def test_the_palette_presses_what_the_page_offers_and_gives_the_focus_back(
     looking: Callable[..., None], client: Client
 ) -> None:
-    client.force_login(make_user("mira", "moderator"))
+    client.force_login(make_moderator())
     approval = make_approval()
 
     def look(page: Page) -> None:
@@ -138,7 +144,7 @@ def test_everyone_can_use_the_palette_the_menu_and_the_keys(
 def test_keys_of_one_letter_can_be_switched_off(
     looking: Callable[..., None], client: Client
 ) -> None:
-    client.force_login(make_user("mira", "moderator"))
+    client.force_login(make_moderator())
     approval = make_approval()
 
     def look(page: Page) -> None:
@@ -191,6 +197,17 @@ def test_light_or_dark_is_remembered_and_there_from_the_first_paint(
 # The live part
 
 
+def leave_unanswered(page: Page) -> list[Route]:
+    """Keep what the shell asks from now on."""
+    asked: list[Route] = []
+
+    def keep(route: Route) -> None:
+        asked.append(route)
+
+    page.route("**/shell/", keep)
+    return asked
+
+
 def test_lamp_band_and_counts_come_by_themselves(
     looking: Callable[..., None], client: Client
 ) -> None:
@@ -232,8 +249,7 @@ def test_a_lamp_that_cannot_be_refreshed_says_since_when(
         expect(lamp).to_have_class("lamp plain")
         page.unroute("**/shell/")
         expect(lamp).to_have_text("Running", timeout=8_000)
-        unanswered: list[Route] = []
-        page.route("**/shell/", lambda route: unanswered.append(route))
+        unanswered = leave_unanswered(page)
         expect(lamp).to_have_text(unknown, timeout=20_000)
         assert faults_of(page) == []
         for route in unanswered:
@@ -263,10 +279,12 @@ def test_a_page_that_was_not_seen_asks_at_once(
         see(page, hidden=True)
         page.clock.run_for(120_000)
         assert [each for each in asked if "/shell/" in each] == []
-        with page.expect_response("**/shell/"):
+        unanswered = leave_unanswered(page)
+        with page.expect_request("**/shell/"):
             see(page, hidden=False)
-            expect(page.locator("#lamp")).to_contain_text("State unknown since")
-            page.clock.run_for(10)
+        expect(page.locator("#lamp")).to_contain_text("State unknown since")
+        for route in unanswered:
+            route.continue_()
         expect(page.locator("#lamp")).to_have_text("Running")
 
     def with_clock(page: Page) -> None:
