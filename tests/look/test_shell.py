@@ -295,6 +295,25 @@ def test_a_page_that_was_not_seen_asks_at_once(
     looking(with_clock)
 
 
+def test_a_queue_without_its_socket_says_that_it_is_not_live(
+    looking: Callable[..., None], client: Client
+) -> None:
+    """The server of these tests has no sockets."""
+    client.force_login(make_moderator())
+
+    def look(page: Page) -> None:
+        note = page.locator("#stale")
+        expect(note).to_contain_text(
+            re.compile(
+                r"Not up to date since \d\d:\d\d:\d\d UTC: the connection is lost"
+            )
+        )
+        expect(page.locator("#item[data-stale]")).to_be_visible()
+        expect(page.locator("#lamp")).to_have_text("Running")
+
+    looking(look, reverse("moderation:queue"))
+
+
 def test_who_is_offline_is_told(looking: Callable[..., None], client: Client) -> None:
     client.force_login(make_user("vera", "viewer"))
 
