@@ -1,5 +1,6 @@
 """Every write to emergency stops."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.contrib.auth.models import User
@@ -11,9 +12,12 @@ from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
-from controlplane.stops.models import Stop
+from controlplane.stops import barrier
+from controlplane.stops.models import ListedTurn, Stop
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
+AGAIN_MS = 500  # after what held it for so long was ended
+CLOCKS_DIFFER = timedelta(minutes=10)  # at most, between machines
 
 
 class NotProvenError(Exception):
@@ -22,7 +26,7 @@ class NotProvenError(Exception):
     def __init__(self) -> None:
         super().__init__(
             f"The stop is in force but not proven: deliveries that began before it are still "
-            f"under way after {PROOF_MS / 1000:g} s. Prove it again."
+            f"under way after {PROOF_MS / 1000:g} s, and could not be ended. Prove it again."
         )
 
 
@@ -41,6 +45,7 @@ def engage_stop(
     *, mode: str, scope: str, value: str = "", reason: str, requester: User
 ) -> tuple[Stop, bool]:
     """The same; return also whether it is a new one."""
+    snapshot = barrier.snapshot() if mode == Stop.Mode.HARD else ""
     stop, is_new = Stop.objects.get_or_create(
         mode=mode,
         scope=scope,
@@ -50,6 +55,7 @@ def engage_stop(
             "reason": reason,
             "requested_by": requester,
             "requested_at": database_now(),  # compared with that of decisions
+            "requested_snapshot": snapshot,
         },
     )
     if is_new:
@@ -60,23 +66,63 @@ def engage_stop(
 def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     """Wait until no delivery that began before a hard stop can commit any more.
 
-    Takes the lock that every delivery holds shared; NotProvenError when that is not given in
-    time. Call it outside a transaction, after the request was committed. The first proof counts.
+    Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
+    bound is ended, and its turns are listed. NotProvenError when even that does not help. Call it
+    outside a transaction, after the request was committed. The first proof counts.
     """
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _at_work(barrier.holders()))
     try:
-        with locks.atomic(lock_timeout_ms=PROOF_MS):
-            _prove(stop, prover)
-    except locks.LockTimeoutError as error:
-        raise NotProvenError from error
-    stop.refresh_from_db(fields=["proven_at"])
+        _close_barrier(stop, prover, wait_ms=PROOF_MS)
+    except locks.LockTimeoutError:
+        _end_overdue(stop, prover)
+        try:
+            _close_barrier(stop, prover, wait_ms=AGAIN_MS)
+        except locks.LockTimeoutError as error:
+            raise NotProvenError from error
+    stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
+    _list(stop, ListedTurn.Fate.DELIVERED, _delivered(stop))
     return stop
+
+
+def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
+    with locks.atomic(lock_timeout_ms=wait_ms):
+        _prove(stop, prover)
+
+
+@transaction.atomic
+def _end_overdue(stop: Stop, prover: User | str) -> None:
+    """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
+    overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
+    met = _at_work(overdue)
+    ended = sum(barrier.end(holder) for holder in overdue)
+    _list(stop, ListedTurn.Fate.UNKNOWN, met)
+    detail = {"deliveries": ended, "turns": len(met)}
+    audit.record(prover, "stop_ended_deliveries", f"stop:{stop.pk}", detail=detail)
+
+
+def _at_work(holders: Iterable[barrier.Holder]) -> list[barrier.Met]:
+    return barrier.unsettled({name for each in holders for name in each.conversations})
+
+
+def _delivered(stop: Stop) -> list[barrier.Met]:
+    return barrier.delivered(
+        requested=stop.requested_snapshot,
+        proven=stop.proven_snapshot,
+        since=stop.requested_at - CLOCKS_DIFFER,
+    )
+
+
+def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None:
+    rows = [ListedTurn(stop=stop, fate=fate, **turn._asdict()) for turn in met]
+    ListedTurn.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def _prove(stop: Stop, prover: User | str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-    now = database_now()
-    if Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=now):
+    now, snapshot = database_now(), barrier.snapshot()
+    unproven = Stop.objects.filter(pk=stop.pk, proven_at=None)
+    if unproven.update(proven_at=now, proven_snapshot=snapshot):
         took_ms = round((now - stop.requested_at) / timedelta(milliseconds=1))
         audit.record(
             prover, "stop_proven", f"stop:{stop.pk}", detail={"took_ms": took_ms}

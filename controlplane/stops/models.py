@@ -36,6 +36,9 @@ class Stop(models.Model):
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="stops"
     )
     requested_at = models.DateTimeField(default=timezone.now)
+    # What was committed at the request, and at the proof: pg_current_snapshot().
+    requested_snapshot = models.TextField(blank=True, db_default="")
+    proven_snapshot = models.TextField(blank=True, db_default="")
     proven_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
     released_by = models.ForeignKey(
@@ -78,3 +81,29 @@ class Stop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mode} stop: {self.scope} {self.value}".strip()
+
+
+class ListedTurn(models.Model):
+    """A turn that a hard stop met on its way to the user."""
+
+    class Fate(models.TextChoices):
+        IN_FLIGHT = "in_flight"  # being settled at the request
+        DELIVERED = "delivered"  # committed between request and proof
+        UNKNOWN = "unknown"  # its transaction was ended, as it held up the proof
+
+    stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="listed")
+    fate = models.CharField(max_length=10, choices=Fate)
+    turn_id = models.CharField(max_length=100)
+    conversation_id = models.CharField(max_length=100)
+    trace_id = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="stops_listedturn_once_per_fate",
+                fields=["stop", "turn_id", "fate"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fate} {self.turn_id}"

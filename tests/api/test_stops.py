@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from agents.host import conninfo
 from controlplane.audit.models import Entry
 from controlplane.chat.settle import BARRIER
-from controlplane.stops import actions
+from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
 from tests.api.conftest import Caller, make_token
 from tests.api.test_tokens import problem
@@ -84,6 +84,7 @@ def test_a_stop_that_a_delivery_holds_up_is_requested_until_it_is_proven(
     call: Caller, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actions, "PROOF_MS", 50)
+    monkeypatch.setattr(barrier, "end", lambda _: False)
     with psycopg.connect(conninfo()) as delivery:
         delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         response = engage(call, token)
