@@ -1,5 +1,6 @@
 """Every write to emergency stops."""
 
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -12,16 +13,23 @@ from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
+from controlplane.runtime.models import HEARTBEAT_EXPIRES
 from controlplane.stops import barrier
 from controlplane.stops.models import ListedTurn, Stop
+from controlplane.stops.points import points
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
+LOOK_S = 0.01
 AGAIN_MS = 500  # after what held it for so long was ended
 CLOCKS_DIFFER = timedelta(minutes=10)  # at most, between machines
 
 
 class NotProvenError(Exception):
-    """Deliveries from before the stop are still under way. The stop is in force; prove it again."""
+    """Not everybody has obeyed in time. The stop is in force; prove it again."""
+
+
+class DeliveriesError(NotProvenError):
+    """Deliveries from before a hard stop are still under way."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -30,8 +38,20 @@ class NotProvenError(Exception):
         )
 
 
+class WorkersError(NotProvenError):
+    """Workers have not said that they obey a soft stop."""
+
+    def __init__(self, late: list[str]) -> None:
+        names = ", ".join(late)
+        super().__init__(
+            f"The stop is in force but not proven: {names} may still start what was asked before. "
+            f"Prove it again; after {HEARTBEAT_EXPIRES.total_seconds():g} s of silence a worker holds by itself."
+        )
+        self.late = late
+
+
 def request_stop(
-    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User | str
 ) -> Stop:
     """Put a stop in force. One that is in force already is the same stop."""
     stop, _ = engage_stop(
@@ -42,7 +62,7 @@ def request_stop(
 
 @transaction.atomic
 def engage_stop(
-    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User | str
 ) -> tuple[Stop, bool]:
     """The same; return also whether it is a new one."""
     snapshot = barrier.snapshot() if mode == Stop.Mode.HARD else ""
@@ -53,22 +73,49 @@ def engage_stop(
         released_at=None,
         defaults={
             "reason": reason,
-            "requested_by": requester,
+            "requested_by": audit.name_of(requester),
             "requested_at": database_now(),  # compared with that of decisions
             "requested_snapshot": snapshot,
         },
     )
     if is_new:
-        _changed("stop_requested", stop, requester, reason)
+        version = _changed("stop_requested", stop, requester, reason)
+        stop.control_version = version
+        stop.save(update_fields=["control_version"])
     return stop, is_new
 
 
 def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
-    """Wait until no delivery that began before a hard stop can commit any more.
+    """Wait until the stop is obeyed; NotProvenError when that takes longer than the bound.
+
+    Call it outside a transaction, after the request was committed. The first proof counts.
+    """
+    if stop.mode == Stop.Mode.HARD:
+        _prove_hard(stop, prover)
+    else:
+        _prove_soft(stop, prover)
+    stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
+    if stop.mode == Stop.Mode.HARD:
+        _list(stop, ListedTurn.Fate.DELIVERED, _delivered(stop))
+    return stop
+
+
+def _prove_soft(stop: Stop, prover: User | str) -> None:
+    """Wait until every worker in scope says that nothing can start there any more, or is silent."""
+    deadline_s = time.monotonic() + PROOF_MS / 1000
+    while late := [each.instance for each in points(stop) if each.state == "late"]:
+        if time.monotonic() > deadline_s:
+            raise WorkersError(late)
+        time.sleep(LOOK_S)
+    with transaction.atomic():
+        _mark_proven(stop, prover)
+
+
+def _prove_hard(stop: Stop, prover: User | str) -> None:
+    """Wait until no delivery that began before can commit any more.
 
     Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
-    bound is ended, and its turns are listed. NotProvenError when even that does not help. Call it
-    outside a transaction, after the request was committed. The first proof counts.
+    bound is ended, and its turns are listed; DeliveriesError when even that does not help.
     """
     _list(stop, ListedTurn.Fate.IN_FLIGHT, _at_work(barrier.holders()))
     try:
@@ -78,15 +125,14 @@ def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
         try:
             _close_barrier(stop, prover, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
-            raise NotProvenError from error
-    stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
-    _list(stop, ListedTurn.Fate.DELIVERED, _delivered(stop))
-    return stop
+            raise DeliveriesError from error
 
 
 def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
     with locks.atomic(lock_timeout_ms=wait_ms):
-        _prove(stop, prover)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+        _mark_proven(stop, prover)
 
 
 @transaction.atomic
@@ -117,9 +163,7 @@ def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None
     ListedTurn.objects.bulk_create(rows, ignore_conflicts=True)
 
 
-def _prove(stop: Stop, prover: User | str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+def _mark_proven(stop: Stop, prover: User | str) -> None:
     now, snapshot = database_now(), barrier.snapshot()
     unproven = Stop.objects.filter(pk=stop.pk, proven_at=None)
     if unproven.update(proven_at=now, proven_snapshot=snapshot):
@@ -130,18 +174,20 @@ def _prove(stop: Stop, prover: User | str) -> None:
 
 
 @transaction.atomic
-def release_stop(stop: Stop, *, reason: str, releaser: User) -> bool:
+def release_stop(stop: Stop, *, reason: str, releaser: User | str) -> bool:
     """Release a stop; return whether it was this call that did. Held answers stay held."""
     count = Stop.objects.filter(pk=stop.pk, released_at=None).update(
-        released_at=timezone.now(), released_by=releaser, release_reason=reason
+        released_at=timezone.now(),
+        released_by=audit.name_of(releaser),
+        release_reason=reason,
     )
     if count:
         _changed("stop_released", stop, releaser, reason)
     return bool(count)
 
 
-def _changed(kind: str, stop: Stop, actor: User, reason: str) -> None:
-    change_control(
+def _changed(kind: str, stop: Stop, actor: User | str, reason: str) -> int:
+    return change_control(
         kind=kind,
         subject=f"stop:{stop.pk}",
         actor=actor,
