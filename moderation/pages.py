@@ -106,16 +106,16 @@ def queue_context(user: User, team: str = "", current: object = None) -> dict[st
     }
 
 
-def _teams_of(user: User) -> dict[str, str]:
-    teams = Team.objects.all() if user.has_perm(EVERY_TEAM) else user.teams.all()
-    return dict(teams.order_by("name", "pk").values_list("slug", "name"))
-
-
 def _beside(listed: list[str], current: str) -> tuple[str, str]:
     """Return what is listed before and after the open one; after none comes the first."""
     at = listed.index(current) if current in listed else -1
     before = listed[at - 1] if at > 0 else ""
     return before, "".join(listed[at + 1 : at + 2])
+
+
+def _teams_of(user: User) -> dict[str, str]:
+    teams = Team.objects.all() if user.has_perm(EVERY_TEAM) else user.teams.all()
+    return dict(teams.order_by("name", "pk").values_list("slug", "name"))
 
 
 def _tabs(names: dict[str, str], counts: dict[str, int], team: str) -> list[Tab]:

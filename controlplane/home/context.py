@@ -1,5 +1,6 @@
 """What the shell of every page shows: the places with their counts, the lamp, the band, the person."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,8 @@ from controlplane.deadletters.models import Letter
 from controlplane.home import lamp, places
 from controlplane.home.lamp import Band, Lamp
 from moderation.models import Approval
+
+Count = Callable[[Any], int]  # what waits at a place, for a person
 
 ROLE_WORDS = {"lead": "lead moderator", "admin": "administrator"}
 
@@ -58,11 +61,11 @@ def read_shell(request: HttpRequest) -> Shell:
 
 
 def _read(user: User | AnonymousUser, here: str) -> Shell:
-    if not isinstance(user, User):
-        return Shell(places=_shown(user, here))
+    if not user.is_authenticated:
+        return Shell(places=_shown(user, here, {}))
     stops = lamp.stops_in_force()
     return Shell(
-        places=_shown(user, here),
+        places=_shown(user, here, COUNTS),
         lamp=lamp.lamp_of(stops),
         band=lamp.band_of(stops, user),
         stops_url=places.stops_url(user),
@@ -70,19 +73,23 @@ def _read(user: User | AnonymousUser, here: str) -> Shell:
     )
 
 
-def _shown(user: User | AnonymousUser, here: str) -> list[Shown]:
+def _shown(
+    user: User | AnonymousUser, here: str, counts: dict[str, Count]
+) -> list[Shown]:
     return [
-        Shown(place=place, is_here=place.has(here), count=_count(place, user))
+        Shown(
+            place=place,
+            is_here=place.has(here),
+            count=counts[place.slug](user) if place.slug in counts else None,
+        )
         for place in places.places_for(user)
     ]
 
 
-def _count(place: places.Place, user: User | AnonymousUser) -> int | None:
-    if not isinstance(user, User):
-        return None
-    if place.slug == places.QUEUE:
-        return Approval.objects.for_user(user).pending().count()
-    return Letter.objects.open().count() if place.slug == places.DEAD else None
+COUNTS: dict[str, Count] = {
+    places.QUEUE: lambda user: Approval.objects.for_user(user).pending().count(),
+    places.DEAD: lambda _: Letter.objects.open().count(),
+}
 
 
 def _person(user: User) -> Person:
