@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
 from agents.control import Connection, Control
 from agents.metrics import samples
+from agents.pace import Pacer
 
 log = structlog.get_logger()
 
@@ -44,6 +46,7 @@ class Heartbeat:
         self._statuses = statuses
         self._written_at_s = float("-inf")
         self._shape: list[tuple[Any, ...]] = []
+        self._pacers: dict[str, Pacer] = {}
 
     def beat(self, connection: Connection, control: Control, *, at_once: bool) -> None:
         """Write if something changed or two seconds have passed.
@@ -51,7 +54,7 @@ class Heartbeat:
         at_once: control state has changed. Of the agents their states and partitions count.
         """
         now_s = time.monotonic()
-        agents = self._statuses()
+        agents = [self._with_pace(status) for status in self._statuses()]
         shape = [(a["agent"], a["state"], a["why"], a["partitions"]) for a in agents]
         is_same = not at_once and shape == self._shape
         if is_same and now_s - self._written_at_s < EVERY_S - 0.5:
@@ -73,6 +76,11 @@ class Heartbeat:
                 "metrics": Jsonb(list(samples())),
             },
         )
+
+    def _with_pace(self, status: dict[str, Any]) -> dict[str, Any]:
+        pacer = self._pacers.setdefault(status["agent"], Pacer())
+        pace = pacer.note(status["done"], at_s=time.time())
+        return status | {"pace": msgspec.to_builtins(pace)}
 
     def remove(self, connection: Connection) -> None:
         """A worker that ends by itself is gone, not late."""

@@ -21,6 +21,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     oldest_turn: OldestTurn | None
     unfinished: int
     held: int
+    overdue: int = 0  # of those held
     restarts: int
     dead_letters_per_minute: float | None
 

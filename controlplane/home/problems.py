@@ -1,6 +1,7 @@
 """Says in sentences what is wrong in the control room, the worst first."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -8,12 +9,15 @@ from controlplane.home.backlog import Backlog
 from controlplane.home.refusals import Refusals
 from controlplane.home.services import Service
 from controlplane.home.workers import AgentRow, Worker
+from controlplane.stops.models import Stop
+
+NAMED = 3  # of many that have the same trouble
 
 
 class Problem(msgspec.Struct, frozen=True):
     """state: stop for what is broken, soft for what waits. word says it without colour.
 
-    traces: those that it is about.
+    traces: those that it is about. place: where in the pages to look.
     """
 
     state: str
@@ -21,6 +25,8 @@ class Problem(msgspec.Struct, frozen=True):
     what: str
     meaning: str = ""
     traces: tuple[str, ...] = ()
+    since: datetime | None = None
+    place: str = ""
 
 
 def problems(
@@ -40,11 +46,54 @@ def problems(
     return sorted(found, key=lambda problem: problem.state != "stop")
 
 
+def problems_of_stops(stops: Iterable[Stop]) -> list[Problem]:
+    """A stop is no fault, and the first that everybody must know."""
+    found = [
+        Problem(
+            "stop" if stop.mode == Stop.Mode.HARD else "soft",
+            f"{stop.mode} stop",
+            f"{stop.requested_by} stopped {_scope(stop)}: “{stop.reason}”",
+            _proof(stop),
+            since=stop.requested_at,
+        )
+        for stop in stops
+    ]
+    return sorted(found, key=lambda problem: problem.state != "stop")
+
+
+def _scope(stop: Stop) -> str:
+    if stop.scope == Stop.Scope.EVERYTHING:
+        return "everything"
+    return f"the {stop.scope} {stop.value}"
+
+
+def _proof(stop: Stop) -> str:
+    if stop.mode == Stop.Mode.SOFT:
+        return "Its agents start nothing new; what waits stays in Kafka."
+    if stop.proven_at is None:
+        return "Requested, and not proven yet."
+    took_ms = (stop.proven_at - stop.requested_at).total_seconds() * 1000
+    return f"Proven in {took_ms:,.0f} ms: nothing of it reaches a user without a person's decision."
+
+
+def problems_of_people(overdue: int) -> list[Problem]:
+    if not overdue:
+        return []
+    what = f"{_count(overdue, 'held answer')} past the deadline."
+    meaning = "Users wait for a person, and nobody has decided."
+    return [Problem("soft", "overdue", what, meaning, place="queue")]
+
+
 def _of_services(services: Iterable[Service]) -> Iterator[Problem]:
     for service in services:
         if not service.is_up:
             yield Problem(
-                "stop", "down", f"{service.title} does not answer.", service.without
+                "stop",
+                "down",
+                f"{service.title} does not answer.",
+                service.without,
+                since=service.since,
+                place="services",
             )
 
 
@@ -56,31 +105,47 @@ def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
             "missing",
             f"No worker hosts {_and(missing)}.",
             "Their records wait in Kafka until a worker does.",
+            place="workers",
         )
+    troubles: dict[tuple[str, str], list[str]] = {}
     for agent in agents:
-        if agent.state == "broken":
-            yield Problem("stop", "broken", f"{agent.name} has ended: {agent.why}.")
-        elif agent.state == "held":
-            yield Problem("soft", "held", f"{agent.name} is held: {agent.why}.")
+        if agent.state in {"broken", "held"}:
+            troubles.setdefault((agent.state, agent.why), []).append(agent.name)
+    for (state, why), names in troubles.items():
+        one = len(names) == 1
+        if state == "broken":
+            what = f"{_and(names)} {'has' if one else 'have'} ended: {why}."
+            yield Problem("stop", "broken", what, place="agents")
+        else:
+            what = f"{_and(names)} {'is' if one else 'are'} held: {why}."
+            yield Problem("soft", "held", what, place="agents")
 
 
 def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
-    for worker in workers:
-        if not worker.is_live:
-            yield Problem(
-                "soft",
-                "silent",
-                f"Worker {worker.instance} is silent since {worker.seen_at:%H:%M:%S}.",
-                "Other workers with the same agents take over, if there are any; what it had"
-                " begun is done again.",
-            )
-        elif worker.is_behind:
-            yield Problem(
-                "soft",
-                "behind",
-                f"Worker {worker.instance} still obeys version {worker.version}.",
-                "It applies the newer one within 3 s, or starts nothing more.",
-            )
+    listed = list(workers)
+    silent = [worker for worker in listed if not worker.is_live]
+    if silent:
+        yield Problem(
+            "soft",
+            "silent",
+            f"{_workers(silent)} {'is' if len(silent) == 1 else 'are'} silent.",
+            "Other workers with the same agents take over, if there are any; what"
+            f" {'it' if len(silent) == 1 else 'they'} had begun is done again.",
+            since=min(worker.seen_at for worker in silent),
+            place="workers",
+        )
+    late = [worker for worker in listed if worker.is_live and worker.is_behind]
+    if late:
+        oldest = min(worker.version for worker in late)
+        yield Problem(
+            "soft",
+            "behind",
+            f"{_workers(late)} still {'obeys' if len(late) == 1 else 'obey'} version {oldest}"
+            f"{'' if len({worker.version for worker in late}) == 1 else ' or one after it'}.",
+            f"{'It applies' if len(late) == 1 else 'They apply'} the newer one within 3 s, or"
+            f" {'starts' if len(late) == 1 else 'start'} nothing more.",
+            place="workers",
+        )
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Problem]:
@@ -90,6 +155,7 @@ def _of_backlog(backlog: Backlog) -> Iterator[Problem]:
             "unknown",
             "How far agents are behind and how many records fail is unknown.",
             f"Kafka says: {backlog.error}.",
+            place="services",
         )
 
 
@@ -112,9 +178,19 @@ def _of_refusals(refusals: Refusals) -> Iterator[Problem]:
         )
 
 
+def _workers(workers: list[Worker]) -> str:
+    names = [worker.instance for worker in workers]
+    return f"Worker {names[0]}" if len(names) == 1 else f"Workers {_and(names)}"
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _and(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    """Name them, or the first of many."""
+    if len(names) == 1:
+        return names[0]
+    if len(names) > NAMED + 1:
+        names = [*names[:NAMED], f"{len(names) - NAMED:,} more"]
+    return f"{', '.join(names[:-1])} and {names[-1]}"

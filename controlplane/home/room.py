@@ -1,6 +1,7 @@
 """Puts the control room together: what runs, what waits, what is wrong."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 import msgspec
 from django.contrib.auth.models import User
@@ -11,10 +12,17 @@ from controlplane.chat.models import Outcome
 from controlplane.deadletters.models import Letter
 from controlplane.home.alerts import Alert, Figures, alerts
 from controlplane.home.backlog import Backlog, Lags, read_backlog
+from controlplane.home.charts import Chart, added_up, by_minute, chart_of
 from controlplane.home.figures import measure, sightings, thresholds
-from controlplane.home.problems import Problem, problems
+from controlplane.home.problems import (
+    Problem,
+    problems,
+    problems_of_people,
+    problems_of_stops,
+)
 from controlplane.home.refusals import read_refusals
 from controlplane.home.services import KAFKA, Service, watch
+from controlplane.home.subjects import place_of
 from controlplane.home.workers import (
     AgentRow,
     Applied,
@@ -25,16 +33,22 @@ from controlplane.home.workers import (
 )
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.spoken import spoken
+from controlplane.stops.models import Stop
 
 LATEST = 10
+SHOWN_WORKERS = 12
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
-    """How many of how many."""
+    """How many of how many, and how much they do."""
 
     services: tuple[int, int]
     agents: tuple[int, int]
     workers: tuple[int, int]
+    per_second: float | None  # not known
+    in_flight: int
+    errors: int
+    chart: Chart
 
 
 class Behind(msgspec.Struct, frozen=True):
@@ -48,7 +62,9 @@ class Behind(msgspec.Struct, frozen=True):
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     unfinished: int
     oldest: str  # how long the oldest unfinished turn waits
+    oldest_trace: str
     held: int
+    overdue: int
     unpublished: int
     behind: Behind | None  # not known
 
@@ -72,39 +88,67 @@ class Wrong(msgspec.Struct, frozen=True, kw_only=True):
         return "stop" if "stop" in states else "soft"
 
 
+class Line(msgspec.Struct, frozen=True):
+    """An agent with its chart, and the same as numbers."""
+
+    agent: AgentRow
+    chart: Chart
+    minutes: list[int]
+
+
+class Action(msgspec.Struct, frozen=True):
+    entry: Entry
+    words: str
+    reason: str
+    place: str
+
+
 class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """workers: those in trouble first, and of many only the first; unlisted says how many more."""
+
     services: list[Service]
     workers: list[Worker]
-    agents: list[AgentRow]
+    unlisted: int
+    agents: list[Line]
     applied: Applied
     running: Running
     waiting: Waiting
     wrong: Wrong
-    actions: list[Entry] | None  # None: not for this person
-    at: object
+    actions: list[Action] | None  # None: not for this person
+    at: datetime
 
 
-def read_room(user: User) -> Room:
+def read_room(user: User, *, has_all_workers: bool = False) -> Room:
     control = ControlVersion.objects.get(pk=1)
     services = watch.read()
     backlog = _backlog(services)
-    listed = workers(control)
-    current = applied(control, listed)
-    agents = agent_rows(listed, backlog.lags)
+    everyone = workers(control)
+    listed = sorted(everyone, key=lambda worker: worker.is_well)
+    shown = listed if has_all_workers else listed[:SHOWN_WORKERS]
+    current = applied(control, everyone)
+    agents = agent_rows(everyone, backlog.lags)
     figures = measure(backlog)
+    found = [
+        *problems_of_stops(Stop.objects.in_force().select_related("requested_by")),
+        *problems(services, everyone, agents, backlog, read_refusals()),
+        *problems_of_people(figures.overdue),
+    ]
     return Room(
         services=services,
-        workers=listed,
-        agents=agents,
+        workers=shown,
+        unlisted=len(listed) - len(shown),
+        agents=[_line(agent) for agent in agents],
         applied=current,
         running=_running(services, agents, current),
         waiting=_waiting(figures),
-        wrong=_wrong(
-            figures, problems(services, listed, agents, backlog, read_refusals())
-        ),
-        actions=_latest_actions() if user.has_perm("audit.view_entry") else None,
+        wrong=_wrong(figures, found),
+        actions=_latest_actions(user) if user.has_perm("audit.view_entry") else None,
         at=timezone.now(),
     )
+
+
+def _line(agent: AgentRow) -> Line:
+    return Line(agent, chart_of(agent.recent), by_minute(agent.recent))
 
 
 def _backlog(services: Iterable[Service]) -> Backlog:
@@ -118,18 +162,26 @@ def _running(
 ) -> Running:
     up = sum(service.is_up for service in services)
     run = sum(agent.state == "running" for agent in agents)
+    rates = [agent.rate for agent in agents if agent.rate is not None]
     return Running(
         services=(up, len(services)),
         agents=(run, len(agents)),
         workers=(current.obeying, current.live),
+        per_second=sum(rates) if rates else None,
+        in_flight=sum(agent.in_flight for agent in agents),
+        errors=sum(agent.errors for agent in agents),
+        chart=chart_of(added_up(agents)),
     )
 
 
 def _waiting(figures: Figures) -> Waiting:
+    oldest = figures.oldest_turn
     return Waiting(
         unfinished=figures.unfinished,
         oldest=spoken(figures.oldest_turn_waits),
+        oldest_trace=oldest.trace_id if oldest else "",
         held=figures.held,
+        overdue=figures.overdue,
         unpublished=OutboxRecord.objects.unpublished().count(),
         behind=_behind(figures.lags),
     )
@@ -155,7 +207,15 @@ def _wrong(figures: Figures, found: list[Problem]) -> Wrong:
     )
 
 
-def _latest_actions() -> list[Entry]:
-    """What people did; the lines of single turns are on their traces."""
-    entries = Entry.objects.exclude(subject__startswith="turn:")
-    return list(entries.order_by("-pk")[:LATEST])
+def _latest_actions(reader: User) -> list[Action]:
+    """What turns became of is on their traces, what people decided on in the queue."""
+    entries = Entry.objects.control_actions().order_by("-pk")[:LATEST]
+    return [
+        Action(
+            entry,
+            entry.action.replace("_", " "),
+            str(entry.detail.get("reason", "")),
+            place_of(entry, reader),
+        )
+        for entry in entries
+    ]
