@@ -12,6 +12,9 @@ _STOPS = {"GET": f"{SCOPE}stops:read", "POST": f"{SCOPE}stops:write"}
 ROUTES: dict[str, Row] = {
     "home:index": {"GET": "runtime.view_heartbeat"},
     "home:room": {"GET": "runtime.view_heartbeat"},
+    "home:shell": {"GET": PUBLIC},
+    "home:jump": {"GET": "traces.view_tracerecord"},
+    "home:styleguide": {"GET": PUBLIC},
     "home:healthz": {"GET": PUBLIC},
     "home:readyz": {"GET": PUBLIC},
     "home:metrics": {"GET": PUBLIC},

@@ -111,11 +111,7 @@
   document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
     if (ctx) say("No answer came. Whether it was taken is not known; sending it again is safe, for only one decision counts.");
   });
-  document.addEventListener("htmx:ws:close", ({ detail }) => {
-    if (detail.reason !== "removed" && !document.hidden) desk.dataset.offline = "";
-  });
   document.addEventListener("htmx:ws:after:message:incoming", () => {
-    delete desk.dataset.offline;
     desk.dataset.live = "";
   });
 
