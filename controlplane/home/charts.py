@@ -8,13 +8,14 @@ from agents.pace import BUCKET_S
 from controlplane.home.workers import AgentRow
 
 WIDTH, HEIGHT = 116, 24
+WHOLE_FROM = 10  # records a second
 
 
 class Chart(msgspec.Struct, frozen=True, kw_only=True):
     """The half minute that is not over has no place in it."""
 
     points: str
-    most: float  # records a second
+    most: str  # records a second
 
 
 def chart_of(recent: Sequence[int]) -> Chart:
@@ -23,7 +24,11 @@ def chart_of(recent: Sequence[int]) -> Chart:
     step = WIDTH / max(1, len(counts) - 1)
     heights = (HEIGHT - 1 - count / max(1, most) * (HEIGHT - 2) for count in counts)
     points = (f"{at * step:.0f},{height:.1f}" for at, height in enumerate(heights))
-    return Chart(points=" ".join(points), most=most / BUCKET_S)
+    return Chart(points=" ".join(points), most=said(most / BUCKET_S))
+
+
+def said(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= WHOLE_FROM else f"{per_second:.1f}"
 
 
 def added_up(agents: Iterable[AgentRow]) -> tuple[int, ...]:

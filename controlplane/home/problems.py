@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import msgspec
+from django.utils.text import slugify
 
 from controlplane.home.backlog import Backlog
 from controlplane.home.refusals import Refusals
@@ -17,7 +18,7 @@ NAMED = 3  # of many that have the same trouble
 class Problem(msgspec.Struct, frozen=True):
     """state: stop for what is broken, soft for what waits. word says it without colour.
 
-    traces: those that it is about. place: where in the pages to look.
+    traces: those that it is about. place: where in the pages to look. about tells apart those of one word.
     """
 
     state: str
@@ -27,6 +28,12 @@ class Problem(msgspec.Struct, frozen=True):
     traces: tuple[str, ...] = ()
     since: datetime | None = None
     place: str = ""
+    about: str = ""
+
+    @property
+    def id(self) -> str:
+        """The same for as long as the trouble lasts."""
+        return slugify(f"{self.word} {self.about}")
 
 
 def problems(
@@ -55,6 +62,7 @@ def problems_of_stops(stops: Iterable[Stop]) -> list[Problem]:
             f"{stop.requested_by} stopped {_scope(stop)}: “{stop.reason}”",
             _proof(stop),
             since=stop.requested_at,
+            about=str(stop.pk),
         )
         for stop in stops
     ]
@@ -79,7 +87,8 @@ def _proof(stop: Stop) -> str:
 def problems_of_people(overdue: int) -> list[Problem]:
     if not overdue:
         return []
-    what = f"{_count(overdue, 'held answer')} past the deadline."
+    verb = "is" if overdue == 1 else "are"
+    what = f"{_count(overdue, 'held answer')} {verb} past the deadline."
     meaning = "Users wait for a person, and nobody has decided."
     return [Problem("soft", "overdue", what, meaning, place="queue")]
 
@@ -94,6 +103,7 @@ def _of_services(services: Iterable[Service]) -> Iterator[Problem]:
                 service.without,
                 since=service.since,
                 place="services",
+                about=service.name,
             )
 
 
@@ -115,10 +125,10 @@ def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
         one = len(names) == 1
         if state == "broken":
             what = f"{_and(names)} {'has' if one else 'have'} ended: {why}."
-            yield Problem("stop", "broken", what, place="agents")
+            yield Problem("stop", "broken", what, place="agents", about=why)
         else:
             what = f"{_and(names)} {'is' if one else 'are'} held: {why}."
-            yield Problem("soft", "held", what, place="agents")
+            yield Problem("soft", "held", what, place="agents", about=why)
 
 
 def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
@@ -175,6 +185,7 @@ def _of_refusals(refusals: Refusals) -> Iterator[Problem]:
             "refused",
             f"Kafka refused {_count(number, 'record')} of {topic} for good.",
             "What was decided here holds; readers of the topic lack it.",
+            about=topic,
         )
 
 

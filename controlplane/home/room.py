@@ -12,7 +12,7 @@ from controlplane.chat.models import Outcome
 from controlplane.deadletters.models import Letter
 from controlplane.home.alerts import Alert, Figures, alerts
 from controlplane.home.backlog import Backlog, Lags, read_backlog
-from controlplane.home.charts import Chart, added_up, by_minute, chart_of
+from controlplane.home.charts import Chart, added_up, by_minute, chart_of, said
 from controlplane.home.figures import measure, sightings, thresholds
 from controlplane.home.problems import (
     Problem,
@@ -22,7 +22,7 @@ from controlplane.home.problems import (
 )
 from controlplane.home.refusals import read_refusals
 from controlplane.home.services import KAFKA, Service, watch
-from controlplane.home.subjects import place_of
+from controlplane.home.subjects import place_of, shortened
 from controlplane.home.workers import (
     AgentRow,
     Applied,
@@ -45,7 +45,7 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     services: tuple[int, int]
     agents: tuple[int, int]
     workers: tuple[int, int]
-    per_second: float | None  # not known
+    rate: str  # records a second, or nothing while that is not known
     in_flight: int
     errors: int
     chart: Chart
@@ -70,6 +70,7 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wrong(msgspec.Struct, frozen=True, kw_only=True):
+    stops: list[Problem]
     alerts: list[Alert]
     problems: list[Problem]
     failed_today: int
@@ -79,19 +80,29 @@ class Wrong(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def count(self) -> int:
-        return len(self.alerts) + len(self.problems)
+        return len(self.stops) + len(self.alerts) + len(self.problems)
 
     @property
     def state(self) -> str:
         """The worst of what is listed."""
-        states = [a.state for a in self.alerts] + [p.state for p in self.problems]
+        states = {each.state for each in (*self.stops, *self._troubles)}
         return "stop" if "stop" in states else "soft"
+
+    @property
+    def worst(self) -> Problem | Alert | None:
+        """A stop in force is said above every page."""
+        return min(self._troubles, key=lambda each: each.state != "stop", default=None)
+
+    @property
+    def _troubles(self) -> list[Problem | Alert]:
+        return [*self.alerts, *self.problems]
 
 
 class Line(msgspec.Struct, frozen=True):
     """An agent with its chart, and the same as numbers."""
 
     agent: AgentRow
+    rate: str
     chart: Chart
     minutes: list[int]
 
@@ -99,6 +110,7 @@ class Line(msgspec.Struct, frozen=True):
 class Action(msgspec.Struct, frozen=True):
     entry: Entry
     words: str
+    about: str
     reason: str
     place: str
 
@@ -109,6 +121,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     services: list[Service]
     workers: list[Worker]
     unlisted: int
+    are_unlisted_well: bool
     agents: list[Line]
     applied: Applied
     running: Running
@@ -128,15 +141,13 @@ def read_room(user: User, *, has_all_workers: bool = False) -> Room:
     current = applied(control, everyone)
     agents = agent_rows(everyone, backlog.lags)
     figures = measure(backlog)
-    found = [
-        *problems_of_stops(Stop.objects.in_force().select_related("requested_by")),
-        *problems(services, everyone, agents, backlog, read_refusals()),
-        *problems_of_people(figures.overdue),
-    ]
+    found = problems(services, everyone, agents, backlog, read_refusals())
+    found += problems_of_people(figures.overdue)
     return Room(
         services=services,
         workers=shown,
         unlisted=len(listed) - len(shown),
+        are_unlisted_well=all(worker.is_well for worker in listed[len(shown) :]),
         agents=[_line(agent) for agent in agents],
         applied=current,
         running=_running(services, agents, current),
@@ -148,7 +159,8 @@ def read_room(user: User, *, has_all_workers: bool = False) -> Room:
 
 
 def _line(agent: AgentRow) -> Line:
-    return Line(agent, chart_of(agent.recent), by_minute(agent.recent))
+    rate = "" if agent.rate is None else said(agent.rate)
+    return Line(agent, rate, chart_of(agent.recent), by_minute(agent.recent))
 
 
 def _backlog(services: Iterable[Service]) -> Backlog:
@@ -167,7 +179,7 @@ def _running(
         services=(up, len(services)),
         agents=(run, len(agents)),
         workers=(current.obeying, current.live),
-        per_second=sum(rates) if rates else None,
+        rate=said(sum(rates)) if rates else "",
         in_flight=sum(agent.in_flight for agent in agents),
         errors=sum(agent.errors for agent in agents),
         chart=chart_of(added_up(agents)),
@@ -197,7 +209,9 @@ def _behind(lags: Lags | None) -> Behind | None:
 def _wrong(figures: Figures, found: list[Problem]) -> Wrong:
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     failed = Outcome.objects.filter(effect="reply", state=Outcome.State.FAILED)
+    stops = Stop.objects.in_force().select_related("requested_by")
     return Wrong(
+        stops=problems_of_stops(stops.order_by("requested_at", "pk")),
         alerts=sightings.date(alerts(figures, thresholds()), figures.at),
         problems=found,
         failed_today=failed.filter(changed_at__gte=midnight).count(),
@@ -214,6 +228,7 @@ def _latest_actions(reader: User) -> list[Action]:
         Action(
             entry,
             entry.action.replace("_", " "),
+            shortened(entry.subject),
             str(entry.detail.get("reason", "")),
             place_of(entry, reader),
         )

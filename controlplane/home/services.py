@@ -124,8 +124,12 @@ def _version_of(client: Redis) -> str:
         said = client.execute_command("HELLO")  # type: ignore[no-untyped-call]
     except ResponseError:
         return ""
-    pairs = [each.decode() if isinstance(each, bytes) else each for each in said]
-    return str(dict(zip(pairs[::2], pairs[1::2], strict=False)).get("version", ""))
+    known = (
+        said
+        if isinstance(said, dict)
+        else dict(zip(said[::2], said[1::2], strict=True))
+    )
+    return str(known[b"version"].decode())
 
 
 def _ask_model() -> str:

@@ -10,6 +10,13 @@ from controlplane.audit.models import Entry
 _ROUTES = {"approval": "moderation:item", "job": "deadletters:job"}
 _PARTS = {"stop": "#wrong", "agent": "#agents", "database": "#services"}
 TRACE = "traces:trace"
+LONG = 20
+
+
+def shortened(subject: str) -> str:
+    """Ids are shortened in the middle."""
+    kind, colon, name = subject.partition(":")
+    return f"{kind}{colon}{name[:4]}…{name[-4:]}" if len(name) > LONG else subject
 
 
 def place_of(entry: Entry, reader: User) -> str:

@@ -12,6 +12,7 @@ from agents.pace import BUCKETS, Pace
 from agents.registry import AGENTS
 from controlplane.home.backlog import Lags
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, ControlVersion, Heartbeat
+from controlplane.spoken import spoken
 
 LISTED_FOR = timedelta(minutes=15)  # a silent worker stays in sight so long
 _BADNESS = {"broken": 3, "held": 2, "starting": 1, "running": 0}
@@ -38,6 +39,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     started_at: datetime
     seen_at: datetime
+    seen_ago: str
     version: int
     applied_in_ms: float
     is_live: bool
@@ -96,6 +98,7 @@ def workers(control: ControlVersion) -> list[Worker]:
             pid=pid,
             started_at=started_at,
             seen_at=seen_at,
+            seen_ago=spoken(now - seen_at),
             version=version,
             applied_in_ms=applied_in_ms,
             is_live=seen_at >= now - HEARTBEAT_EXPIRES,
