@@ -79,7 +79,9 @@ def _while_a_request_is_never_answered(tab: Tab) -> None:
 
 def _comes_back_right(tab: Tab, figure: str) -> None:
     in_database(make_approval)
-    tab.says(f"window.answer = rightAfter('{figure}').then((ms) => window.tookMs = ms), 0")
+    tab.says(
+        f"window.answer = rightAfter('{figure}').then((ms) => window.tookMs = ms), 0"
+    )
     tab.says("window.tookMs = null")
     tab.come_back()
     tab.wait_for("tookMs !== null", timeout_s=5)
