@@ -15,6 +15,8 @@ from controlplane.home import lamp, places
 from controlplane.home.lamp import Band, Lamp
 from moderation.models import Approval
 
+Count = Callable[[Any], int]  # what waits at a place, for a person
+
 ROLE_WORDS = {"lead": "lead moderator", "admin": "administrator"}
 
 
@@ -72,21 +74,21 @@ def _read(user: User | AnonymousUser, here: str) -> Shell:
 
 
 def _shown(
-    user: User | AnonymousUser, here: str, counts: dict[str, Callable[[], int]]
+    user: User | AnonymousUser, here: str, counts: dict[str, Count]
 ) -> list[Shown]:
     return [
         Shown(
             place=place,
             is_here=place.has(here),
-            count=counts[place.slug]() if place.slug in counts else None,
+            count=counts[place.slug](user) if place.slug in counts else None,
         )
         for place in places.places_for(user)
     ]
 
 
-COUNTS: dict[str, Callable[[], int]] = {
-    places.QUEUE: lambda: Approval.objects.pending().count(),
-    places.DEAD: lambda: Letter.objects.open().count(),
+COUNTS: dict[str, Count] = {
+    places.QUEUE: lambda user: Approval.objects.for_user(user).pending().count(),
+    places.DEAD: lambda _: Letter.objects.open().count(),
 }
 
 

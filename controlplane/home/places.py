@@ -16,7 +16,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     slug: str
     name: str
     route: str
-    within: str = ""
+    within: tuple[str, ...] = ()
     says: str = ""
 
     @property
@@ -31,8 +31,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def has(self, view_name: str) -> bool:
         """Whether a page belongs to it."""
-        is_within = self.within and view_name.startswith(self.within)
-        return bool(is_within) or view_name == self.route
+        return view_name.startswith(self.within) or view_name == self.route
 
 
 DEMO = "chat:demo"
@@ -43,21 +42,21 @@ PLACES = (
         slug=QUEUE,
         name="Queue",
         route="moderation:queue",
-        within="moderation:",
+        within=("moderation:",),
         says="waiting",
     ),
     Place(
         slug=DEAD,
         name="Dead letters",
         route="deadletters:list",
-        within="deadletters:",
+        within=("deadletters:",),
         says="open",
     ),
     Place(slug="demo", name="Demo", route=DEMO),
 )
 # Where the lamp leads: the part of the control room that says what is stopped and what obeys.
 STOPS = ("home:index", "#wrong")
-ACCOUNT = "accounts:account"
+ACCOUNT = "account_me"
 
 
 def places_for(user: User | AnonymousUser) -> list[Place]:

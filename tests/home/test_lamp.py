@@ -15,7 +15,7 @@ from controlplane.home.lamp import Lamp
 from controlplane.home.places import PLACES
 from controlplane.stops.models import Stop
 from tests.deadletters.making import make_letter
-from tests.factories import make_admin, make_approval, make_user
+from tests.factories import make_admin, make_approval, make_moderator, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -87,7 +87,7 @@ def test_places_and_counts_are_for_those_who_may_go_there(ada: User) -> None:
     make_letter()
 
     assert counts_of(ada) == {"room": None, "queue": 1, "dead": 1, "demo": None}
-    mira = make_user("mira", "moderator")
+    mira = make_moderator()
     assert counts_of(mira) == {"room": None, "queue": 1, "demo": None}
     assert counts_of(make_user("nora")) == {"demo": None}
 
