@@ -76,12 +76,16 @@ def _scope(stop: Stop) -> str:
 
 
 def _proof(stop: Stop) -> str:
-    if stop.mode == Stop.Mode.SOFT:
-        return "Its agents start nothing new; what waits stays in Kafka."
+    is_soft = stop.mode == Stop.Mode.SOFT
+    means = (
+        "its agents start nothing new, and what waits stays in Kafka."
+        if is_soft
+        else "nothing of it reaches a user without a person's decision."
+    )
     if stop.proven_at is None:
         return "Requested, and not proven yet."
     took_ms = (stop.proven_at - stop.requested_at).total_seconds() * 1000
-    return f"Proven in {took_ms:,.0f} ms: nothing of it reaches a user without a person's decision."
+    return f"Proven in {took_ms:,.0f} ms: {means}"
 
 
 def problems_of_people(overdue: int) -> list[Problem]:

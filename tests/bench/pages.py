@@ -87,7 +87,7 @@ def _bare() -> bytes:
 def _pushed(made: Made) -> bytes:
     approval = Approval.objects.with_conversation().get(pk=made.approval)
     watch.read_marks([approval.pk])
-    context = pages.queue_context("", approval.pk)
+    context = pages.queue_context(User.objects.get(username="ada"), "", approval.pk)
     context |= pages.live_item_context(approval)
     return render_to_string("moderation/_live.html", context).encode()
 

@@ -298,7 +298,7 @@ def test_stops_in_force_come_first_with_their_proof(client: Client) -> None:
             scope="workflow",
             value="chat",
             reason="prices are wrong",
-            requested_by=ada,
+            requested_by="ada",
             requested_at=now,
             proven_at=proven_at,
         )
@@ -310,6 +310,7 @@ def test_stops_in_force_come_first_with_their_proof(client: Client) -> None:
     hard, soft = text.index(">hard stop<"), text.index(">soft stop<")
     assert hard < soft < text.index(">missing<")
     assert "Proven in 23 ms: nothing of it reaches a user" in text
+    assert "Requested, and not proven yet." in text
     assert "3 things to look at" in text
     assert 'class="worst stop" href="#missing"' in text
 
