@@ -56,7 +56,7 @@ def _asked(made: Made) -> dict[str, Callable[[], bytes]]:
         "/queue/, its list alone": lambda: _get(ada, "/queue/", HTMX),
         "/queue/<id>/": lambda: _get(ada, item),
         "/queue/<id>/, alone": lambda: _get(ada, item, HTMX),
-        "what the queue's socket sends": lambda: _pushed(made),
+        "what the queue's socket sends": lambda: pushed(made),
         "/traces/<id>/": lambda: _get(ada, trace),
         "/dlq/": lambda: _get(ada, "/dlq/"),
         "/accounts/login/": lambda: _get(Client(), reverse("login")),
@@ -84,7 +84,7 @@ def _bare() -> bytes:
     return view(RequestFactory().get("/")).content
 
 
-def _pushed(made: Made) -> bytes:
+def pushed(made: Made) -> bytes:
     approval = Approval.objects.with_conversation().get(pk=made.approval)
     watch.read_marks([approval.pk])
     context = pages.queue_context(User.objects.get(username="ada"), "", approval.pk)

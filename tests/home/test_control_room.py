@@ -9,7 +9,6 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from pytest_django import DjangoAssertNumQueries
 
 from agents.pace import BUCKETS
 from agents.registry import AGENTS
@@ -409,20 +408,6 @@ def test_people_without_a_role_are_refused(client: Client) -> None:
 
     assert response.status_code == 403
     assert "Your role does not include this page" in response.content.decode()
-
-
-def test_costs_the_same_for_one_worker_or_ten(
-    client: Client, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
-    client.force_login(make_admin())
-    for _ in range(10):
-        make_heartbeat()
-        make_approval()
-
-    # session, user, 2 permissions, version, recorder, workers, unfinished, held, restarts,
-    # unpublished, refusals, stops, failed, dead letters, log; the shell's counts, stops, roles
-    with django_assert_num_queries(20):
-        client.get(reverse("home:index"))
 
 
 # Alerts
