@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-FRESH_S = 1.5
+FRESH_S = 2.0
 KEPT_S = 6.0
 
 T = TypeVar("T")

@@ -128,11 +128,16 @@ def _of_agents(agents: Iterable[AgentRow]) -> Iterator[Problem]:
     for (state, why), names in troubles.items():
         one = len(names) == 1
         if state == "broken":
-            what = f"{_and(names)} {'has' if one else 'have'} ended: {why}."
-            yield Problem("stop", "broken", what, place="agents", about=why)
+            verb = "has ended:" if one else "have ended:"
         else:
-            what = f"{_and(names)} {'is' if one else 'are'} held: {why}."
-            yield Problem("soft", "held", what, place="agents", about=why)
+            verb = "is held:" if one else "are held:"
+        yield Problem(
+            "stop" if state == "broken" else "soft",
+            state,
+            f"{_and(names)} {verb} {why}.",
+            place="agents",
+            about=why,
+        )
 
 
 def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
@@ -142,24 +147,28 @@ def _of_workers(workers: Iterable[Worker]) -> Iterator[Problem]:
         yield Problem(
             "soft",
             "silent",
-            f"{_workers(silent)} {'is' if len(silent) == 1 else 'are'} silent.",
+            f"{_workers(silent)} {_verb(silent, 'is silent.', 'are silent.')}",
             "Other workers with the same agents take over, if there are any; what"
-            f" {'it' if len(silent) == 1 else 'they'} had begun is done again.",
+            f" {_verb(silent, 'it', 'they')} had begun is done again.",
             since=min(worker.seen_at for worker in silent),
             place="workers",
         )
     late = [worker for worker in listed if worker.is_live and worker.is_behind]
     if late:
         oldest = min(worker.version for worker in late)
+        obeys = _verb(late, "still obeys version", "still obey versions from")
         yield Problem(
             "soft",
             "behind",
-            f"{_workers(late)} still {'obeys' if len(late) == 1 else 'obey'} version {oldest}"
-            f"{'' if len({worker.version for worker in late}) == 1 else ' or one after it'}.",
-            f"{'It applies' if len(late) == 1 else 'They apply'} the newer one within 3 s, or"
-            f" {'starts' if len(late) == 1 else 'start'} nothing more.",
+            f"{_workers(late)} {obeys} {oldest}{_verb(late, '.', ' on.')}",
+            _verb(late, "It applies the newer one", "They apply the newest")
+            + " within 3 s, or nothing more is started there.",
             place="workers",
         )
+
+
+def _verb(workers: list[Worker], of_one: str, of_many: str) -> str:
+    return of_one if len(workers) == 1 else of_many
 
 
 def _of_backlog(backlog: Backlog) -> Iterator[Problem]:
