@@ -30,12 +30,19 @@ TEAMS = {
 }
 
 
+def make_teams(*slugs: str) -> list[Team]:
+    """Those named, else all. Migrations make them too, but a test that truncates takes them away."""
+    teams = Team.objects
+    return [
+        teams.get_or_create(slug=slug, defaults={"name": TEAMS[slug]})[0]
+        for slug in slugs or TEAMS
+    ]
+
+
 def make_moderator(username: str = "mira", *teams: str) -> User:
     """Of all teams, unless some are named."""
     user = make_user(username, "moderator")
-    for slug in teams or TEAMS:
-        team, _ = Team.objects.get_or_create(slug=slug, defaults={"name": TEAMS[slug]})
-        team.members.add(user)
+    user.teams.set(make_teams(*teams))
     return user
 
 

@@ -1,4 +1,4 @@
-// Keys of a page: whatever has data-key="a" is pressed by that key, as if it were clicked. The list of them, for `?`,
+// Keys of a page: whatever has data-key="a" (or "a ctrl+enter") is pressed by that key, as if it were clicked. The list of them, for `?`,
 // and the actions of the palette are made from the same attributes: data-says is their word, data-focus where to go then.
 (() => {
   "use strict";
@@ -12,15 +12,15 @@
   // A link works wherever it is; what else is not shown belongs to a panel that is not open.
   const isUsable = (element) => !element.disabled && (element.matches("a") || element.checkVisibility());
   const words = (element) => element.dataset.says ?? element.textContent.trim();
-  const shown = (key) => key.split("+").map((part) => MODIFIED[part] ?? part.toUpperCase());
+  const shown = (keys) => keys.split(/[ +]/).map((key) => MODIFIED[key] ?? key.toUpperCase());
 
   function nameOf(event) {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key.toLowerCase();
+    const key = event.key.toLowerCase();
     return event.ctrlKey || event.metaKey ? `ctrl+${key}` : key;
   }
 
   function press(key) {
-    const owner = [...document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)].find(isUsable);
+    const owner = [...document.querySelectorAll(`[data-key~="${CSS.escape(key)}"]`)].find(isUsable);
     if (!owner) return false;
     owner.click();
     if (owner.dataset.focus) find(owner.dataset.focus)?.focus();
@@ -45,12 +45,12 @@
   // ---- the list
 
   function listOf(container) {
-    const known = new Map();
+    const known = new Map(); // a key may have a word for each panel
     for (const element of document.querySelectorAll("[data-key]")) {
-      if (!known.has(element.dataset.key)) known.set(element.dataset.key, words(element));
+      known.set(`${element.dataset.key} ${words(element)}`, [element.dataset.key, words(element)]);
     }
     const kbd = (text) => Object.assign(document.createElement("kbd"), { textContent: text });
-    container.replaceChildren(...[...known].flatMap(([key, says]) => {
+    container.replaceChildren(...[...known.values()].flatMap(([key, says]) => {
       const [term, told] = [document.createElement("dt"), document.createElement("dd")];
       term.append(...shown(key).map(kbd));
       told.textContent = says;

@@ -217,7 +217,7 @@ def test_lamp_band_and_counts_come_by_themselves(
     def change() -> None:
         make_approval()
         Stop.objects.create(
-            mode="hard", scope="workflow", value="chat", reason="x", requested_by=ada
+            mode="hard", scope="workflow", value="chat", reason="x", requested_by="ada"
         )
 
     def look(page: Page) -> None:
