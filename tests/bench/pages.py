@@ -45,7 +45,7 @@ def measure(owner: str) -> Iterator[tuple[str, Cost]]:
 
 
 def _asked(made: Made) -> dict[str, Callable[[], bytes]]:
-    ada = _signed_in("ada")
+    ada, visitor = _signed_in("ada"), Client()
     item = reverse("moderation:item", args=[made.approval])
     trace = reverse("traces:trace", args=[made.trace_id])
     return {
@@ -59,7 +59,7 @@ def _asked(made: Made) -> dict[str, Callable[[], bytes]]:
         "what the queue's socket sends": lambda: pushed(made),
         "/traces/<id>/": lambda: _get(ada, trace),
         "/dlq/": lambda: _get(ada, "/dlq/"),
-        "/accounts/login/": lambda: _get(Client(), reverse("login")),
+        "/accounts/login/": lambda: _get(visitor, reverse("login")),
     }
 
 
@@ -87,7 +87,8 @@ def _bare() -> bytes:
 def pushed(made: Made) -> bytes:
     approval = Approval.objects.with_conversation().get(pk=made.approval)
     watch.read_marks([approval.pk])
-    context = pages.queue_context(User.objects.get(username="ada"), "", approval.pk)
+    reader = User.objects.get(username="ada")
+    context = pages.queue_context(reader, "", approval.pk)
     context |= pages.live_item_context(approval)
     return render_to_string("moderation/_live.html", context).encode()
 
