@@ -7,8 +7,12 @@ from controlplane.accounts import table
 from controlplane.audit.models import Entry
 
 # By how a subject begins: what stands after the colon is the route's argument.
-_ROUTES = {"approval": "moderation:item", "job": "deadletters:job"}
-_PARTS = {"stop": "#wrong", "agent": "#agents", "database": "#services"}
+_ROUTES = {
+    "approval": "moderation:item",
+    "job": "deadletters:job",
+    "stop": "stops:stop",
+}
+_PARTS = {"agent": "#agents", "database": "#services"}
 TRACE = "traces:trace"
 LONG = 20
 

@@ -227,7 +227,9 @@ def make_refusal(topic: str, trace: str) -> OutboxRecord:
 def test_the_latest_control_actions_are_for_those_who_may_read_the_log(
     client: Client,
 ) -> None:
-    Entry.objects.create(actor="ada", action="stop_requested", subject="stop:1")
+    Entry.objects.create(
+        actor="ada", action="stop_requested", subject=f"stop:{uuid4()}"
+    )
     Entry.objects.create(actor="gate", action="reply_delivered", subject="turn:1")
     client.force_login(make_admin())
     assert "<b>ada</b> stop requested" in text_of(client)
@@ -240,12 +242,12 @@ def test_the_latest_control_actions_are_for_those_who_may_read_the_log(
 def test_a_control_action_leads_to_what_it_is_about_for_who_may_look(
     client: Client,
 ) -> None:
-    job = uuid4()
+    job, stop = uuid4(), uuid4()
     trace = "ab" * 16
     Entry.objects.create(
         actor="ada",
         action="stop_requested",
-        subject="stop:1",
+        subject=f"stop:{stop}",
         detail={"reason": "prices are wrong"},
     )
     Entry.objects.create(actor="lena", action="letters_started", subject=f"job:{job}")
@@ -256,7 +258,7 @@ def test_a_control_action_leads_to_what_it_is_about_for_who_may_look(
 
     text = text_of(client)
 
-    assert 'href="#wrong" title="stop:1">stop:1</a>' in text
+    assert f'href="/stops/{stop}/" title="stop:{stop}">stop:' in text
     assert "“prices are wrong”" in text
     assert f'href="/dlq/jobs/{job}/" title="job:{job}">job:{str(job)[:4]}…' in text
     assert f'href="/traces/{trace}/" title="letter:1">' in text
