@@ -19,9 +19,10 @@ STOP = """() => {
   const at = document.activeElement;
   if (at === document.body) return null;
   const box = at.getBoundingClientRect();
-  const over = document.elementFromPoint(box.left + Math.min(box.width, 40) / 2, box.top + Math.min(box.height, 24) / 2);
+  const x = Math.max(box.left + Math.min(box.width, 40) / 2, 1); // the row of places may be scrolled
+  const over = document.elementFromPoint(x, box.top + Math.min(box.height, 24) / 2);
   return {
-    says: `${at.outerHTML.slice(0, 80)} at ${innerWidth} px`,
+    says: `${at.outerHTML.slice(0, 80)} at ${innerWidth} px of ${location.pathname}`,
     isSeen: over !== null && (over === at || at.contains(over) || over.contains(at)),
     hasRing: getComputedStyle(at).outlineStyle !== "none" || at.closest("label, .ask") !== null,
   };
