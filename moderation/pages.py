@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 
 from controlplane.chat.models import Message, Outcome, Turn
 from controlplane.spoken import spoken
+from controlplane.visible import visible
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
 from moderation.models import Approval, Decision, Team
@@ -160,7 +161,7 @@ def live_item_context(approval: Approval) -> dict[str, Any]:
     if decision:
         context |= {
             "delivery": _delivery(approval),
-            "sent": marks.visible(decision.text),
+            "sent": visible(decision.text),
             "changes": marks.changes(approval.text, decision.text),
             "decided_by": name_of(decision.decided_by),
         }
@@ -278,14 +279,14 @@ def _line(message: Message, held: Turn) -> Line:
     return Line(
         who="Customer" if is_user else "Assistant",
         at=message.delivered_at,
-        html=marks.visible(message.text),
+        html=visible(message.text),
         note=note,
     )
 
 
 def _question(turn: Turn, *, note: str) -> Line:
     text = turn.text or "(a message whose text has not arrived yet)"
-    return Line("Customer", turn.created_at, marks.visible(text), note)
+    return Line("Customer", turn.created_at, visible(text), note)
 
 
 def _turns_after(approval: Approval) -> list[Turn]:
