@@ -10,12 +10,13 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from controlplane.accounts.models import Team
 from controlplane.chat.models import Message, Outcome, Turn
 from controlplane.spoken import spoken
-from controlplane.visible import visible
+from controlplane.visible import visible as inert
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
-from moderation.models import Approval, Decision, Team
+from moderation.models import EVERY_TEAM, Approval, ApprovalQuerySet, Decision
 
 MOST_ROWS = 100
 FINISHED_ROWS = 20
@@ -77,26 +78,45 @@ def clean_team(text: str) -> str:
     return text.replace("\x00", "")
 
 
-def queue_context(team: str, current: object = None) -> dict[str, Any]:
-    """Return the list with its counts. A fixed number of queries, however long it is."""
+def queue_context(user: User, team: str = "", current: object = None) -> dict[str, Any]:
+    """Return the list with its counts, as far as the person may see it.
+
+    A fixed number of queries, however long it is.
+    """
     now = timezone.now()
-    pending = Approval.objects.pending()
+    visible = Approval.objects.for_user(user)
+    pending = visible.pending()
     counts = pending.count_by_team()
-    names = dict(Team.objects.order_by("name", "pk").values_list("slug", "name"))
+    names = _teams_of(user)
     chosen = pending.of_team(team).with_conversation().most_urgent_first()[:MOST_ROWS]
     waiting = counts.get(team, 0) if team else sum(counts.values())
+    before, after = _beside([str(approval.pk) for approval in chosen], str(current))
     return {
         "team": team,
         "current": str(current or ""),
+        "before": before,
+        "after": after,
         "query": f"?team={team}" if team else "",
         "tabs": _tabs(names, counts, team),
         "rows": [_row(approval, names, now) for approval in chosen],
         "waiting": waiting,
         "unlisted": max(0, waiting - MOST_ROWS),
-        "finished": _finished(team),
+        "finished": _finished(visible, team),
         "team_names": names,
         "now": now,
     }
+
+
+def _beside(listed: list[str], current: str) -> tuple[str, str]:
+    """Return what is listed before and after the open one; after none comes the first."""
+    at = listed.index(current) if current in listed else -1
+    before = listed[at - 1] if at > 0 else ""
+    return before, "".join(listed[at + 1 : at + 2])
+
+
+def _teams_of(user: User) -> dict[str, str]:
+    teams = Team.objects.all() if user.has_perm(EVERY_TEAM) else user.teams.all()
+    return dict(teams.order_by("name", "pk").values_list("slug", "name"))
 
 
 def _tabs(names: dict[str, str], counts: dict[str, int], team: str) -> list[Tab]:
@@ -105,11 +125,10 @@ def _tabs(names: dict[str, str], counts: dict[str, int], team: str) -> list[Tab]
     return [every, *(Tab(s, names.get(s, s), counts.get(s, 0)) for s in slugs)]
 
 
-def _finished(team: str) -> Sequence[Decision]:
-    decisions = Decision.objects.select_related("approval", "decided_by").latest_first()
-    if team:
-        decisions = decisions.filter(approval__team=team)
-    return list(decisions[:FINISHED_ROWS])
+def _finished(visible: ApprovalQuerySet, team: str) -> Sequence[Decision]:
+    decisions = Decision.objects.filter(approval__in=visible.of_team(team))
+    latest = decisions.select_related("approval", "decided_by").latest_first()
+    return list(latest[:FINISHED_ROWS])
 
 
 def _row(approval: Approval, names: dict[str, str], now: datetime) -> Row:
@@ -161,7 +180,7 @@ def live_item_context(approval: Approval) -> dict[str, Any]:
     if decision:
         context |= {
             "delivery": _delivery(approval),
-            "sent": visible(decision.text),
+            "sent": inert(decision.text),
             "changes": marks.changes(approval.text, decision.text),
             "decided_by": name_of(decision.decided_by),
         }
@@ -174,9 +193,10 @@ def decision_of(approval: Approval) -> Decision | None:
     )
 
 
-def next_pending(team: str, *, after: Approval) -> Approval | None:
+def next_pending(user: User, team: str, *, after: Approval) -> Approval | None:
     """Return the most urgent of those that still wait, of the same team if one is chosen."""
-    waiting = Approval.objects.pending().of_team(team).exclude(pk=after.pk)
+    visible = Approval.objects.for_user(user)
+    waiting = visible.pending().of_team(team).exclude(pk=after.pk)
     return waiting.with_conversation().most_urgent_first().first()
 
 
@@ -279,14 +299,14 @@ def _line(message: Message, held: Turn) -> Line:
     return Line(
         who="Customer" if is_user else "Assistant",
         at=message.delivered_at,
-        html=visible(message.text),
+        html=inert(message.text),
         note=note,
     )
 
 
 def _question(turn: Turn, *, note: str) -> Line:
     text = turn.text or "(a message whose text has not arrived yet)"
-    return Line("Customer", turn.created_at, visible(text), note)
+    return Line("Customer", turn.created_at, inert(text), note)
 
 
 def _turns_after(approval: Approval) -> list[Turn]:
