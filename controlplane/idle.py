@@ -4,6 +4,8 @@ import time
 
 from django.conf import settings
 from django.contrib.auth import logout
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
@@ -11,17 +13,20 @@ KEY = "active_at"
 NOTED_EVERY_S = 60  # a write for each request would be too many
 
 
+@receiver(user_logged_in)
+def begin(request: HttpRequest, **_: object) -> None:
+    request.session[KEY] = int(time.time())
+
+
 class IdleMiddleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> None:
         if not request.user.is_authenticated:
             return
         now = int(time.time())
-        active_at = request.session.get(KEY, now)
-        if now - active_at > settings.SESSION_IDLE_S:
+        idle_s = now - request.session.get(KEY, now - NOTED_EVERY_S)
+        if idle_s > settings.SESSION_IDLE_S:
             logout(request)
-        elif KEY not in request.session or (
-            _is_by_a_person(request) and now - active_at >= NOTED_EVERY_S
-        ):
+        elif idle_s >= NOTED_EVERY_S and _is_by_a_person(request):
             request.session[KEY] = now
 
 

@@ -7,5 +7,5 @@ class HomeConfig(AppConfig):
     name = "controlplane.home"
 
     def ready(self) -> None:
-        """Register the checks of the whole product, which is no app itself."""
-        from controlplane import checks  # noqa: F401, PLC0415
+        """Register what belongs to the whole product, which is no app itself."""
+        from controlplane import checks, idle  # noqa: F401, PLC0415
