@@ -11,6 +11,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("queue/", include("moderation.urls")),
     path("traces/", include("controlplane.traces.urls")),
     path("dlq/", include("controlplane.deadletters.urls")),
+    path("stops/", include("controlplane.stops.urls")),
     path("demo/", include("controlplane.chat.urls")),
     path("accounts/login/", SignInView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
