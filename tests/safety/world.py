@@ -18,6 +18,7 @@ from controlplane.audit.models import Entry
 from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
 from controlplane.deadletters.models import Job, JobItem, Letter
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
+from controlplane.stops.models import Stop
 from controlplane.traces.models import TracePayload, TraceRecord
 from guardrails.models import Publication, Rule, RuleSet
 from moderation.models import Approval, Decision
@@ -62,6 +63,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_trace(texts),
         *_dead_letters(texts, viewer),
         *_control_room(texts),
+        *_stops(texts),
         *_admin(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
@@ -297,6 +299,23 @@ def _control_room(texts: Sequence[str]) -> list[Shown]:
         for number, text in enumerate(texts)
     )
     return [Shown(reverse("home:index"), range(len(texts)))]
+
+
+def _stops(texts: Sequence[str]) -> list[Shown]:
+    stops = Stop.objects.bulk_create(
+        Stop(
+            mode="soft",
+            scope="agent",
+            value=text[:200],
+            reason=text,
+            requested_by=text[:150],
+        )
+        for text in texts[:100]
+    )
+    return [
+        Shown(reverse("stops:index")),
+        Shown(reverse("stops:stop", args=[stops[75].pk])),
+    ]
 
 
 def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
