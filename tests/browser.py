@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import (
 from django.conf import settings
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -99,8 +99,7 @@ def faults(
         page = open_page(browser, server, client, reduced_motion="reduce")
         broken: list[str] = []
         page.on("pageerror", lambda error: broken.append(f"{path}: {error}"))
-        page.add_init_script(_TELL_VIOLATIONS)
-        page.on("console", lambda said: _note_violation(path, said.text, broken))
+        note_violations(page, broken)
         page.goto(path)
         if before is not None:
             before(page)
@@ -109,9 +108,15 @@ def faults(
     return in_chromium(look)
 
 
-def _note_violation(path: str, said: str, broken: list[str]) -> None:
-    if said.startswith(_VIOLATION):
-        broken.append(f"{path}: {said}")
+def note_violations(page: Page, noted: list[str]) -> None:
+    """Let the list have what the content security policy refuses on the page from now on."""
+
+    def note(said: ConsoleMessage) -> None:
+        if said.text.startswith(_VIOLATION):
+            noted.append(f"{page.url}: {said.text}")
+
+    page.add_init_script(_TELL_VIOLATIONS)
+    page.on("console", note)
 
 
 def faults_of(page: Page) -> list[str]:
