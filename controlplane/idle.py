@@ -31,5 +31,5 @@ class IdleMiddleware(MiddlewareMixin):
 
 
 def _is_by_a_person(request: HttpRequest) -> bool:
-    """Fragments are fetched by timers and sockets too, pages and forms are not."""
-    return request.method != "GET" or "HX-Request" not in request.headers
+    """static/js/live.js marks what a page asks by itself."""
+    return "X-Live" not in request.headers

@@ -49,9 +49,15 @@ def lamp_of(stops: Sequence[Stop]) -> Lamp:
     if not stops:
         return RUNNING
     mode = Stop.Mode(stops[0].mode)
-    scopes = [stop.value or stop.scope for stop in stops if stop.mode == mode]
-    where = scopes[0] if len(scopes) == 1 else f"{len(scopes)} scopes"
-    return Lamp(mode.value, f"{mode.label} stop · {where}")
+    of_mode = [stop for stop in stops if stop.mode == mode]
+    where = _short(of_mode[0]) if len(of_mode) == 1 else f"{len(of_mode)} scopes"
+    is_proven = all(stop.proven_at is not None for stop in of_mode)
+    what = f"{mode.label} stop" if is_proven else f"{mode.label} stop requested"
+    return Lamp(mode.value, f"{what} · {where}")
+
+
+def _short(stop: Stop) -> str:
+    return stop.value or stop.scope
 
 
 def band_of(stops: Sequence[Stop], reader: User) -> Band | None:

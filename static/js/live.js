@@ -65,6 +65,10 @@
   };
   const statusOf = ({ detail }) => detail?.ctx?.response?.status;
 
+  // A session of which nobody does anything ends: what a page asks by itself is nobody's doing.
+  document.addEventListener("htmx:config:request", (event) => {
+    if (partFrom(event)) event.detail.ctx.request.headers["X-Live"] = "true";
+  });
   document.addEventListener("htmx:response:error", (event) => {
     const id = partFrom(event);
     if (id) failed(id, `the server answered ${statusOf(event)}`);

@@ -163,7 +163,9 @@ def test_what_happens_comes_by_itself_the_lamp_too(
         change()
         wrong = page.get_by_role("region", name="What is wrong")
         expect(wrong).to_contain_text("Valkey does not answer.", timeout=6_000)
-        expect(page.locator("#lamp")).to_have_text("Hard stop · chat", timeout=6_000)
+        expect(page.locator("#lamp")).to_have_text(
+            "Hard stop requested · chat", timeout=6_000
+        )
         assert page.locator("#room").count() == 1
 
     def change() -> None:

@@ -7,6 +7,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from controlplane.accounts import table
@@ -30,13 +31,16 @@ def shell_of(user: User | AnonymousUser) -> Shell:
     return read_shell(request)
 
 
-def engage(mode: str, scope: str = "everything", value: str = "") -> None:
+def engage(
+    mode: str, scope: str = "everything", value: str = "", *, is_proven: bool = True
+) -> None:
     Stop.objects.create(
         mode=mode,
         scope=scope,
         value=value,
         reason="prices are wrong",
         requested_by="ada",
+        proven_at=timezone.now() if is_proven else None,
     )
 
 
@@ -53,6 +57,13 @@ def test_names_the_scope_of_the_only_stop(ada: User) -> None:
     engage("soft", "workflow", "chat")
 
     assert lamp_for(ada) == Lamp("soft", "Soft stop · chat")
+
+
+@pytest.mark.parametrize("mode", ["soft", "hard"])
+def test_a_stop_that_is_not_proven_is_only_requested(ada: User, mode: str) -> None:
+    engage(mode, "tier", "free", is_proven=False)
+
+    assert lamp_for(ada) == Lamp(mode, f"{mode.capitalize()} stop requested · free")
 
 
 def test_a_hard_stop_outshines_soft_ones(ada: User) -> None:
@@ -106,8 +117,8 @@ def test_every_place_is_a_page_of_the_table_and_one_is_here() -> None:
 
 def test_the_band_says_what_a_stop_means_for_whoever_reads_it(ada: User) -> None:
     assert shell_of(ada).band is None
-    engage("hard", "workflow", "chat")
-    engage("soft", "tier", "free")
+    engage("hard", "workflow", "chat", is_proven=False)
+    engage("soft", "tier", "free", is_proven=False)
     vera = make_user("vera", "viewer")
 
     band = shell_of(ada).band
@@ -127,7 +138,7 @@ def test_the_band_says_what_a_stop_means_for_whoever_reads_it(ada: User) -> None
 
 
 def test_a_soft_stop_alone_says_what_it_leaves_to_moderators(ada: User) -> None:
-    engage("soft")
+    engage("soft", is_proven=False)
 
     band = shell_of(ada).band
     assert band is not None

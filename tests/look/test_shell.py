@@ -225,7 +225,9 @@ def test_lamp_band_and_counts_come_by_themselves(
         expect(page.locator("#queue-count")).to_be_hidden()
         page.locator(".places a").first.focus()
         in_database(change)
-        expect(page.locator("#lamp")).to_have_text("Hard stop · chat", timeout=8_000)
+        expect(page.locator("#lamp")).to_have_text(
+            "Hard stop requested · chat", timeout=8_000
+        )
         expect(page.locator(".band")).to_contain_text(
             "Nothing of it reaches a customer unless one of you decides so."
         )
@@ -252,6 +254,7 @@ def test_a_lamp_that_cannot_be_refreshed_says_since_when(
         unanswered = leave_unanswered(page)
         expect(lamp).to_have_text(unknown, timeout=20_000)
         assert faults_of(page) == []
+        assert {route.request.headers["x-live"] for route in unanswered} == {"true"}
         for route in unanswered:
             route.abort()
 

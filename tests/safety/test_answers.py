@@ -76,7 +76,7 @@ def test_what_a_page_asks_by_itself_keeps_nobody_signed_in(client: Client) -> No
     client.force_login(make_user("vera", "viewer"))
     client.get("/queue/")
     be_idle(client, settings.SESSION_IDLE_S - 100)
-    client.get("/queue/", headers={"HX-Request": "true"})
+    client.get("/queue/", headers={"X-Live": "true"})
     assert time.time() - client.session[KEY] > settings.SESSION_IDLE_S - 110
 
     assert client.get("/queue/").status_code == 200
