@@ -92,7 +92,6 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "controlplane.home.context.shell",
-                "controlplane.home.context.demo",
             ],
         },
     },

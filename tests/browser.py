@@ -23,7 +23,7 @@ FLAGS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
-WIDTHS = (360, 1440)
+WIDTHS = (360, 768, 1440)
 AXE = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -93,7 +93,7 @@ def faults(
     *,
     before: Callable[[Page], object] | None = None,
 ) -> list[str]:
-    """Return what axe finds and where the page is wider than its window, in four looks."""
+    """Return what axe finds and where the page is wider than its window, in six looks."""
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, server, client, reduced_motion="reduce")
@@ -115,7 +115,7 @@ def _note_violation(path: str, said: str, broken: list[str]) -> None:
 
 
 def faults_of(page: Page) -> list[str]:
-    """Return what axe finds on an open page and where it is too wide, in four looks."""
+    """Return what axe finds on an open page and where it is too wide, in six looks."""
     page.evaluate(Axe().axe_script)
     return [
         fault

@@ -10,6 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 
+from controlplane.accounts.models import Team
 from controlplane.chat.models import Conversation, Message, Outcome, Turn
 from moderation.models import Approval
 
@@ -33,8 +34,28 @@ def sign_in_now(client: Client, user: User) -> None:
     session.save()
 
 
-def make_moderator(username: str = "mira") -> User:
-    return make_user(username, "moderator")
+TEAMS = {
+    "discount": "Discounts",
+    "finance": "Finance",
+    "legal": "Legal",
+    "general": "General",
+}
+
+
+def make_teams(*slugs: str) -> list[Team]:
+    """Those named, else all. Migrations make them too, but a test that truncates takes them away."""
+    teams = Team.objects
+    return [
+        teams.get_or_create(slug=slug, defaults={"name": TEAMS[slug]})[0]
+        for slug in slugs or TEAMS
+    ]
+
+
+def make_moderator(username: str = "mira", *teams: str) -> User:
+    """Of all teams, unless some are named."""
+    user = make_user(username, "moderator")
+    user.teams.set(make_teams(*teams))
+    return user
 
 
 def make_admin(username: str = "ada") -> User:

@@ -4,15 +4,17 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 
-VIEWER = [
+_READ = [
     "moderation.view_approval",
     "traces.view_tracerecord",
     "runtime.view_heartbeat",
     "stops.view_stop",
 ]
-MODERATOR = [*VIEWER, "moderation.decide_approval"]
+VIEWER = [*_READ, "moderation.view_every_team"]
+MODERATOR = [*_READ, "moderation.decide_approval"]
 LEAD = [
     *MODERATOR,
+    "moderation.view_every_team",
     "moderation.view_decision",
     "moderation.override_guardrail",
     "guardrails.view_rule",

@@ -13,6 +13,9 @@ _STOPS = {"GET": f"{SCOPE}stops:read", "POST": f"{SCOPE}stops:write"}
 ROUTES: dict[str, Row] = {
     "home:index": {"GET": "runtime.view_heartbeat"},
     "home:room": {"GET": "runtime.view_heartbeat"},
+    "home:shell": {"GET": PUBLIC},
+    "home:jump": {"GET": "traces.view_tracerecord"},
+    "home:styleguide": {"GET": PUBLIC},
     "home:healthz": {"GET": PUBLIC},
     "home:readyz": {"GET": PUBLIC},
     "home:metrics": {"GET": PUBLIC},
@@ -66,6 +69,9 @@ SOCKETS: dict[str, str] = {
     "ws/chat/": PUBLIC,  # the widget's token says who it is
     "ws/queue/": "moderation.view_approval",
 }
+
+# Things that are of a team are for its members, and for who holds this permission.
+OF_TEAMS: dict[str, str] = {"moderation.approval": "moderation.view_every_team"}
 
 # What a token with a scope may do is what its user may do, and no more.
 SCOPES: dict[str, str] = {

@@ -1,6 +1,5 @@
 """Lists the API's bearer tokens, and ends those that are named."""
 
-import getpass
 from argparse import ArgumentParser
 from datetime import datetime
 
@@ -9,6 +8,7 @@ from django.utils import timezone
 
 from controlplane.accounts import actions
 from controlplane.accounts.models import ApiToken
+from controlplane.audit.actions import at_the_shell
 
 COLUMNS = ("id", "user", "name", "state", "last used", "expires", "scopes")
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
                 f"there is no token {', '.join(unknown)}; nothing was ended"
             )
         for one in ids:
-            ended = actions.revoke_token(one, actor=f"shell:{getpass.getuser()}")
+            ended = actions.revoke_token(one, actor=at_the_shell())
             said = "has ended" if ended else "had ended before"
             self.stdout.write(f"token {one} {said}")
 
