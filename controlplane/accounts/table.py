@@ -41,8 +41,25 @@ ROUTES: dict[str, Row] = {
     "account_login": {"GET": PUBLIC, "POST": PUBLIC},
     "account_logout": {"POST": PUBLIC},
     "account_inactive": {"GET": PUBLIC},
+    "mfa_authenticate": {"GET": PUBLIC, "POST": PUBLIC},
+    "mfa_login_webauthn": {"GET": PUBLIC, "POST": PUBLIC},
+    "openid_connect_login": {"GET": PUBLIC},
+    "openid_connect_callback": {"GET": PUBLIC},
     "account_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_reauthenticate_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "account_go_on": {"GET": SIGNED_IN},
+    "account_me": {"GET": SIGNED_IN},
+    "account_end_sessions": {"POST": SIGNED_IN},
+    "account_change_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_set_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_activate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_deactivate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_add_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_edit_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_remove_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_view_recovery_codes": {"GET": SIGNED_IN},
+    "mfa_generate_recovery_codes": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "api-unknown": dict.fromkeys(
         ("GET", "POST", "PUT", "PATCH", "DELETE"), PUBLIC
     ),  # there is nothing, as a problem
@@ -61,6 +78,14 @@ ROUTES: dict[str, Row] = {
 # What is dangerous asks again who it is, unless they have said so within five minutes: recent.py.
 RECENT: dict[str, set[str]] = {
     "account_go_on": {"GET"},
+    "account_set_password": {"GET", "POST"},
+    "mfa_activate_totp": {"GET", "POST"},
+    "mfa_deactivate_totp": {"GET", "POST"},
+    "mfa_add_webauthn": {"GET", "POST"},
+    "mfa_edit_webauthn": {"GET", "POST"},
+    "mfa_remove_webauthn": {"GET", "POST"},
+    "mfa_view_recovery_codes": {"GET"},
+    "mfa_generate_recovery_codes": {"GET", "POST"},
 }
 # Whole apps of others: Django's admin asks for a permission for each thing by itself.
 NAMESPACES = {"admin"}
