@@ -1,10 +1,15 @@
 """Routes of the whole project."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, include, path
 
-from controlplane.accounts.views import SignInView
+from controlplane.accounts import sign_in
+
+# There is one door, and one place for one's password.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = sign_in.change_elsewhere  # type: ignore[assignment, method-assign]
+admin.site.logout = sign_in.sign_out_elsewhere  # type: ignore[assignment, method-assign]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("controlplane.home.urls")),
@@ -13,8 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dlq/", include("controlplane.deadletters.urls")),
     path("stops/", include("controlplane.stops.urls")),
     path("demo/", include("controlplane.chat.urls")),
-    path("accounts/login/", SignInView.as_view(), name="login"),
-    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("accounts/", include("controlplane.accounts.sign_in_urls")),
     path("api/", include("controlplane.api.urls")),
     path("admin/", admin.site.urls),
 ]

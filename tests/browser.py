@@ -97,9 +97,7 @@ def faults(
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, server, client, reduced_motion="reduce")
-        broken: list[str] = []
-        page.on("pageerror", lambda error: broken.append(f"{path}: {error}"))
-        note_violations(page, broken)
+        broken = broken_of(page)
         page.goto(path)
         if before is not None:
             before(page)
@@ -117,6 +115,14 @@ def note_violations(page: Page, noted: list[str]) -> None:
 
     page.add_init_script(_TELL_VIOLATIONS)
     page.on("console", note)
+
+
+def broken_of(page: Page) -> list[str]:
+    """Return a list that fills with what breaks on the page from now on, and what it is refused."""
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(f"{page.url}: {error}"))
+    note_violations(page, broken)
+    return broken
 
 
 def faults_of(page: Page) -> list[str]:

@@ -1,4 +1,4 @@
-"""Teams, and tokens of the API. People and roles are Django's own users and groups."""
+"""Teams, tokens of the API, attempts to sign in. People and roles are Django's own users and groups."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -59,3 +59,17 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"token {self.pk} of {self.user_id}"
+
+
+class Attempts(models.Model):
+    """How often somebody tried in vain to show who they are, by what is counted: attempts.py."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField()
+    ends_at = models.DateTimeField()  # then it counts from nothing
+
+    class Meta:
+        verbose_name_plural = "attempts"
+
+    def __str__(self) -> str:
+        return f"{self.count} attempts until {self.ends_at:%H:%M:%S}"

@@ -4,6 +4,7 @@ Roles stand in roles.py, as the permissions that are named here.
 """
 
 PUBLIC = "public"  # the view itself says what it tells to whom
+SIGNED_IN = "signed in"  # whoever they are: what is about themselves
 SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
 
 Row = dict[str, str]  # by method; HEAD is GET, but not in the API
@@ -42,8 +43,28 @@ ROUTES: dict[str, Row] = {
     "stops:prove": {"POST": "stops.add_stop"},
     "stops:release": {"POST": "stops.change_stop"},
     "chat:demo": {"GET": PUBLIC},
-    "login": {"GET": PUBLIC, "POST": PUBLIC},
-    "logout": {"POST": PUBLIC},
+    "account_login": {"GET": PUBLIC, "POST": PUBLIC},
+    "account_logout": {"POST": PUBLIC},
+    "account_inactive": {"GET": PUBLIC},
+    "mfa_authenticate": {"GET": PUBLIC, "POST": PUBLIC},
+    "mfa_login_webauthn": {"GET": PUBLIC, "POST": PUBLIC},
+    "openid_connect_login": {"GET": PUBLIC},
+    "openid_connect_callback": {"GET": PUBLIC},
+    "account_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_reauthenticate_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_go_on": {"GET": SIGNED_IN},
+    "account_me": {"GET": SIGNED_IN},
+    "account_end_sessions": {"POST": SIGNED_IN},
+    "account_change_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_set_password": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_activate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_deactivate_totp": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_add_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_edit_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_remove_webauthn": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "mfa_view_recovery_codes": {"GET": SIGNED_IN},
+    "mfa_generate_recovery_codes": {"GET": SIGNED_IN, "POST": SIGNED_IN},
     "api-unknown": dict.fromkeys(
         ("GET", "POST", "PUT", "PATCH", "DELETE"), PUBLIC
     ),  # there is nothing, as a problem
@@ -58,6 +79,18 @@ ROUTES: dict[str, Row] = {
     "api:list_stops": _STOPS,
     "api:engage": _STOPS,  # the same address by another name
     "api:release": {"POST": f"{SCOPE}stops:release"},
+}
+# What is dangerous asks again who it is, unless they have said so within five minutes: recent.py.
+RECENT: dict[str, set[str]] = {
+    "account_go_on": {"GET"},
+    "account_set_password": {"GET", "POST"},
+    "mfa_activate_totp": {"GET", "POST"},
+    "mfa_deactivate_totp": {"GET", "POST"},
+    "mfa_add_webauthn": {"GET", "POST"},
+    "mfa_edit_webauthn": {"GET", "POST"},
+    "mfa_remove_webauthn": {"GET", "POST"},
+    "mfa_view_recovery_codes": {"GET"},
+    "mfa_generate_recovery_codes": {"GET", "POST"},
 }
 # Whole apps of others: Django's admin asks for a permission for each thing by itself.
 NAMESPACES = {"admin"}
@@ -87,6 +120,10 @@ def needs_of(row: Row, method: str) -> str | None:
     """Return what a method needs, or nothing if the route does not answer to it."""
     is_page = not row.get("GET", SCOPE).startswith(SCOPE)
     return row.get("GET" if method == "HEAD" and is_page else method)
+
+
+def needs_recent(route: str, method: str) -> bool:
+    return ("GET" if method == "HEAD" else method) in RECENT.get(route, ())
 
 
 def methods(row: Row) -> list[str]:

@@ -259,8 +259,8 @@ def test_costs_the_same_for_one_hop_or_fifty(
     for ms in range(50):
         make_record(turn.trace_id, "agent.execution", ms=ms)
 
-    # session, user, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
-    with django_assert_num_queries(16):
+    # session, user, when it was seen, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
+    with django_assert_num_queries(17):
         page(reader, turn.trace_id)
 
 
