@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("traces/", include("controlplane.traces.urls")),
     path("dlq/", include("controlplane.deadletters.urls")),
     path("demo/", include("controlplane.chat.urls")),
+    path("accounts/", include("controlplane.accounts.urls")),
     path("accounts/login/", SignInView.as_view(), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("api/", include("controlplane.api.urls")),

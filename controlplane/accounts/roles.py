@@ -10,7 +10,13 @@ VIEWER = [
     "runtime.view_heartbeat",
     "stops.view_stop",
 ]
-MODERATOR = [*VIEWER, "moderation.decide_approval"]
+MODERATOR = [
+    *VIEWER,
+    "moderation.decide_approval",
+    "accounts.view_apitoken",
+    "accounts.add_apitoken",
+    "accounts.change_apitoken",
+]
 LEAD = [
     *MODERATOR,
     "moderation.view_decision",
@@ -20,6 +26,7 @@ LEAD = [
     "deadletters.decide_letter",
 ]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
+PEOPLE = [f"auth.{verb}_user" for verb in ("add", "change", "view")]
 ADMIN = [
     *LEAD,
     *RULES,
@@ -33,6 +40,7 @@ ADMIN = [
     "routing.view_backend",
     "routing.change_backend",
     "audit.view_entry",
+    *PEOPLE,
 ]
 AUDITOR = [
     *VIEWER,
@@ -45,13 +53,24 @@ AUDITOR = [
     "audit.view_entry",
     "traces.view_tracepayload",
     "deadletters.view_letter",
+    "auth.view_user",
+    "accounts.view_apitoken",
 ]
+ADMINISTRATOR = "admin"
 ROLES = {
     "viewer": VIEWER,
     "moderator": MODERATOR,
     "lead": LEAD,
     "admin": ADMIN,
     "auditor": AUDITOR,
+}
+# As people are told who choose one; docs/accounts.md has the same words.
+WORDS = {
+    "viewer": "Sees the control room, the queue, traces and stops; changes nothing.",
+    "moderator": "Decides on held answers, and makes API tokens of their own.",
+    "lead": "Also overrides guardrails, sees decisions and rules, and decides on dead letters.",
+    "admin": "Also changes rules, routing and stops, manages people, and reads the audit log.",
+    "auditor": "Reads everything, with raw payloads and the audit log; changes nothing.",
 }
 
 

@@ -34,6 +34,20 @@ ROUTES: dict[str, Row] = {
     "deadletters:job": {"GET": "deadletters.view_letter"},
     "deadletters:cancel": {"POST": "deadletters.decide_letter"},
     "chat:demo": {"GET": PUBLIC},
+    "accounts:people": {"GET": "auth.view_user"},
+    "accounts:add": {"GET": "auth.add_user", "POST": "auth.add_user"},
+    "accounts:person": {"GET": "auth.view_user", "POST": "auth.change_user"},
+    "accounts:role": {"POST": "auth.change_user"},
+    "accounts:disable": {"POST": "auth.change_user"},
+    "accounts:enable": {"POST": "auth.change_user"},
+    "accounts:sign-out": {"POST": "auth.change_user"},
+    "accounts:link": {"POST": "auth.change_user"},
+    "accounts:enrol": {"GET": PUBLIC, "POST": PUBLIC},  # the link says who it is
+    "accounts:tokens": {
+        "GET": "accounts.view_apitoken",
+        "POST": "accounts.add_apitoken",
+    },
+    "accounts:revoke": {"POST": "accounts.change_apitoken"},
     "login": {"GET": PUBLIC, "POST": PUBLIC},
     "logout": {"POST": PUBLIC},
     "api-unknown": dict.fromkeys(
