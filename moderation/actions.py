@@ -19,7 +19,7 @@ from controlplane.routing.models import Tier
 from controlplane.runtime.actions import enqueue
 from guardrails.verdicts import Verdict
 from moderation import guard, live
-from moderation.models import Approval, Decision, Team
+from moderation.models import EVERY_TEAM, Approval, Decision
 
 DECIDE_LOCK_MS = 2_000  # the gate holds a conversation for milliseconds
 MAX_TEXT = 8_000
@@ -102,6 +102,14 @@ class GuardrailError(InvalidDecisionError):
         self.verdict = verdict
 
 
+class OtherTeamError(Exception):
+    """The answer waits for a team that the person is not in."""
+
+    def __init__(self, team: str) -> None:
+        super().__init__(f"It waits for the team {team}, and you are not in it.")
+        self.needs = EVERY_TEAM
+
+
 def _nothing_more(_: Decision) -> None:
     """Most decisions have nothing that must commit with them."""
 
@@ -121,10 +129,12 @@ def decide(  # noqa: PLR0913 - what a person sends, field by field
 
     text: what the user gets instead, for edit and reject; nothing for approve. The rules run
     before any lock is taken. Of two people who decide at once, one gets AlreadyDecidedError.
-    BusyError if the conversation stays locked. Not inside a transaction. also: called in the
+    OtherTeamError if it is not this person's to decide on. BusyError if the conversation stays
+    locked. Not inside a transaction. also: called in the
     decision's own, for what has to commit with it.
     """
     approval = Approval.objects.with_conversation().get(pk=approval_id)
+    check_team(approval, moderator)
     _check_open(approval, fingerprint)
     reason = _clean_reason(reason, is_required=override or verdict == "reject")
     text = _clean_text(approval, verdict, text)
@@ -166,6 +176,11 @@ def _close(decision: Decision, fingerprint: str, overridden: list[str]) -> None:
     _send(decision)
     _log(decision, overridden)
     transaction.on_commit(live.queue_changed, robust=True)
+
+
+def check_team(approval: Approval, user: User) -> None:
+    if not Approval.objects.for_user(user).filter(pk=approval.pk).exists():
+        raise OtherTeamError(approval.team)
 
 
 def safe_text_for(approval: Approval) -> str:
@@ -322,31 +337,3 @@ def _log(decision: Decision, overridden: list[str]) -> None:
         trace_id=approval.turn.trace_id,
         detail=detail,
     )
-
-
-# Teams
-
-
-@transaction.atomic
-def save_team(team: Team, *, editor: User) -> None:
-    """Add a team, or change it; the log says what it was called before."""
-    before = Team.objects.select_for_update().filter(pk=team.pk).first()
-    team.save()
-    detail = {"name": team.name}
-    if before is not None:
-        detail |= {"was": before.slug, "was_name": before.name}
-    audit.record(
-        editor,
-        "team_added" if before is None else "team_changed",
-        f"team:{team.slug}",
-        detail=detail,
-    )
-
-
-@transaction.atomic
-def delete_teams(keys: list[int], *, editor: User) -> None:
-    for team in Team.objects.filter(pk__in=keys):
-        audit.record(
-            editor, "team_deleted", f"team:{team.slug}", detail={"name": team.name}
-        )
-        team.delete()

@@ -19,7 +19,7 @@ from controlplane.accounts.table import SOCKETS
 from controlplane.chat.live import QUEUE_GROUP, conversation_group
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
 from moderation import pages, watch
-from moderation.models import Approval
+from moderation.models import Approval, ApprovalQuerySet
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
         self.item = _id_of(query.get("item", [""])[0])
         self._items = [self.item] if self.item else []
         self._approvals = Approval.objects.filter(pk__in=self._items)
-        if not (_is_own_page(self.scope) and await self._may_read()):
+        if not (_is_own_page(self.scope) and await self._may_connect()):
             await self.close(FORBIDDEN)
             return
         self.reader = _reader_of(self.scope)
@@ -84,37 +84,52 @@ class QueueConsumer(AsyncWebsocketConsumer):
             await self._changed.wait()
             self._changed.clear()
             try:
-                is_reader, html = await self._may_read(), await self._render()
+                html = await self._render()
             except DatabaseError as error:
                 log.warning("queue_socket_closed", reason=str(error))
                 await self.close(TRY_AGAIN)
                 return
-            if not is_reader:
+            if html is None:
                 await self.close(FORBIDDEN)
                 return
             await self.send(text_data=html)
             await asyncio.sleep(AT_MOST_EVERY_S)
 
     @database_sync_to_async
-    def _may_read(self) -> bool:
-        """Ask anew each time: a role may be taken from somebody whose page is open."""
+    def _may_connect(self) -> bool:
+        return self._find_reader() is not None
+
+    def _find_reader(self) -> User | None:
+        """Ask anew each time: a role or a team may be taken from somebody whose page is open."""
         user = self.scope["user"]
         assert (
             user is not None
         )  # the middleware puts one there, if only an anonymous one
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()
-        return fresh is not None and fresh.has_perm(SOCKETS["ws/queue/"])
+        if fresh is None or not fresh.has_perm(SOCKETS["ws/queue/"]):
+            return None
+        is_of_others = self._approvals.exists() and not self._visible(fresh).exists()
+        return None if is_of_others else fresh
+
+    def _visible(self, reader: User) -> ApprovalQuerySet:
+        return Approval.objects.for_user(reader).filter(pk__in=self._items)
 
     @database_sync_to_async
     def _conversation(self) -> str | None:
         return self._approvals.values_list("turn__conversation_id", flat=True).first()
 
     @database_sync_to_async
-    def _render(self) -> str:
-        """Read the mark first: what is shown is at least what it stands for."""
+    def _render(self) -> str | None:
+        """Return what the page shows now; nothing to who may not read it any more.
+
+        The mark is read first: what is shown is at least what it stands for.
+        """
         self.mark = watch.mark_of(watch.read_marks(self._items), self.item)
+        reader = self._find_reader()
+        if reader is None:
+            return None
         approval = self._approvals.with_conversation().first()
-        context = pages.queue_context(self._team, approval and approval.pk)
+        context = pages.queue_context(reader, self._team, approval and approval.pk)
         if approval:
             context |= pages.live_item_context(approval)
         return render_to_string("moderation/_live.html", context)

@@ -3,24 +3,25 @@
 import uuid
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Count, Q
 from django.utils import timezone
 
+from controlplane.accounts.table import OF_TEAMS
 
-class Team(models.Model):
-    """A group of moderators with a queue of its own."""
-
-    slug = models.SlugField(unique=True)
-    name = models.CharField(max_length=100)
-
-    def __str__(self) -> str:
-        return self.name
+EVERY_TEAM = OF_TEAMS["moderation.approval"]
 
 
 class ApprovalQuerySet(models.QuerySet["Approval"]):
     def pending(self) -> "ApprovalQuerySet":
         return self.filter(state=Approval.State.PENDING)
+
+    def for_user(self, user: User) -> "ApprovalQuerySet":
+        """Only what this person may see, and with the permission decide on."""
+        if user.has_perm(EVERY_TEAM):
+            return self
+        return self.filter(team__in=user.teams.values("slug"))
 
     def of_team(self, team: str) -> "ApprovalQuerySet":
         return self.filter(team=team) if team else self
@@ -66,6 +67,7 @@ class Approval(models.Model):
         permissions = [
             ("decide_approval", "Can decide on held answers"),
             ("override_guardrail", "Can send what a rule would hold"),
+            ("view_every_team", "Can see what waits for teams of others"),
         ]
         constraints = [
             models.UniqueConstraint(

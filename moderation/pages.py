@@ -10,11 +10,12 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
+from controlplane.accounts.models import Team
 from controlplane.chat.models import Message, Outcome, Turn
 from controlplane.spoken import spoken
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
-from moderation.models import Approval, Decision, Team
+from moderation.models import EVERY_TEAM, Approval, ApprovalQuerySet, Decision
 
 MOST_ROWS = 100
 FINISHED_ROWS = 20
@@ -76,12 +77,16 @@ def clean_team(text: str) -> str:
     return text.replace("\x00", "")
 
 
-def queue_context(team: str, current: object = None) -> dict[str, Any]:
-    """Return the list with its counts. A fixed number of queries, however long it is."""
+def queue_context(user: User, team: str = "", current: object = None) -> dict[str, Any]:
+    """Return the list with its counts, as far as the person may see it.
+
+    A fixed number of queries, however long it is.
+    """
     now = timezone.now()
-    pending = Approval.objects.pending()
+    visible = Approval.objects.for_user(user)
+    pending = visible.pending()
     counts = pending.count_by_team()
-    names = dict(Team.objects.order_by("name", "pk").values_list("slug", "name"))
+    names = _teams_of(user)
     chosen = pending.of_team(team).with_conversation().most_urgent_first()[:MOST_ROWS]
     waiting = counts.get(team, 0) if team else sum(counts.values())
     return {
@@ -92,10 +97,15 @@ def queue_context(team: str, current: object = None) -> dict[str, Any]:
         "rows": [_row(approval, names, now) for approval in chosen],
         "waiting": waiting,
         "unlisted": max(0, waiting - MOST_ROWS),
-        "finished": _finished(team),
+        "finished": _finished(visible, team),
         "team_names": names,
         "now": now,
     }
+
+
+def _teams_of(user: User) -> dict[str, str]:
+    teams = Team.objects.all() if user.has_perm(EVERY_TEAM) else user.teams.all()
+    return dict(teams.order_by("name", "pk").values_list("slug", "name"))
 
 
 def _tabs(names: dict[str, str], counts: dict[str, int], team: str) -> list[Tab]:
@@ -104,11 +114,10 @@ def _tabs(names: dict[str, str], counts: dict[str, int], team: str) -> list[Tab]
     return [every, *(Tab(s, names.get(s, s), counts.get(s, 0)) for s in slugs)]
 
 
-def _finished(team: str) -> Sequence[Decision]:
-    decisions = Decision.objects.select_related("approval", "decided_by").latest_first()
-    if team:
-        decisions = decisions.filter(approval__team=team)
-    return list(decisions[:FINISHED_ROWS])
+def _finished(visible: ApprovalQuerySet, team: str) -> Sequence[Decision]:
+    decisions = Decision.objects.filter(approval__in=visible.of_team(team))
+    latest = decisions.select_related("approval", "decided_by").latest_first()
+    return list(latest[:FINISHED_ROWS])
 
 
 def _row(approval: Approval, names: dict[str, str], now: datetime) -> Row:
@@ -173,9 +182,10 @@ def decision_of(approval: Approval) -> Decision | None:
     )
 
 
-def next_pending(team: str, *, after: Approval) -> Approval | None:
+def next_pending(user: User, team: str, *, after: Approval) -> Approval | None:
     """Return the most urgent of those that still wait, of the same team if one is chosen."""
-    waiting = Approval.objects.pending().of_team(team).exclude(pk=after.pk)
+    visible = Approval.objects.for_user(user)
+    waiting = visible.pending().of_team(team).exclude(pk=after.pk)
     return waiting.with_conversation().most_urgent_first().first()
 
 

@@ -14,7 +14,7 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.cache import never_cache
 from django_htmx.http import push_url, reswap, retarget
 
-from controlplane.accounts.access import SignedInRequest, signed_out
+from controlplane.accounts.access import SignedInRequest, refuse, signed_out
 from moderation import actions, pages
 from moderation.forms import DecisionForm
 from moderation.models import Approval, Decision
@@ -55,7 +55,7 @@ def _team_of(query: QueryDict) -> str:
 
 @reader_page
 def queue(request: SignedInRequest) -> HttpResponse:
-    context = pages.queue_context(_team_of(request.GET))
+    context = pages.queue_context(request.user, _team_of(request.GET))
     template = "_list_partials" if _wants_fragment(request) else "queue"
     return render(request, f"moderation/{template}.html", context)
 
@@ -63,6 +63,10 @@ def queue(request: SignedInRequest) -> HttpResponse:
 @reader_page
 def item(request: SignedInRequest, approval_id: UUID) -> HttpResponse:
     approval = get_object_or_404(Approval.objects.with_conversation(), pk=approval_id)
+    try:
+        actions.check_team(approval, request.user)
+    except actions.OtherTeamError as error:
+        refuse(request, request.user, error.needs)
     if request.method == "POST":
         return _decide(request, approval)
     return _page(request, approval, team=_team_of(request.GET))
@@ -101,7 +105,9 @@ def _done(
     approval = decision.approval
     if not _wants_fragment(request):
         return redirect(_url_of(approval, team))
-    following = pages.next_pending(team, after=approval) if then_next else None
+    following = (
+        pages.next_pending(request.user, team, after=approval) if then_next else None
+    )
     if following is None:
         return _page(request, approval, team=team)
     response = _page(request, following, team=team, just_decided=decision)
@@ -123,7 +129,9 @@ def _page(
 ) -> HttpResponse:
     """Render an item: alone if htmx asked for that, else with the whole page around it."""
     may_decide = request.user.has_perm(DECIDE)
-    context = pages.queue_context(team, approval.pk) | pages.item_context(approval)
+    context = pages.queue_context(request.user, team, approval.pk) | pages.item_context(
+        approval
+    )
     if may_decide and context["decision"] is None:
         context["form"] = DecisionForm(approval=approval, team=team)
     context |= {

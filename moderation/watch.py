@@ -26,7 +26,8 @@ TICK_S = 0.8  # with the query within a second
 # The first row is what all pages show, each other row what the page of one item does.
 _MARKS = """
 SELECT NULL, concat_ws(' ', count(*), sum(hashtextextended(id::text, 0)),
-  (SELECT max(decided_at) FROM moderation_decision))
+  (SELECT max(decided_at) FROM moderation_decision),
+  (SELECT sum(hashtextextended(concat_ws(' ', team_id, user_id), 0)) FROM accounts_team_members))
 FROM moderation_approval WHERE state = 'pending'
 UNION ALL
 SELECT a.id, concat_ws(' ', a.state, c.latest_turn, c.latest_seq,

@@ -8,6 +8,7 @@ from uuid import uuid4
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
+from controlplane.accounts.models import Team
 from controlplane.chat.models import Conversation, Message, Outcome, Turn
 from moderation.models import Approval
 
@@ -21,8 +22,21 @@ def make_user(username: str, role: str = "", **fields: Any) -> User:
     return user
 
 
-def make_moderator(username: str = "mira") -> User:
-    return make_user(username, "moderator")
+TEAMS = {
+    "discount": "Discounts",
+    "finance": "Finance",
+    "legal": "Legal",
+    "general": "General",
+}
+
+
+def make_moderator(username: str = "mira", *teams: str) -> User:
+    """Of all teams, unless some are named."""
+    user = make_user(username, "moderator")
+    for slug in teams or TEAMS:
+        team, _ = Team.objects.get_or_create(slug=slug, defaults={"name": TEAMS[slug]})
+        team.members.add(user)
+    return user
 
 
 def make_admin(username: str = "ada") -> User:

@@ -1,6 +1,7 @@
 """Lets nobody through whom the table does not let through, before any view runs."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import structlog
 from django.contrib.auth.models import User
@@ -73,19 +74,20 @@ def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
     if not request.user.is_authenticated:
         answer: View = getattr(view, "signed_out", sign_in)
         return answer(request)
-    if request.user.has_perm(needs):
-        return None
-    _refuse(request, request.user, needs)
+    if not request.user.has_perm(needs):
+        refuse(request, request.user, needs)
     return None
 
 
-@transaction.atomic
-def _write_down(user: User, route: str, detail: dict[str, str]) -> None:
-    audit.record(user, "access_refused", f"route:{route}", detail=detail)
-
-
-def _refuse(request: HttpRequest, user: User, needs: str) -> None:
-    assert request.resolver_match is not None
-    detail = {"method": request.method or "", "path": request.path, "needs": needs}
-    _write_down(user, request.resolver_match.view_name, detail)
+def refuse(request: HttpRequest, user: User, needs: str) -> NoReturn:
+    """Answer 403 to somebody who lacks a permission, and write that down."""
+    write_down_refusal(request, user, needs)
     raise PermissionDenied(needs)
+
+
+@transaction.atomic
+def write_down_refusal(request: HttpRequest, user: User, needs: str) -> None:
+    assert request.resolver_match is not None  # Django resolves before it asks
+    detail = {"method": request.method or "", "path": request.path, "needs": needs}
+    route = f"route:{request.resolver_match.view_name}"
+    audit.record(user, "access_refused", route, detail=detail)

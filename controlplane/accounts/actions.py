@@ -1,4 +1,4 @@
-"""Every write to tokens. Commands and views call these."""
+"""Every write to teams and tokens. Commands and views call these."""
 
 import hashlib
 import secrets
@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from controlplane.accounts.models import ApiToken
+from controlplane.accounts.models import ApiToken, Team
 from controlplane.audit import actions as audit
 
 PREFIX = "ilk_"
@@ -22,6 +22,40 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)  # not with each request
 
 class TokenError(Exception):
     """A token that must not be made; the text says why."""
+
+
+@transaction.atomic
+def save_team(team: Team, *, editor: User | str) -> None:
+    """Add a team, or change it; the log says what it was called before."""
+    before = Team.objects.select_for_update().filter(pk=team.pk).first()
+    team.save()
+    detail = {"name": team.name}
+    if before is not None:
+        detail |= {"was": before.slug, "was_name": before.name}
+    audit.record(
+        editor,
+        "team_added" if before is None else "team_changed",
+        f"team:{team.slug}",
+        detail=detail,
+    )
+
+
+@transaction.atomic
+def set_teams(user: User, slugs: Iterable[str], *, editor: User | str) -> None:
+    """Let a person be in these teams and no others. Locks the person."""
+    User.objects.select_for_update().get(pk=user.pk)
+    teams = list(Team.objects.filter(slug__in=set(slugs)))
+    before = sorted(user.teams.values_list("slug", flat=True))
+    after = sorted(team.slug for team in teams)
+    if before == after:
+        return
+    user.teams.set(teams)
+    audit.record(
+        editor,
+        "teams_changed",
+        f"user:{user.get_username()}",
+        detail={"teams": after, "were": before},
+    )
 
 
 def sha256_of(token: str) -> str:

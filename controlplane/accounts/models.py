@@ -1,10 +1,23 @@
-"""Tokens of the API, and links by which people join. People and roles are Django's own users and groups."""
+"""Teams, tokens of the API, links by which people join. People and roles are Django's users and groups."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+
+class Team(models.Model):
+    """Moderators who share a queue. Rules and topics name it by its slug."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    members = models.ManyToManyField(
+        settings.AUTH_USER_MODEL, related_name="teams", blank=True
+    )
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):

@@ -4,14 +4,15 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 
-VIEWER = [
+_READ = [
     "moderation.view_approval",
     "traces.view_tracerecord",
     "runtime.view_heartbeat",
     "stops.view_stop",
 ]
+VIEWER = [*_READ, "moderation.view_every_team"]
 MODERATOR = [
-    *VIEWER,
+    *_READ,
     "moderation.decide_approval",
     "accounts.view_apitoken",
     "accounts.add_apitoken",
@@ -19,11 +20,14 @@ MODERATOR = [
 ]
 LEAD = [
     *MODERATOR,
+    "moderation.view_every_team",
     "moderation.view_decision",
     "moderation.override_guardrail",
     "guardrails.view_rule",
     "deadletters.view_letter",
     "deadletters.decide_letter",
+    "accounts.view_team",
+    "accounts.change_team",
 ]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
 PEOPLE = [f"auth.{verb}_user" for verb in ("add", "change", "view")]
@@ -41,6 +45,8 @@ ADMIN = [
     "routing.change_backend",
     "audit.view_entry",
     *PEOPLE,
+    "accounts.add_team",
+    "accounts.delete_team",
 ]
 AUDITOR = [
     *VIEWER,
@@ -54,6 +60,7 @@ AUDITOR = [
     "traces.view_tracepayload",
     "deadletters.view_letter",
     "auth.view_user",
+    "accounts.view_team",
     "accounts.view_apitoken",
 ]
 ADMINISTRATOR = "admin"
@@ -67,8 +74,8 @@ ROLES = {
 # As people are told who choose one; docs/accounts.md has the same words.
 WORDS = {
     "viewer": "Sees the control room, the queue, traces and stops; changes nothing.",
-    "moderator": "Decides on held answers, and makes API tokens of their own.",
-    "lead": "Also overrides guardrails, sees decisions and rules, and decides on dead letters.",
+    "moderator": "Decides on what is held for their teams, and makes API tokens of their own.",
+    "lead": "Also decides for every team and says who is in which, overrides guardrails, sees to dead letters.",
     "admin": "Also changes rules, routing and stops, manages people, and reads the audit log.",
     "auditor": "Reads everything, with raw payloads and the audit log; changes nothing.",
 }

@@ -73,6 +73,9 @@ SOCKETS: dict[str, str] = {
     "ws/queue/": "moderation.view_approval",
 }
 
+# Things that are of a team are for its members, and for who holds this permission.
+OF_TEAMS: dict[str, str] = {"moderation.approval": "moderation.view_every_team"}
+
 # What a token with a scope may do is what its user may do, and no more.
 SCOPES: dict[str, str] = {
     "events:write": "",  # what an end user may: write a message

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q
 from ninja import Query, Router, Schema, Status
 
+from controlplane.accounts.access import write_down_refusal
 from controlplane.accounts.models import ApiToken
 from controlplane.api import cursors
 from controlplane.api.auth import Scoped, TokenRequest
@@ -78,8 +79,9 @@ def list_approvals(
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ApprovalsOut:
-    """Nearest deadline first."""
-    approvals = Approval.objects.with_conversation().of_team(team).filter(state=state)
+    """Nearest deadline first, of the teams that the token's user may see."""
+    visible = Approval.objects.for_user(request.auth.user).of_team(team)
+    approvals = visible.with_conversation().filter(state=state)
     if cursor:
         at, key = cursors.decode(cursor)
         approvals = approvals.filter(
@@ -103,9 +105,13 @@ def decide(
 ) -> Status[DecisionOut]:
     """Takes effect at once. 409 says who was first, or what is new in the conversation."""
     user = request.auth.user
-    return Once(request, key, body).answer(
-        lambda keep: _decide(approval_id, body, user, keep)
-    )
+    try:
+        return Once(request, key, body).answer(
+            lambda keep: _decide(approval_id, body, user, keep)
+        )
+    except actions.OtherTeamError as error:
+        write_down_refusal(request, user, error.needs)
+        raise Problem(403, str(error), code="team") from error
 
 
 def _decide(

@@ -5,8 +5,9 @@ from typing import Any
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
+from controlplane.accounts.access import write_down_refusal
 from controlplane.accounts.models import ApiToken
-from controlplane.accounts.table import SCOPES
+from controlplane.accounts.table import SCOPE, SCOPES
 from controlplane.accounts.tokens import usable_token
 from controlplane.api import limits
 from controlplane.api.problems import Problem
@@ -32,14 +33,16 @@ class Scoped(HttpBearer):
             return None
         request.usage = limits.counter.count(row)  # type: ignore[attr-defined]
         _check_limit(request.usage)  # type: ignore[attr-defined]
-        return self._check_rights(row)
+        return self._check_rights(request, row)
 
-    def _check_rights(self, row: ApiToken) -> ApiToken:
+    def _check_rights(self, request: HttpRequest, row: ApiToken) -> ApiToken:
         if self.scope not in row.scopes:
+            write_down_refusal(request, row.user, f"{SCOPE}{self.scope}")
             raise Problem(
                 403, f"This token lacks the scope {self.scope}.", code="scope"
             )
         if self.permission and not row.user.has_perm(self.permission):
+            write_down_refusal(request, row.user, self.permission)
             detail = (
                 f"{row.user.get_username()} lacks the permission {self.permission}."
             )

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db import DatabaseError
 from django.http import HttpRequest
 
@@ -20,6 +21,7 @@ class Lamp(msgspec.Struct, frozen=True):
 
 RUNNING = Lamp("running", "Running")
 UNKNOWN = Lamp("unknown", "State unknown")
+_QUEUE = "moderation.view_approval"
 
 
 def demo(request: HttpRequest) -> dict[str, Any]:
@@ -35,11 +37,14 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         )  # none on pages for what middleware refuses
         if user is None or not user.is_authenticated:
             return {}
-        is_for_queue = user.has_perm("moderation.view_approval")
-        pending = Approval.objects.pending().count() if is_for_queue else None
+        pending = _count_pending(user) if user.has_perm(_QUEUE) else None
         return {"lamp": read_lamp(), "pending_count": pending}
     except DatabaseError:
         return {"lamp": UNKNOWN}
+
+
+def _count_pending(user: User) -> int:
+    return Approval.objects.for_user(user).pending().count()
 
 
 def read_lamp() -> Lamp:

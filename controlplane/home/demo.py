@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group, User
 from django.db import transaction
 
 from agents.topics import TIERS
+from controlplane.accounts.actions import set_teams
 from controlplane.audit import actions as audit
 from controlplane.routing.actions import route_tier, save_backend
 from controlplane.routing.models import Backend, Tier
@@ -14,6 +15,10 @@ from guardrails import actions as guardrails
 from guardrails.dealer import DEALER
 from guardrails.models import Publication
 
+TEAMS_OF = {
+    "mira": ("discount", "finance", "legal", "general"),
+    "jonas": ("discount", "general"),
+}
 PEOPLE = {
     "ada": "admin",
     "mira": "moderator",
@@ -61,4 +66,5 @@ def _person(name: str, role: str, hashed: str) -> User:
     user = User.objects.create(username=name, password=hashed, is_staff=role == "admin")
     user.groups.add(Group.objects.get(name=role))
     audit.record("seed_demo", "user_created", f"user:{name}", detail={"role": role})
+    set_teams(user, TEAMS_OF.get(name, ()), editor="seed_demo")
     return user

@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from controlplane.accounts.models import Team
 from controlplane.home.alerts import Figures, active
 from controlplane.home.backlog import Lags, read_backlog
 from controlplane.home.figures import measure, thresholds
 from controlplane.home.workers import LISTED_FOR
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, Heartbeat
 from controlplane.stops.models import Stop
-from moderation.models import Approval, Team
+from moderation.models import Approval
 
 Labels = tuple[tuple[str, str], ...]
 

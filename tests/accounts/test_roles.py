@@ -6,8 +6,10 @@ import pytest
 from django.contrib.auth.models import Group
 
 from controlplane.accounts.roles import ROLES
+from controlplane.accounts.table import OF_TEAMS
 from tests.factories import make_user
 
+EVERY_TEAM = OF_TEAMS["moderation.approval"]
 pytestmark = pytest.mark.django_db
 
 
@@ -35,5 +37,10 @@ def test_nobody_may_change_or_delete_the_audit_log() -> None:
 
 def test_each_role_of_the_line_can_what_the_one_below_can() -> None:
     line = [set(ROLES[role]) for role in ("viewer", "moderator", "lead", "admin")]
+    line[0] -= {EVERY_TEAM}  # a moderator works for his own
 
     assert all(lower < higher for lower, higher in pairwise(line))
+
+
+def test_only_a_moderator_is_bound_to_his_teams() -> None:
+    assert {role for role in ROLES if EVERY_TEAM not in ROLES[role]} == {"moderator"}

@@ -9,7 +9,7 @@ from django.test import Client
 
 from controlplane.accounts import actions
 from controlplane.accounts.models import ApiToken
-from tests.factories import make_user
+from tests.factories import make_moderator
 
 Caller = Callable[..., Any]
 
@@ -34,7 +34,7 @@ def call(client: Client) -> Caller:
         **more: Any,
     ) -> Any:
         if token is None:
-            tokens[:] = tokens or [make_token(make_user("mira", "moderator"))]
+            tokens[:] = tokens or [make_token(make_moderator())]
             token = tokens[0]
         if token:
             more["HTTP_AUTHORIZATION"] = f"Bearer {token}"

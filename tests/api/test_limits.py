@@ -11,7 +11,7 @@ from controlplane.api import limits
 from controlplane.embedded.services import Services
 from tests.api.conftest import Caller, make_token
 from tests.api.test_tokens import problem
-from tests.factories import make_user
+from tests.factories import make_moderator, make_user
 from tests.ports import own_port
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +44,7 @@ def test_what_is_over_the_limit_is_a_429_that_says_when(
     assert left(response) == 0
     assert 1 <= int(response["Retry-After"]) <= 60
     assert response["RateLimit-Policy"] == '"token";q=2;w=60'
-    other = make_token(make_user("mira", "moderator"))
+    other = make_token(make_moderator())
     assert call("GET", "/api/approvals", token=other).status_code == 200
 
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 
 from controlplane.accounts.models import ApiToken
 from tests.api.conftest import Caller, make_token
-from tests.factories import make_admin, make_user
+from tests.factories import make_admin, make_moderator, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -65,7 +65,7 @@ def test_without_a_token_it_is_401(
 def test_with_a_token_that_no_longer_counts_it_is_401(
     call: Caller, method: str, path: str, scope: str, ended: str
 ) -> None:
-    user = make_user("mira", "moderator")
+    user = make_moderator()
     token = make_token(user)
     now = timezone.now()
     if ended == "expired":
@@ -86,7 +86,7 @@ def test_without_the_scope_it_is_403(
     call: Caller, method: str, path: str, scope: str
 ) -> None:
     others = [other for other in ApiToken.Scope.values if other != scope]
-    token = make_token(make_user("mira", "moderator"), *others)
+    token = make_token(make_moderator(), *others)
 
     assert scope in problem(call(method, path, token=token), 403)["detail"]
 
@@ -120,7 +120,7 @@ def test_a_lead_stops_and_releases_nothing_with_whatever_token(
 
 
 def test_a_session_is_no_token(call: Caller, client: Any) -> None:
-    client.force_login(make_user("mira", "moderator"))
+    client.force_login(make_moderator())
 
     problem(call("GET", "/api/runtime", token=""), 401)
 

@@ -25,9 +25,10 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from controlplane.accounts.models import Team
 from controlplane.chat import live as chat_live
 from moderation import actions, live
-from moderation.models import Approval, Decision, Team
+from moderation.models import Approval, Decision
 from tests.browser import faults_of
 from tests.factories import make_approval, make_moderator, make_turn
 from tests.moderation.rows import EDITED, publish_rules

@@ -7,13 +7,14 @@ from django.contrib.auth.models import User
 
 from agents.cloudevents import decode_headers
 from agents.events import DecidedResponse
+from controlplane.accounts.models import Team
 from controlplane.audit.models import Entry
 from controlplane.chat.turns import sha256
 from controlplane.routing.models import Backend, Tier
 from controlplane.runtime.models import OutboxRecord
 from guardrails.models import RuleSet
 from moderation import actions, live
-from moderation.models import Approval, Decision, Team
+from moderation.models import Approval, Decision
 from tests.factories import (
     make_approval,
     make_conversation,

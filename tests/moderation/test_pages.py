@@ -12,10 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from controlplane.accounts.models import Team
 from controlplane.chat.models import Message, Outcome
 from controlplane.runtime.models import OutboxRecord
 from moderation import actions
-from moderation.models import Approval, Decision, Team
+from moderation.models import Approval, Decision
 from tests.factories import (
     make_approval,
     make_conversation,

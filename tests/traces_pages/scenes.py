@@ -2,7 +2,12 @@
 
 from controlplane.chat.models import Duplicate, Message, Turn
 from moderation.models import Decision
-from tests.factories import make_approval, make_conversation, make_turn, make_user
+from tests.factories import (
+    make_approval,
+    make_conversation,
+    make_moderator,
+    make_turn,
+)
 from tests.traces_pages.making import after, make_record
 
 QUESTION = "Yes please. BMW gave me 20 % off already."
@@ -71,7 +76,7 @@ def edited_trace() -> Turn:
         text=SENT,
         text_sha256="0" * 64,
         reason="The limit is 15 %.",
-        decided_by=make_user("mira", "moderator"),
+        decided_by=make_moderator(),
         decided_at=after(111_784),
     )
     make_record(
