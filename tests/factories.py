@@ -1,11 +1,13 @@
 """Plain functions that make valid rows. Say only what the test is about."""
 
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth.models import Group, User
+from django.test import Client
 from django.utils import timezone
 
 from controlplane.accounts.models import Team
@@ -37,6 +39,16 @@ def make_moderator(username: str = "mira", *teams: str) -> User:
         team, _ = Team.objects.get_or_create(slug=slug, defaults={"name": TEAMS[slug]})
         team.members.add(user)
     return user
+
+
+def sign_in_now(client: Client, user: User) -> None:
+    """Sign in as with a password just now: what is dangerous asks for nothing more."""
+    client.force_login(user)
+    session = client.session
+    record = {"method": "password", "at": time.time()}
+    session["account_authentication_methods"] = [record]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 def make_admin(username: str = "ada") -> User:

@@ -17,7 +17,7 @@ from django.http import (
 from django.utils.deprecation import MiddlewareMixin
 from django_htmx.http import HttpResponseClientRefresh
 
-from controlplane.accounts import table
+from controlplane.accounts import recent, table
 from controlplane.audit import actions as audit
 from controlplane.away import AWAY, database_away
 
@@ -74,8 +74,16 @@ def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
     if not request.user.is_authenticated:
         answer: View = getattr(view, "signed_out", sign_in)
         return answer(request)
-    if not request.user.has_perm(needs):
+    if needs != table.SIGNED_IN and not request.user.has_perm(needs):
         refuse(request, request.user, needs)
+    return _ask_again(request)
+
+
+def _ask_again(request: HttpRequest) -> HttpResponse | None:
+    assert request.resolver_match is not None
+    route, method = request.resolver_match.view_name, request.method or ""
+    if table.needs_recent(route, method) and not recent.is_recent(request):
+        return recent.ask(request)
     return None
 
 

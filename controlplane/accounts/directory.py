@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from controlplane.accounts.models import ApiToken, Enrolment
@@ -15,6 +16,8 @@ PAGE = 50
 ENTRIES = 10
 NO_ROLE = "none"
 SEE_ALL = "auth.view_user"
+# Recovery codes are worth something beside another factor alone.
+_FACTORS = Authenticator.objects.exclude(type=Authenticator.Type.RECOVERY_CODES)
 # Of an account that nobody has come in by.
 _NEVER_IN = Q(last_login=None, password__startswith=UNUSABLE_PASSWORD_PREFIX)
 STATES = {
@@ -44,8 +47,9 @@ def state_of(user: User) -> str:
 def people() -> QuerySet[User]:
     """With all that a row shows, in the same number of queries for one or for many."""
     tokens = Q(apitoken__revoked_at=None, apitoken__expires_at__gt=Now())
-    return User.objects.prefetch_related("groups").annotate(
+    return User.objects.prefetch_related("groups", "teams").annotate(
         tokens=Count("apitoken", filter=tokens, distinct=True),
+        has_factor=Exists(_FACTORS.filter(user=OuterRef("pk"))),
     )
 
 
@@ -81,7 +85,12 @@ def page_of(wanted: dict[str, str] | None) -> dict[str, Any]:
 
 
 def _row(user: User) -> dict[str, Any]:
-    return {"person": user, "roles": roles_of(user), "state": state_of(user)}
+    return {
+        "person": user,
+        "roles": roles_of(user),
+        "teams": sorted(team.name for team in user.teams.all()),
+        "state": state_of(user),
+    }
 
 
 def person_context(user: User, *, before: int | None) -> dict[str, Any]:

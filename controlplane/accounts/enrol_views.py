@@ -10,7 +10,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from controlplane.accounts import enrolments
-from controlplane.accounts.forms import CodeForm
+from controlplane.accounts.people_forms import CodeForm
 
 PASSWORD = "new_password1"  # noqa: S105 - the name of a field
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.db import transaction
@@ -133,6 +134,19 @@ def sign_out(person_id: int, *, actor: User | str) -> int:
     ended = end_sessions(user)
     _log(actor, "signed_out_everywhere", user, {"sessions_ended": ended})
     return ended
+
+
+@transaction.atomic
+def remove_factors(person_id: int, *, actor: User | str) -> bool:
+    """Let somebody who has lost the device sign in by password alone. Return whether there was one."""
+    user = lock_other(person_id, actor)
+    factors = Authenticator.objects.filter(user=user)
+    were = sorted(factors.values_list("type", flat=True))
+    if not were:
+        return False
+    factors.delete()
+    _log(actor, "factors_removed", user, {"were": were})
+    return True
 
 
 def end_sessions(user: User) -> int:

@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 
 from controlplane.accounts import directory, enrolments, people
 from controlplane.accounts.access import SignedInRequest
-from controlplane.accounts.forms import (
+from controlplane.accounts.people_forms import (
     AddForm,
     EntriesForm,
     FilterForm,
@@ -117,6 +117,16 @@ def sign_out(request: SignedInRequest, person_id: int) -> HttpResponse:
         found,
         lambda: people.sign_out(found.pk, actor=request.user),
         "Signed out everywhere.",
+    )
+
+
+def factors(request: SignedInRequest, person_id: int) -> HttpResponse:
+    found = _person(person_id)
+    return _act(
+        request,
+        found,
+        lambda: people.remove_factors(found.pk, actor=request.user),
+        "No second factor any more.",
     )
 
 

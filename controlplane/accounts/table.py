@@ -4,6 +4,7 @@ Roles stand in roles.py, as the permissions that are named here.
 """
 
 PUBLIC = "public"  # the view itself says what it tells to whom
+SIGNED_IN = "signed in"  # whoever they are: what is about themselves
 SCOPE = "scope "  # of a token; the permission that goes with it is in SCOPES
 
 Row = dict[str, str]  # by method; HEAD is GET, but not in the API
@@ -41,6 +42,7 @@ ROUTES: dict[str, Row] = {
     "accounts:disable": {"POST": "auth.change_user"},
     "accounts:enable": {"POST": "auth.change_user"},
     "accounts:sign-out": {"POST": "auth.change_user"},
+    "accounts:factors": {"POST": "auth.change_user"},
     "accounts:link": {"POST": "auth.change_user"},
     "accounts:enrol": {"GET": PUBLIC, "POST": PUBLIC},  # the link says who it is
     "accounts:tokens": {
@@ -48,8 +50,11 @@ ROUTES: dict[str, Row] = {
         "POST": "accounts.add_apitoken",
     },
     "accounts:revoke": {"POST": "accounts.change_apitoken"},
-    "login": {"GET": PUBLIC, "POST": PUBLIC},
-    "logout": {"POST": PUBLIC},
+    "account_login": {"GET": PUBLIC, "POST": PUBLIC},
+    "account_logout": {"POST": PUBLIC},
+    "account_inactive": {"GET": PUBLIC},
+    "account_reauthenticate": {"GET": SIGNED_IN, "POST": SIGNED_IN},
+    "account_go_on": {"GET": SIGNED_IN},
     "api-unknown": dict.fromkeys(
         ("GET", "POST", "PUT", "PATCH", "DELETE"), PUBLIC
     ),  # there is nothing, as a problem
@@ -64,6 +69,19 @@ ROUTES: dict[str, Row] = {
     "api:list_stops": _STOPS,
     "api:engage": _STOPS,  # the same address by another name
     "api:release": {"POST": f"{SCOPE}stops:release"},
+}
+# What is dangerous asks again who it is, unless they have said so within five minutes: recent.py.
+RECENT: dict[str, set[str]] = {
+    "account_go_on": {"GET"},
+    "accounts:add": {"GET", "POST"},
+    "accounts:person": {"POST"},
+    "accounts:role": {"POST"},
+    "accounts:disable": {"POST"},
+    "accounts:enable": {"POST"},
+    "accounts:factors": {"POST"},
+    "accounts:link": {"POST"},
+    "accounts:tokens": {"POST"},
+    "accounts:revoke": {"POST"},
 }
 # Whole apps of others: Django's admin asks for a permission for each thing by itself.
 NAMESPACES = {"admin"}
@@ -93,6 +111,10 @@ def needs_of(row: Row, method: str) -> str | None:
     """Return what a method needs, or nothing if the route does not answer to it."""
     is_page = not row.get("GET", SCOPE).startswith(SCOPE)
     return row.get("GET" if method == "HEAD" and is_page else method)
+
+
+def needs_recent(route: str, method: str) -> bool:
+    return ("GET" if method == "HEAD" else method) in RECENT.get(route, ())
 
 
 def methods(row: Row) -> list[str]:

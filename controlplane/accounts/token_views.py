@@ -7,7 +7,12 @@ from django.views.decorators.cache import never_cache
 
 from controlplane.accounts import actions, directory
 from controlplane.accounts.access import SignedInRequest
-from controlplane.accounts.forms import MAX_ID, TokenFilterForm, TokenForm, query_of
+from controlplane.accounts.people_forms import (
+    MAX_ID,
+    TokenFilterForm,
+    TokenForm,
+    query_of,
+)
 
 
 @never_cache

@@ -13,6 +13,7 @@ urlpatterns = [
     path("people/<int:person_id>/disable/", people_views.disable, name="disable"),
     path("people/<int:person_id>/enable/", people_views.enable, name="enable"),
     path("people/<int:person_id>/sign-out/", people_views.sign_out, name="sign-out"),
+    path("people/<int:person_id>/factors/", people_views.factors, name="factors"),
     path("people/<int:person_id>/link/", people_views.link, name="link"),
     path("enrol/", enrol_views.enrol, name="enrol"),
     path("tokens/", token_views.index, name="tokens"),

@@ -17,8 +17,8 @@ PASSWORD = "correct horse battery"
 
 
 def sign_in(client: Client, **fields: str) -> Any:
-    defaults = {"username": "vera", "password": PASSWORD}
-    return client.post(reverse("login"), defaults | fields)
+    defaults = {"login": "vera", "password": PASSWORD}
+    return client.post(reverse("account_login"), defaults | fields)
 
 
 def test_goes_on_to_the_page_that_was_asked_for(client: Client) -> None:
@@ -47,7 +47,7 @@ def test_a_wrong_password_says_so_and_keeps_the_name_and_the_way(
 
     html = response.content.decode()
     assert response.status_code == 422
-    assert "Please enter a correct username and password." in html
+    assert "This is not a user name with its password" in html
     assert 'value="vera"' in html
     assert 'name="next" value="/queue/"' in html
     assert "wrong" not in html
@@ -56,21 +56,27 @@ def test_a_wrong_password_says_so_and_keeps_the_name_and_the_way(
 def test_who_is_no_longer_active_stays_outside(client: Client) -> None:
     make_user("vera", "viewer", is_active=False)
 
-    assert sign_in(client).status_code == 422
+    response = sign_in(client)
+
+    assert response["Location"] == reverse("account_inactive")
+    assert "closed" in client.get(response["Location"]).content.decode()
+    assert client.get("/")["Location"].startswith(reverse("account_login"))
 
 
 def test_who_is_signed_in_needs_no_form(client: Client) -> None:
     client.force_login(make_user("vera", "viewer"))
 
-    assert client.get(reverse("login"))["Location"] == "/"
+    assert client.get(reverse("account_login"))["Location"] == "/"
 
 
 def test_signing_out_is_a_post(client: Client) -> None:
     client.force_login(make_user("vera", "viewer"))
 
-    assert client.get(reverse("logout")).status_code == 405
-    assert client.post(reverse("logout"))["Location"] == reverse("login")
-    assert client.get("/")["Location"].startswith(reverse("login"))
+    assert client.get(reverse("account_logout")).status_code == 405
+    assert client.post(reverse("account_logout"))["Location"] == reverse(
+        "account_login"
+    )
+    assert client.get("/")["Location"].startswith(reverse("account_login"))
 
 
 # Errors
@@ -110,7 +116,7 @@ def test_our_mistakes_have_a_page_that_tells_no_secret_and_asks_no_database(
 
 
 def test_a_form_without_its_key_has_a_page(visitor: Client) -> None:
-    response = visitor.post(reverse("login"), {"username": "vera"})
+    response = visitor.post(reverse("account_login"), {"login": "vera"})
 
     assert response.status_code == 403
     assert "This page was open too long" in response.content.decode()

@@ -73,7 +73,7 @@ class Person:
     def _sign_in(self, name: str, password: str) -> None:
         self._get("/accounts/login/")
         [token] = [c.value for c in self._cookies if c.name == "csrftoken"]
-        form = {"username": name, "password": password, "csrfmiddlewaretoken": token}
+        form = {"login": name, "password": password, "csrfmiddlewaretoken": token}
         data = urllib.parse.urlencode(form).encode()
         url = f"{self._base_url}/accounts/login/"
         with self._opener.open(url, data, TIMEOUT_S) as answer:
