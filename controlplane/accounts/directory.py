@@ -103,6 +103,7 @@ def person_context(user: User, *, before: int | None) -> dict[str, Any]:
     is_more, listed = len(page) > ENTRIES, page[:ENTRIES]
     return {
         **_row(fresh),
+        "slugs": [team.slug for team in fresh.teams.all()],
         "enrolment": Enrolment.objects.filter(user=user, used_at=None).first(),
         "entries": listed,
         "older": listed[-1].pk if is_more else None,

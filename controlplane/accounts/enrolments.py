@@ -3,21 +3,41 @@
 import secrets
 from datetime import timedelta
 
+import msgspec
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from controlplane.accounts.actions import sha256_of
+from controlplane.accounts.actions import set_teams, sha256_of
 from controlplane.accounts.models import Enrolment
-from controlplane.accounts.people import end_sessions, lock, lock_other
+from controlplane.accounts.people import add_person, end_sessions, lock, lock_other
 from controlplane.audit import actions as audit
 
 HOURS = 72
 
 
+class About(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of somebody who is added."""
+
+    name: str = ""
+    email: str = ""
+    role: str = ""
+    teams: list[str] = []
+
+
 class LinkError(Exception):
     """A link that lets nobody in; the text says why."""
+
+
+@transaction.atomic
+def enrol(username: str, *, about: About, actor: User | str) -> tuple[User, str]:
+    """Add somebody and make the link; return both."""
+    user = add_person(
+        username, name=about.name, email=about.email, role=about.role, actor=actor
+    )
+    set_teams(user, about.teams, editor=actor)
+    return user, make_link(user.pk, actor=actor)
 
 
 @transaction.atomic

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from controlplane.accounts.actions import DAYS, MAX_DAYS, MAX_NAME
 from controlplane.accounts.directory import NO_ROLE, STATES
+from controlplane.accounts.models import Team
 from controlplane.accounts.roles import ROLES, WORDS
 from controlplane.accounts.table import SCOPES
 
@@ -95,6 +96,21 @@ class RoleForm(forms.Form):
         super().__init__(data, auto_id="role-%s", label_suffix="", **options)
 
 
+class TeamsForm(forms.Form):
+    teams = forms.MultipleChoiceField(
+        required=False, widget=forms.CheckboxSelectMultiple, label="Teams"
+    )
+
+    def __init__(self, data: Any = None, **options: Any) -> None:
+        super().__init__(data, auto_id="teams-%s", label_suffix="", **options)
+        _offer_teams(self)
+
+
+def _offer_teams(form: forms.Form) -> None:
+    teams = Team.objects.order_by("name", "pk").values_list("slug", "name")
+    form.fields["teams"].choices = list(teams)  # type: ignore[attr-defined]
+
+
 class AddForm(PersonForm):
     username = forms.CharField(
         max_length=MAX_CHARS,
@@ -104,7 +120,14 @@ class AddForm(PersonForm):
         widget=forms.TextInput(attrs={"autocapitalize": "none", "autocomplete": "off"}),
     )
     role = role_field()
-    field_order = ("username", "name", "email", "role")
+    teams = forms.MultipleChoiceField(
+        required=False, widget=forms.CheckboxSelectMultiple, label="Teams"
+    )
+    field_order = ("username", "name", "email", "role", "teams")
+
+    def __init__(self, data: Any = None, **options: Any) -> None:
+        super().__init__(data, **options)
+        _offer_teams(self)
 
 
 class CodeForm(forms.Form):

@@ -1,6 +1,7 @@
 """The pages of people: the list, one person, and joining."""
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.models import User
@@ -11,12 +12,14 @@ from django.views.decorators.cache import never_cache
 
 from controlplane.accounts import directory, enrolments, people
 from controlplane.accounts.access import SignedInRequest
+from controlplane.accounts.actions import set_teams
 from controlplane.accounts.people_forms import (
     AddForm,
     EntriesForm,
     FilterForm,
     PersonForm,
     RoleForm,
+    TeamsForm,
     query_of,
 )
 
@@ -43,8 +46,11 @@ def add(request: SignedInRequest) -> HttpResponse:
     if not form.is_valid():
         return _add(request, form, 422)
     try:
-        user = people.add_person(**form.cleaned_data, actor=request.user)
-        code = enrolments.make_link(user.pk, actor=request.user)
+        user, code = enrolments.enrol(
+            form.cleaned_data.pop("username"),
+            about=enrolments.About(**form.cleaned_data),
+            actor=request.user,
+        )
     except people.TakenError as error:
         form.add_error(error.field, str(error))
     except people.PeopleError as error:
@@ -89,6 +95,20 @@ def role(request: SignedInRequest, person_id: int) -> HttpResponse:
         found,
         lambda: people.set_role(found.pk, chosen, actor=request.user),
         said,
+    )
+
+
+def teams(request: SignedInRequest, person_id: int) -> HttpResponse:
+    found = _person(person_id)
+    form = TeamsForm(request.POST)
+    if not form.is_valid():
+        return _show(request, found, teams_form=form, status=422)
+    chosen = form.cleaned_data["teams"]
+    return _act(
+        request,
+        found,
+        lambda: set_teams(found, chosen, editor=request.user),
+        "Teams saved.",
     )
 
 
@@ -168,25 +188,19 @@ def _person(person_id: int) -> User:
 
 
 def _show(
-    request: SignedInRequest,
-    found: User,
-    *,
-    form: PersonForm | None = None,
-    role_form: RoleForm | None = None,
-    error: Exception | None = None,
-    status: int = 200,
+    request: SignedInRequest, found: User, *, status: int = 200, **given: Any
 ) -> HttpResponse:
+    """given: what was typed, and what is wrong with it."""
     place = EntriesForm(request.GET)
     before = place.cleaned_data["before"] if place.is_valid() else None
     context = directory.person_context(found, before=before)
-    fresh = context["person"]
-    roles = context["roles"]
+    fresh, roles = context["person"], context["roles"]
+    who = {"name": fresh.get_full_name(), "email": fresh.email}
     context |= {
-        "form": form
-        or PersonForm(initial={"name": fresh.get_full_name(), "email": fresh.email}),
-        "role_form": role_form or RoleForm(initial={"role": roles[0] if roles else ""}),
-        "error": error,
+        "form": PersonForm(initial=who),
+        "role_form": RoleForm(initial={"role": roles[0] if roles else ""}),
+        "teams_form": TeamsForm(initial={"teams": context["slugs"]}),
         "may_change": request.user.has_perm(people.CHANGE),
         "is_self": found.pk == request.user.pk,
     }
-    return render(request, "accounts/person.html", context, status=status)
+    return render(request, "accounts/person.html", context | given, status=status)

@@ -39,12 +39,18 @@ ROUTES: dict[str, Row] = {
     "accounts:add": {"GET": "auth.add_user", "POST": "auth.add_user"},
     "accounts:person": {"GET": "auth.view_user", "POST": "auth.change_user"},
     "accounts:role": {"POST": "auth.change_user"},
+    "accounts:teams-of": {"POST": "accounts.change_team"},
     "accounts:disable": {"POST": "auth.change_user"},
     "accounts:enable": {"POST": "auth.change_user"},
     "accounts:sign-out": {"POST": "auth.change_user"},
     "accounts:factors": {"POST": "auth.change_user"},
     "accounts:link": {"POST": "auth.change_user"},
     "accounts:enrol": {"GET": PUBLIC, "POST": PUBLIC},  # the link says who it is
+    "teams:list": {"GET": "accounts.view_team", "POST": "accounts.add_team"},
+    "teams:team": {"GET": "accounts.view_team", "POST": "accounts.change_team"},
+    "teams:join": {"POST": "accounts.change_team"},
+    "teams:leave": {"POST": "accounts.change_team"},
+    "teams:delete": {"POST": "accounts.delete_team"},
     "accounts:tokens": {
         "GET": "accounts.view_apitoken",
         "POST": "accounts.add_apitoken",

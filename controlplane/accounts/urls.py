@@ -10,6 +10,7 @@ urlpatterns = [
     path("people/add/", people_views.add, name="add"),
     path("people/<int:person_id>/", people_views.person, name="person"),
     path("people/<int:person_id>/role/", people_views.role, name="role"),
+    path("people/<int:person_id>/teams/", people_views.teams, name="teams-of"),
     path("people/<int:person_id>/disable/", people_views.disable, name="disable"),
     path("people/<int:person_id>/enable/", people_views.enable, name="enable"),
     path("people/<int:person_id>/sign-out/", people_views.sign_out, name="sign-out"),

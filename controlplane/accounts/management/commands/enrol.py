@@ -7,6 +7,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 from django.urls import reverse
 
 from controlplane.accounts import enrolments, people
@@ -29,14 +30,24 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, username: str, role: str | None, site: str, **about: str
+        self,
+        *,
+        username: str,
+        role: str | None,
+        site: str,
+        name: str,
+        email: str,
+        **_: object,
     ) -> None:
         actor = f"shell:{getpass.getuser()}"
         try:
-            person = self._person(
-                username, role, about["name"], about["email"], actor=actor
-            )
-            code = enrolments.make_link(person.pk, actor=actor)
+            found = User.objects.filter(username=username).first()
+            if found is None:
+                _check(username)
+                about = enrolments.About(role=role or "", name=name, email=email)
+                _new, code = enrolments.enrol(username, about=about, actor=actor)
+            else:
+                code = _again(found, role, actor=actor)
         except (people.PeopleError, enrolments.LinkError) as error:
             raise CommandError(str(error)) from error
         self.stderr.write(
@@ -44,18 +55,12 @@ class Command(BaseCommand):
         )
         self.stdout.write(f"{site.rstrip('/')}{reverse('accounts:enrol')}#{code}")
 
-    def _person(
-        self, username: str, role: str | None, name: str, email: str, *, actor: str
-    ) -> User:
-        found = User.objects.filter(username=username).first()
-        if found is None:
-            _check(username)
-            return people.add_person(
-                username, name=name, email=email, role=role or "", actor=actor
-            )
-        if role is not None:
-            people.set_role(found.pk, role, actor=actor)
-        return found
+
+@transaction.atomic
+def _again(person: User, role: str | None, *, actor: str) -> str:
+    if role is not None:
+        people.set_role(person.pk, role, actor=actor)
+    return enrolments.make_link(person.pk, actor=actor)
 
 
 def _check(username: str) -> None:
