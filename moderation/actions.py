@@ -353,12 +353,12 @@ def delete_team(team_id: int, *, by: User) -> None:
     """TeamError if answers wait for it, or may come for it at any time."""
     team = Team.objects.select_for_update().get(pk=team_id)
     if team.slug in TEAMS:
-        raise TeamError("Rules send answers to it.")
+        raise TeamError("Rules send held answers to it, so it stays.")
     waiting = Approval.objects.pending().of_team(team.slug).count()
+    if waiting == 1:
+        raise TeamError("1 held answer waits for it: decide on it first.")
     if waiting:
-        raise TeamError(
-            f"{waiting} held answer{'' if waiting == 1 else 's'} wait for it: decide on them first."
-        )
+        raise TeamError(f"{waiting} held answers wait for it: decide on them first.")
     detail = {
         "name": team.name,
         "members": sorted(team.members.values_list("username", flat=True)),
