@@ -102,12 +102,11 @@ class Control:
         self,
         conninfo: str,
         *,
-        on_tick: Callable[[Connection, bool], None] | None = None,
+        on_tick: Callable[[Connection, bool], float] | None = None,
     ) -> None:
-        """on_tick(connection, changed) runs in the thread after each look."""
+        """on_tick(connection, changed) runs in the thread after each look, and says when the next is due, in s."""
         self.state = ControlState()
         self.engine: Engine | None = None
-        self.applied_in_ms = 0.0
         self._conninfo = conninfo
         self._on_tick = on_tick
         self._read_at_s = float("-inf")
@@ -171,10 +170,10 @@ class Control:
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._stopping.is_set():
-                changed = self.refresh(connection)
+                changed, wait_s = self.refresh(connection), POLL_S
                 if self._on_tick is not None:
-                    self._on_tick(connection, changed)
-                for _ in connection.notifies(timeout=POLL_S, stop_after=1):
+                    wait_s = min(POLL_S, self._on_tick(connection, changed))
+                for _ in connection.notifies(timeout=wait_s, stop_after=1):
                     pass
 
     def refresh(self, connection: Connection) -> bool:
@@ -196,8 +195,6 @@ class Control:
         state = msgspec.json.decode(str(row[0]), type=ControlState)
         if state.ruleset_hash and state.ruleset_hash != self.state.ruleset_hash:
             self.engine = _fetch_engine(connection, state.ruleset_hash)
-        if self.state.version:  # a process that starts has not been late
-            self.applied_in_ms = max(0.0, time.time() * 1000 - state.changed_at_ms)
         self.state = state
         log.info("control_applied", version=state.version, ruleset=state.ruleset_hash)
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 import structlog
 from psycopg.types.json import Jsonb
 
-from agents.control import Connection, Control
+from agents.control import Connection, ControlState
 from agents.metrics import samples
 
 log = structlog.get_logger()
@@ -43,13 +43,19 @@ class Heartbeat:
         self._started_at = datetime.now(UTC)
         self._statuses = statuses
         self._written_at_s = float("-inf")
+        self._version = 0
+        self._applied_in_ms = 0.0
         self._shape: list[tuple[Any, ...]] = []
 
-    def beat(self, connection: Connection, control: Control, *, at_once: bool) -> None:
+    def beat(
+        self, connection: Connection, state: ControlState, *, at_once: bool
+    ) -> None:
         """Write if something changed or two seconds have passed.
 
-        at_once: control state has changed. Of the agents their states and partitions count.
+        state: what every agent here obeys; at_once: since now. Of the agents their states and
+        partitions count.
         """
+        self._obey(state)
         now_s = time.monotonic()
         agents = self._statuses()
         shape = [(a["agent"], a["state"], a["why"], a["partitions"]) for a in agents]
@@ -66,13 +72,19 @@ class Heartbeat:
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
                 "started_at": self._started_at,
-                "version": control.state.version,
-                "applied_in_ms": control.applied_in_ms,
-                "ruleset_hash": control.state.ruleset_hash,
+                "version": state.version,
+                "applied_in_ms": self._applied_in_ms,
+                "ruleset_hash": state.ruleset_hash,
                 "agents": Jsonb(agents),
                 "metrics": Jsonb(list(samples())),
             },
         )
+
+    def _obey(self, state: ControlState) -> None:
+        if self._version not in {state.version, 0}:  # who starts has not been late
+            late_ms = time.time() * 1000 - state.changed_at_ms
+            self._applied_in_ms = max(0.0, late_ms)
+        self._version = state.version
 
     def remove(self, connection: Connection) -> None:
         """A worker that ends by itself is gone, not late."""

@@ -63,6 +63,7 @@ class Runner:
         self.errors = 0
         self.done = 0
         self._control = control
+        self.obeys = control.state  # nothing is started against an older one any more
         self._decoders = decoders_for(agent)
         self._ledgers: dict[Partition, Ledger] = {}
         self._committed: dict[Partition, int] = {}
@@ -93,7 +94,11 @@ class Runner:
     # One round
 
     def step(self) -> bool:
-        """Do one round; return whether there was anything to do."""
+        """Do one round; return whether there was anything to do.
+
+        What was asked of an older control state, and started, was so in the rounds before.
+        """
+        self.obeys = self._control.state
         told = self._outlet.serve()
         self._control_flow()
         wait_s = 0.0 if told else POLL_S

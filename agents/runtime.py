@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +13,7 @@ from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 
 from agents.agent import Agent, Context
 from agents.alive import Pulse
-from agents.control import Connection, Control
+from agents.control import POLL_S, Connection, Control, ControlState
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter
@@ -27,6 +27,8 @@ SEATS_S = 6.5  # until all agents have drained and left their groups
 STOP_S = 8.5  # for everything: the process must be gone within 10 s
 LATE_S = 20.0  # whoever made no round for so long hangs
 LOOP_TURNS_S = 1.0
+SOON_S = 0.02  # until all agents obey a change, and then that is told
+SOON_FOR_S = 2.0
 
 
 class Seat:
@@ -150,6 +152,8 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
         self._services: list[Service] = []
         self.seats: dict[str, Seat] = {}
+        self._changed_at_s = float("-inf")
+        self._loop_state = self._told = ControlState()
         self.heartbeat = Heartbeat(self.statuses)
         self.control = Control(conninfo, on_tick=self._tick)
 
@@ -256,8 +260,30 @@ class Runtime:
             knowledge=self._knowledge,
         )
 
-    def _tick(self, connection: Connection, changed: bool) -> None:  # noqa: FBT001
-        self.heartbeat.beat(connection, self.control, at_once=changed)
+    def _tick(self, connection: Connection, changed: bool) -> float:  # noqa: FBT001
+        """Say what is obeyed as soon as it is; return how long to wait before the next look, in s."""
+        state = self.control.state
+        if changed:
+            self._changed_at_s = time.monotonic()
+            self._loop.call_soon_threadsafe(self._loop_obeys, state)
+        obeyed = min((state, *self._obeyed()), key=lambda each: each.version)
+        is_news = obeyed.version != self._told.version
+        self._told = obeyed
+        self.heartbeat.beat(connection, obeyed, at_once=is_news)
+        is_waiting = obeyed.version < state.version
+        is_young = time.monotonic() - self._changed_at_s < SOON_FOR_S
+        return SOON_S if is_waiting and is_young else POLL_S
+
+    def _obeyed(self) -> Iterator[ControlState]:
+        """Yield what no thread starts anything against any more, and the loop neither."""
+        yield self._loop_state
+        for seat in self.seats.values():
+            runner = seat.runner
+            if runner is not None:
+                yield runner.obeys
+
+    def _loop_obeys(self, state: ControlState) -> None:
+        self._loop_state = state
 
     def _on_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(20)

@@ -1,6 +1,7 @@
 """The register of topics: the only place where their names, owners and contracts are written."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -64,36 +65,36 @@ def pending_topic(team: str) -> str:
 
 
 def _declare() -> Iterator[Topic]:
-    yield Topic(
-        name=USER_RAW, owner="chat", contract=events.UserMessage, writers="ingress"
-    )
-    yield Topic(name=USER_CLEANED, owner="chat", contract=events.CleanedMessage)
-    yield Topic(name=USER_BLOCKED, owner="chat", contract=events.BlockedMessage)
+    yield from _questions()
+    yield from _answers()
+    yield from _of_the_runtime()
+
+
+_OURS = partial(Topic, writers="platform")
+
+
+def _questions() -> Iterator[Topic]:
+    chat = partial(Topic, owner="chat")
+    yield chat(name=USER_RAW, contract=events.UserMessage, writers="ingress")
+    yield chat(name=USER_CLEANED, contract=events.CleanedMessage)
+    yield chat(name=USER_BLOCKED, contract=events.BlockedMessage)
     for name in REQUESTS:
-        yield Topic(name=name, owner="chat", contract=events.ModelRequest)
-    yield Topic(name=RESPONSES_RAW, owner="chat", contract=events.RawResponse)
-    yield Topic(name=RESPONSES_FLAGGED, owner="chat", contract=events.FlaggedResponse)
-    yield Topic(
-        name=RESPONSES_FINAL,
-        owner="chat",
-        contract=events.FinalResponse,
-        writers="platform",
-    )
+        yield chat(name=name, contract=events.ModelRequest)
+
+
+def _answers() -> Iterator[Topic]:
+    chat, decided = partial(Topic, owner="chat"), partial(_OURS, owner="moderation")
+    yield chat(name=RESPONSES_RAW, contract=events.RawResponse)
+    yield chat(name=RESPONSES_FLAGGED, contract=events.FlaggedResponse)
+    yield _OURS(name=RESPONSES_FINAL, owner="chat", contract=events.FinalResponse)
     for name in ALL_PENDING:
         yield Topic(name=name, owner="moderation", contract=events.PendingResponse)
     for name in (RESPONSES_APPROVED, RESPONSES_REJECTED, RESPONSES_EXPIRED):
-        yield Topic(
-            name=name,
-            owner="moderation",
-            contract=events.DecidedResponse,
-            writers="platform",
-        )
-    yield Topic(
-        name=TRAINING_FEEDBACK,
-        owner="chat",
-        contract=events.Feedback,
-        writers="platform",
-    )
+        yield decided(name=name, contract=events.DecidedResponse)
+    yield _OURS(name=TRAINING_FEEDBACK, owner="chat", contract=events.Feedback)
+
+
+def _of_the_runtime() -> Iterator[Topic]:
     yield Topic(
         name=DEAD_LETTERS,
         owner="runtime",
@@ -101,11 +102,10 @@ def _declare() -> Iterator[Topic]:
         retention_ms=30 * DAY_MS,
         max_bytes=DEAD_LETTER_MAX_BYTES,
     )
-    yield Topic(
+    yield _OURS(
         name=CONTROL_HISTORY,
         owner="runtime",
         contract=events.ControlChange,
-        writers="platform",
         partitions=1,
         retention_ms=-1,
         compacted=True,

@@ -30,10 +30,10 @@ Reason = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*[^\x00\s][^\x
 
 
 class StopOut(Schema):
-    """state: requested (in force, and what was under way may still be delivered), proven, or released.
+    """state: requested (in force, and what was under way may still go on), proven, or released.
 
-    proof_ms: from the request to the proof. Only hard stops are proven here; GET /api/runtime
-    says which workers obey a soft one.
+    proof_ms: from the request to the proof. A hard stop is proven when no delivery of before can
+    commit any more, a soft one when every worker in its scope obeys it or has fallen silent.
     """
 
     id: UUID
@@ -85,7 +85,7 @@ def list_stops(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> StopsOut:
     """Newest request first."""
-    stops = Stop.objects.select_related("requested_by", "released_by")
+    stops = Stop.objects.all()
     if state != "all":
         stops = stops.filter(released_at__isnull=state == "in_force")
     if cursor:
@@ -107,7 +107,7 @@ def list_stops(
 def engage(request: TokenRequest, body: StopIn, key: Key = "") -> Status[StopOut]:
     """In force at once. 201: proven. 200: it was in force already, and is proven.
 
-    202: not proven; send it again, under another key, for another try. A soft stop always is.
+    202: not proven; send it again, under another key, for another try.
     """
     wrong = targets.refusal(mode=body.mode, scope=body.scope, value=body.value)
     if wrong is not None:
@@ -123,8 +123,7 @@ def _engage(body: StopIn, user: User, keep: Keep) -> Status[StopOut]:
         stop, is_new = actions.engage_stop(**body.dict(), requester=user)
         answer = _engaged(stop, is_new=is_new)
         keep(answer)
-    is_open = stop.mode == Stop.Mode.HARD and stop.proven_at is None
-    if is_open and _prove(stop, user):
+    if stop.proven_at is None and _prove(stop, user):
         answer = _engaged(stop, is_new=is_new)
         keep(answer)
     return answer
@@ -165,12 +164,11 @@ def release(
 
 @transaction.atomic
 def _release(stop_id: UUID, reason: str, releaser: User, keep: Keep) -> Status[StopOut]:
-    stops = Stop.objects.select_related("requested_by", "released_by")
-    stop = stops.filter(pk=stop_id).first()
+    stop = Stop.objects.filter(pk=stop_id).first()
     if stop is None:
         raise not_found("There is no such stop.")
     is_released = actions.release_stop(stop, reason=reason, releaser=releaser)
-    out = _stop(stops.get(pk=stop_id))
+    out = _stop(Stop.objects.get(pk=stop_id))
     if not is_released:
         raise _already_released(out)
     answer = Status(200, out)
@@ -193,11 +191,11 @@ def _stop(stop: Stop) -> StopOut:
         value=stop.value,
         reason=stop.reason,
         state="released" if is_released else "proven" if is_proven else "requested",
-        requested_by=stop.requested_by.get_username(),
+        requested_by=stop.requested_by,
         requested_at=stop.requested_at,
         proven_at=stop.proven_at,
         proof_ms=_proof_ms(stop),
-        released_by=stop.released_by.get_username() if stop.released_by else None,
+        released_by=stop.released_by or None,
         released_at=stop.released_at,
         release_reason=stop.release_reason,
     )

@@ -1,5 +1,6 @@
 """The one helper that writes the audit log, in the transaction of what it is about."""
 
+import getpass
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -10,6 +11,16 @@ from controlplane.audit.models import Entry
 
 class OutsideTransactionError(Exception):
     """An audit row must commit or vanish with the change it is about."""
+
+
+def name_of(actor: User | str) -> str:
+    """Return what the log calls somebody: a user's name, or what acts without one, as shell:NAME."""
+    return actor if isinstance(actor, str) else actor.get_username()
+
+
+def at_the_shell() -> str:
+    """Return the actor of a command that somebody runs on a machine of ours."""
+    return f"shell:{getpass.getuser()}"
 
 
 def record(
@@ -24,7 +35,7 @@ def record(
     if not connection.in_atomic_block:
         raise OutsideTransactionError(action)
     return Entry.objects.create(
-        actor=actor if isinstance(actor, str) else actor.get_username(),
+        actor=name_of(actor),
         action=action,
         subject=subject,
         trace_id=trace_id,

@@ -124,7 +124,6 @@ def take_over_stop(change: ControlChange, *, at: datetime) -> bool:
     what, _, number = change.subject.partition(":")
     if what != "stop" or not _is_uuid(number):
         return False
-    person = _person(change.actor)
     if change.kind == "stop_requested":
         Stop.objects.get_or_create(
             pk=number,
@@ -133,13 +132,13 @@ def take_over_stop(change: ControlChange, *, at: datetime) -> bool:
                 "scope": change.detail["scope"],
                 "value": change.detail["value"],
                 "reason": change.reason,
-                "requested_by": person,
+                "requested_by": change.actor,
                 "requested_at": at,
             },
         )
     else:
         Stop.objects.filter(pk=number, released_at=None).update(
-            released_at=at, released_by=person, release_reason=change.reason
+            released_at=at, released_by=change.actor, release_reason=change.reason
         )
     audit.record(RESTORE, f"{change.kind}_taken_over"[:64], change.subject)
     return True

@@ -4,7 +4,7 @@ A turn writes all of these tables: a foreign key that begins a unique constraint
 """
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Func, Q
 from django.utils import timezone
 
 
@@ -25,6 +25,13 @@ class Conversation(models.Model):
             models.CheckConstraint(
                 name="chat_conversation_passes_only_turns_it_has",
                 condition=Q(passed_turn__lte=F("latest_turn")),
+            ),
+        ]
+        indexes = [
+            # A delivery locks it by this number: a stop asks whose it is.
+            models.Index(
+                Func(F("id"), function="hashtext", output_field=models.IntegerField()),
+                name="chat_conversation_lock",
             ),
         ]
 

@@ -21,9 +21,16 @@ from controlplane.chat.turns import (
 
 # Every delivery holds it shared; a hard stop is proven once it was held exclusively.
 BARRIER = 0x1A7E610C
+# With it, on each conversation of the delivery: so a stop can tell what its proof waits for.
+AT_WORK = 0x1A7E
 
 Row = tuple[Any, ...]
 
+# The barrier is in a statement before the one that reads stops: that one's snapshot is later.
+_ENTER = """
+SELECT pg_advisory_xact_lock_shared(%s), count(*) FROM (
+  SELECT pg_advisory_xact_lock_shared(%s, hashtext(id)) FROM unnest(%s::text[]) AS named(id)) each
+"""
 _STOPS = """
 SELECT scope, value, requested_at FROM stops_stop
 WHERE mode = 'hard' AND released_at IS NULL
@@ -103,7 +110,7 @@ async def _read(
     upstream: Mapping[str, frozenset[str]],
 ) -> Settlement:
     """Take the shared lock first; read stops in a later statement, so in a later snapshot."""
-    await connection.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+    await connection.execute(_ENTER, [BARRIER, AT_WORK, names])
     stops = await connection.execute(_STOPS)
     locked, turns = await _lock(connection, names, facts)
     if len(locked) < len(names):  # no widget has opened it

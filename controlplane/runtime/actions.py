@@ -57,7 +57,7 @@ def change_control(
     row.changed_at = timezone.now()
     row.save(update_fields=["version", "changed_at"])
     _notify(CHANNEL, str(row.version))
-    name = actor if isinstance(actor, str) else actor.get_username()
+    name = audit.name_of(actor)
     facts = {"version": str(row.version), "reason": reason} | (detail or {})
     audit.record(name, kind, subject, detail=facts)
     change = ControlChange(

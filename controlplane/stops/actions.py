@@ -1,5 +1,7 @@
 """Every write to emergency stops."""
 
+import time
+from collections.abc import Iterable
 from datetime import timedelta
 
 from django.contrib.auth.models import User
@@ -11,23 +13,45 @@ from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.actions import change_control
-from controlplane.stops.models import Stop
+from controlplane.runtime.models import HEARTBEAT_EXPIRES
+from controlplane.stops import barrier
+from controlplane.stops.models import ListedTurn, Stop
+from controlplane.stops.points import points
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
+LOOK_S = 0.01
+AGAIN_MS = 500  # after what held it for so long was ended
+CLOCKS_DIFFER = timedelta(minutes=10)  # at most, between machines
 
 
 class NotProvenError(Exception):
-    """Deliveries from before the stop are still under way. The stop is in force; prove it again."""
+    """Not everybody has obeyed in time. The stop is in force; prove it again."""
+
+
+class DeliveriesError(NotProvenError):
+    """Deliveries from before a hard stop are still under way."""
 
     def __init__(self) -> None:
         super().__init__(
             f"The stop is in force but not proven: deliveries that began before it are still "
-            f"under way after {PROOF_MS / 1000:g} s. Prove it again."
+            f"under way after {PROOF_MS / 1000:g} s, and could not be ended. Prove it again."
         )
 
 
+class WorkersError(NotProvenError):
+    """Workers have not said that they obey a soft stop."""
+
+    def __init__(self, late: list[str]) -> None:
+        names = ", ".join(late)
+        super().__init__(
+            f"The stop is in force but not proven: {names} may still start what was asked before. "
+            f"Prove it again; after {HEARTBEAT_EXPIRES.total_seconds():g} s of silence a worker holds by itself."
+        )
+        self.late = late
+
+
 def request_stop(
-    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User | str
 ) -> Stop:
     """Put a stop in force. One that is in force already is the same stop."""
     stop, _ = engage_stop(
@@ -38,9 +62,10 @@ def request_stop(
 
 @transaction.atomic
 def engage_stop(
-    *, mode: str, scope: str, value: str = "", reason: str, requester: User
+    *, mode: str, scope: str, value: str = "", reason: str, requester: User | str
 ) -> tuple[Stop, bool]:
     """The same; return also whether it is a new one."""
+    snapshot = barrier.snapshot() if mode == Stop.Mode.HARD else ""
     stop, is_new = Stop.objects.get_or_create(
         mode=mode,
         scope=scope,
@@ -48,35 +73,100 @@ def engage_stop(
         released_at=None,
         defaults={
             "reason": reason,
-            "requested_by": requester,
+            "requested_by": audit.name_of(requester),
             "requested_at": database_now(),  # compared with that of decisions
+            "requested_snapshot": snapshot,
         },
     )
     if is_new:
-        _changed("stop_requested", stop, requester, reason)
+        version = _changed("stop_requested", stop, requester, reason)
+        stop.control_version = version
+        stop.save(update_fields=["control_version"])
     return stop, is_new
 
 
 def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
-    """Wait until no delivery that began before a hard stop can commit any more.
+    """Wait until the stop is obeyed; NotProvenError when that takes longer than the bound.
 
-    Takes the lock that every delivery holds shared; NotProvenError when that is not given in
-    time. Call it outside a transaction, after the request was committed. The first proof counts.
+    Call it outside a transaction, after the request was committed. The first proof counts.
     """
-    try:
-        with locks.atomic(lock_timeout_ms=PROOF_MS):
-            _prove(stop, prover)
-    except locks.LockTimeoutError as error:
-        raise NotProvenError from error
-    stop.refresh_from_db(fields=["proven_at"])
+    if stop.mode == Stop.Mode.HARD:
+        _prove_hard(stop, prover)
+    else:
+        _prove_soft(stop, prover)
+    stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
+    if stop.mode == Stop.Mode.HARD:
+        _list(stop, ListedTurn.Fate.DELIVERED, _delivered(stop))
     return stop
 
 
-def _prove(stop: Stop, prover: User | str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-    now = database_now()
-    if Stop.objects.filter(pk=stop.pk, proven_at=None).update(proven_at=now):
+def _prove_soft(stop: Stop, prover: User | str) -> None:
+    """Wait until every worker in scope says that nothing can start there any more, or is silent."""
+    deadline_s = time.monotonic() + PROOF_MS / 1000
+    while late := [each.instance for each in points(stop) if each.state == "late"]:
+        if time.monotonic() > deadline_s:
+            raise WorkersError(late)
+        time.sleep(LOOK_S)
+    with transaction.atomic():
+        _mark_proven(stop, prover)
+
+
+def _prove_hard(stop: Stop, prover: User | str) -> None:
+    """Wait until no delivery that began before can commit any more.
+
+    Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
+    bound is ended, and its turns are listed; DeliveriesError when even that does not help.
+    """
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _at_work(barrier.holders()))
+    try:
+        _close_barrier(stop, prover, wait_ms=PROOF_MS)
+    except locks.LockTimeoutError:
+        _end_overdue(stop, prover)
+        try:
+            _close_barrier(stop, prover, wait_ms=AGAIN_MS)
+        except locks.LockTimeoutError as error:
+            raise DeliveriesError from error
+
+
+def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
+    with locks.atomic(lock_timeout_ms=wait_ms):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+        _mark_proven(stop, prover)
+
+
+@transaction.atomic
+def _end_overdue(stop: Stop, prover: User | str) -> None:
+    """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
+    overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
+    met = _at_work(overdue)
+    ended = sum(barrier.end(holder) for holder in overdue)
+    _list(stop, ListedTurn.Fate.UNKNOWN, met)
+    detail = {"deliveries": ended, "turns": len(met)}
+    audit.record(prover, "stop_ended_deliveries", f"stop:{stop.pk}", detail=detail)
+
+
+def _at_work(holders: Iterable[barrier.Holder]) -> list[barrier.Met]:
+    return barrier.unsettled({name for each in holders for name in each.conversations})
+
+
+def _delivered(stop: Stop) -> list[barrier.Met]:
+    return barrier.delivered(
+        requested=stop.requested_snapshot,
+        proven=stop.proven_snapshot,
+        since=stop.requested_at - CLOCKS_DIFFER,
+    )
+
+
+def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None:
+    rows = [ListedTurn(stop=stop, fate=fate, **turn._asdict()) for turn in met]
+    ListedTurn.objects.bulk_create(rows, ignore_conflicts=True)
+
+
+def _mark_proven(stop: Stop, prover: User | str) -> None:
+    now, snapshot = database_now(), barrier.snapshot()
+    unproven = Stop.objects.filter(pk=stop.pk, proven_at=None)
+    if unproven.update(proven_at=now, proven_snapshot=snapshot):
         took_ms = round((now - stop.requested_at) / timedelta(milliseconds=1))
         audit.record(
             prover, "stop_proven", f"stop:{stop.pk}", detail={"took_ms": took_ms}
@@ -84,18 +174,20 @@ def _prove(stop: Stop, prover: User | str) -> None:
 
 
 @transaction.atomic
-def release_stop(stop: Stop, *, reason: str, releaser: User) -> bool:
+def release_stop(stop: Stop, *, reason: str, releaser: User | str) -> bool:
     """Release a stop; return whether it was this call that did. Held answers stay held."""
     count = Stop.objects.filter(pk=stop.pk, released_at=None).update(
-        released_at=timezone.now(), released_by=releaser, release_reason=reason
+        released_at=timezone.now(),
+        released_by=audit.name_of(releaser),
+        release_reason=reason,
     )
     if count:
         _changed("stop_released", stop, releaser, reason)
     return bool(count)
 
 
-def _changed(kind: str, stop: Stop, actor: User, reason: str) -> None:
-    change_control(
+def _changed(kind: str, stop: Stop, actor: User | str, reason: str) -> int:
+    return change_control(
         kind=kind,
         subject=f"stop:{stop.pk}",
         actor=actor,

@@ -2,7 +2,6 @@
 
 import uuid
 
-from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -32,19 +31,17 @@ class Stop(models.Model):
     scope = models.CharField(max_length=12, choices=Scope)
     value = models.CharField(max_length=200, blank=True)
     reason = models.TextField()
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="stops"
-    )
+    # Names, as in the audit log: also shell:NAME, and rule:NAME of what stops by itself.
+    requested_by = models.CharField(max_length=150)
     requested_at = models.DateTimeField(default=timezone.now)
+    # From this version of control state on, who obeys it obeys the stop.
+    control_version = models.BigIntegerField(db_default=0)
+    # What was committed at the request, and at the proof: pg_current_snapshot().
+    requested_snapshot = models.TextField(blank=True, db_default="")
+    proven_snapshot = models.TextField(blank=True, db_default="")
     proven_at = models.DateTimeField(null=True, blank=True)
     released_at = models.DateTimeField(null=True, blank=True)
-    released_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        on_delete=models.PROTECT,
-        related_name="released_stops",
-        null=True,
-        blank=True,
-    )
+    released_by = models.CharField(max_length=150, blank=True, db_default="")
     release_reason = models.TextField(blank=True)
 
     objects = StopQuerySet.as_manager()
@@ -66,7 +63,7 @@ class Stop(models.Model):
             models.CheckConstraint(
                 name="stops_release_has_person_and_reason",
                 condition=Q(released_at=None)
-                | (Q(released_by__isnull=False) & ~Q(release_reason="")),
+                | (~Q(released_by="") & ~Q(release_reason="")),
             ),
             # A stop engaged twice is one stop.
             models.UniqueConstraint(
@@ -78,3 +75,29 @@ class Stop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mode} stop: {self.scope} {self.value}".strip()
+
+
+class ListedTurn(models.Model):
+    """A turn that a hard stop met on its way to the user."""
+
+    class Fate(models.TextChoices):
+        IN_FLIGHT = "in_flight"  # being settled at the request
+        DELIVERED = "delivered"  # committed between request and proof
+        UNKNOWN = "unknown"  # its transaction was ended, as it held up the proof
+
+    stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="listed")
+    fate = models.CharField(max_length=10, choices=Fate)
+    turn_id = models.CharField(max_length=100)
+    conversation_id = models.CharField(max_length=100)
+    trace_id = models.CharField(max_length=32)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="stops_listedturn_once_per_fate",
+                fields=["stop", "turn_id", "fate"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fate} {self.turn_id}"

@@ -7,13 +7,10 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from structlog.testing import capture_logs
 
-from agents import broker, topic_setup, topics
+from agents import topic_setup, topics
 from agents.admin import ping
-from agents.broker import (
-    BrokerError,
-    Consumer,
-    Producer,
-)
+from agents.broker import BrokerError, Consumer, Producer, errors
+from agents.broker import consumer as consumer_module
 from agents.records import Partition
 from agents.throttle import Throttle
 from agents.topic_setup import TopicProblem, ensure_topics, topic_settings
@@ -149,10 +146,10 @@ def test_an_error_that_is_fatal_ends_the_consumer_and_others_are_passed_over() -
     passing = KafkaError(KafkaError._ALL_BROKERS_DOWN)
     fatal = KafkaError(KafkaError._FATAL, "fenced", fatal=True)
 
-    assert broker._is_record(Message(None))  # type: ignore[arg-type]
-    assert not broker._is_record(Message(passing))  # type: ignore[arg-type]
+    assert consumer_module._is_record(Message(None))  # type: ignore[arg-type]
+    assert not consumer_module._is_record(Message(passing))  # type: ignore[arg-type]
     with pytest.raises(BrokerError, match="fenced"):
-        broker._is_record(Message(fatal))  # type: ignore[arg-type]
+        consumer_module._is_record(Message(fatal))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -169,11 +166,11 @@ def test_what_kafka_never_takes_is_told_from_what_it_may_take_later(
     code: int,
     retriable: bool,  # noqa: FBT001
 ) -> None:
-    error = broker._delivery_error(KafkaError(code))
+    error = errors.delivery_error(KafkaError(code))
 
     assert error is not None
     assert error.retriable is retriable
-    assert broker._delivery_error(None) is None
+    assert errors.delivery_error(None) is None
 
 
 # The consumer
@@ -190,7 +187,7 @@ class Hears(Nobody):
 def test_many_clients_without_kafka_say_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(broker, "_said", Throttle())
+    monkeypatch.setattr(errors, "_said", Throttle())
     consumers = [
         Consumer(AWAY, group=f"g{number}", topics=["t"], rebalance=Nobody())
         for number in range(3)
@@ -201,7 +198,7 @@ def test_many_clients_without_kafka_say_so_in_one_line(
         for consumer in consumers:
             consumer.fetch(1, 0.05)
         producer.serve(0.05)
-        kept_back = sum(count for _, count in broker._said._said.values())
+        kept_back = sum(count for _, count in errors._said._said.values())
         return kept_back >= 20
 
     with capture_logs() as said:

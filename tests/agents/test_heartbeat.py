@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from agents.control import ControlState
 from agents.heartbeat import Heartbeat
 from agents.host import conninfo
 from agents.metrics import DELIVERIES, samples
@@ -25,7 +26,7 @@ def heartbeat(transactional_db: None) -> Heartbeat:
 
 def beat(heartbeat: Heartbeat, *, at_once: bool = False) -> None:
     with psycopg.connect(conninfo(), autocommit=True) as connection:
-        heartbeat.beat(connection, FreshControl(), at_once=at_once)
+        heartbeat.beat(connection, FreshControl().state, at_once=at_once)
 
 
 def test_a_beat_says_what_the_worker_does(heartbeat: Heartbeat) -> None:
@@ -73,6 +74,19 @@ def test_it_beats_at_once_on_a_change_and_else_every_two_seconds(
     beat(heartbeat)
     assert seen() > third
     assert models.Heartbeat.objects.count() == 1
+
+
+def test_it_says_how_late_the_last_agent_obeyed_a_change(heartbeat: Heartbeat) -> None:
+    def told(version: int, ago_ms: float) -> float:
+        changed_at_ms = time.time() * 1000 - ago_ms
+        state = ControlState(version=version, changed_at_ms=changed_at_ms)
+        with psycopg.connect(conninfo(), autocommit=True) as connection:
+            heartbeat.beat(connection, state, at_once=True)
+        return float(models.Heartbeat.objects.get().applied_in_ms)
+
+    assert told(7, ago_ms=9_000) == 0  # who starts has not been late
+    assert 40 <= told(8, ago_ms=40) < 5_000
+    assert 40 <= told(8, ago_ms=9_000) < 5_000  # that of the change, not of the beat
 
 
 def test_a_worker_that_ends_by_itself_is_gone(heartbeat: Heartbeat) -> None:

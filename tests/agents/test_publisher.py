@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Producer as KafkaProducer
 from django.conf import settings
 
-from agents import broker as broker_module
 from agents import cloudevents
 from agents.broker import BrokerError, Producer
+from agents.broker import producer as producer_module
 from agents.publisher import Publisher
 from agents.work import Outgoing
 from controlplane.embedded.services import Services
@@ -148,7 +148,7 @@ def test_a_producer_that_failed_for_good_is_replaced_and_nothing_of_it_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Dying, "made", [])
-    monkeypatch.setattr(broker_module, "KafkaProducer", Dying)
+    monkeypatch.setattr(producer_module, "KafkaProducer", Dying)
     producer = Producer({})
     told: list[Exception | None] = []
 

@@ -1,4 +1,5 @@
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from agents.records import Partition
 from agents.runtime import Runtime, Seat
 from agents.tools import Service, Tools
 from agents.topics import DEAD_LETTERS
-from controlplane.runtime.actions import switch_agent
+from controlplane.runtime.actions import change_control, switch_agent
 from controlplane.runtime.models import Heartbeat
 from guardrails.actions import put_in_force
 from guardrails.dealer import DEALER
@@ -125,6 +126,43 @@ def test_a_switched_off_agent_holds_until_it_is_switched_on(
 
     switch_agent(agent.name, paused=False, reason="x", actor=admin)
     wait_for(lambda: texts(agent.writes[0]) == ["a"])
+
+
+def applied() -> int:
+    return int(Heartbeat.objects.get().applied_version)
+
+
+def test_a_worker_obeys_a_change_when_nothing_can_start_against_an_older_one(
+    stage: Stage, start: Start
+) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def handle(event: Event[Any], ctx: Context) -> list[Send]:
+        began.set()
+        assert may_end.wait(20)
+        return []
+
+    agent = stage.agent(handle=handle)
+    admin = make_admin("bob")
+    runtime = start(agent)
+    wait_for(applied_once)
+    before = Heartbeat.objects.get()
+    stage.send_all(agent.reads[0], ["a"])
+    assert began.wait(20)
+
+    version = change_control(kind="test", subject="x", actor=admin, reason="x")
+    wait_for(lambda: runtime.control.state.version == version)
+    Heartbeat.objects.update(seen_at=before.started_at)
+    wait_for(lambda: Heartbeat.objects.get().seen_at > before.started_at)
+    assert applied() == version - 1  # the round in which it asked has not ended
+
+    may_end.set()
+    wait_for(lambda: applied() == version)
+    assert Heartbeat.objects.get().applied_in_ms > 0
+
+
+def applied_once() -> bool:
+    return Heartbeat.objects.filter(applied_version__gt=0).exists()
 
 
 def test_a_seat_can_be_paused_in_one_process(stage: Stage, start: Start) -> None:

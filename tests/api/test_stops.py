@@ -14,11 +14,13 @@ from pytest_django import DjangoAssertNumQueries
 from agents.host import conninfo
 from controlplane.audit.models import Entry
 from controlplane.chat.settle import BARRIER
-from controlplane.stops import actions
+from controlplane.runtime.models import ControlVersion, Heartbeat
+from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
 from tests.api.conftest import Caller, make_token
 from tests.api.test_tokens import problem
-from tests.factories import make_admin, make_user
+from tests.factories import make_admin
+from tests.home.making import make_heartbeat
 
 pytestmark = pytest.mark.django_db
 
@@ -68,9 +70,11 @@ def test_a_stop_engaged_twice_is_one_stop(call: Caller, token: str) -> None:
     assert Stop.objects.count() == 1
 
 
-def test_a_soft_stop_is_requested_and_nothing_is_said_of_its_proof(
-    call: Caller, token: str
+def test_a_soft_stop_is_proven_when_the_workers_of_its_scope_obey(
+    call: Caller, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(actions, "PROOF_MS", 50)
+    worker = make_heartbeat(["responder"])
     for _ in range(2):
         response = engage(call, token, mode="soft", scope="agent", value="responder")
 
@@ -79,11 +83,17 @@ def test_a_soft_stop_is_requested_and_nothing_is_said_of_its_proof(
         assert told["state"] == "requested"
         assert (told["proven_at"], told["proof_ms"]) == (None, None)
 
+    version = ControlVersion.objects.get().version
+    Heartbeat.objects.filter(pk=worker.pk).update(applied_version=version)
+    proven = engage(call, token, mode="soft", scope="agent", value="responder")
+    assert (proven.status_code, proven.json()["state"]) == (200, "proven")
+
 
 def test_a_stop_that_a_delivery_holds_up_is_requested_until_it_is_proven(
     call: Caller, token: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(actions, "PROOF_MS", 50)
+    monkeypatch.setattr(barrier, "end", lambda _: False)
     with psycopg.connect(conninfo()) as delivery:
         delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         response = engage(call, token)
@@ -173,14 +183,14 @@ def test_an_unknown_stop_is_a_404_and_a_reason_is_needed(
 
 def make_stops(count: int) -> list[Stop]:
     """At one moment, so that only their ids tell them apart."""
-    ada, moment = make_user("ida", "admin"), timezone.now()
+    moment = timezone.now()
     return [
         Stop.objects.create(
             mode="hard",
             scope="conversation",
             value=f"c{number}",
             reason="drill",
-            requested_by=ada,
+            requested_by="ida",
             requested_at=moment,
         )
         for number in range(count)

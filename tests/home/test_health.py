@@ -125,7 +125,7 @@ def test_metrics_tell_lag_approvals_and_stops(
     kafka_says({("gate", RESPONSES_FINAL): 11})
     make_approval(team="discount")
     Stop.objects.create(
-        mode="hard", scope="everything", reason="drill", requested_by=make_admin()
+        mode="hard", scope="everything", reason="drill", requested_by="ada"
     )
 
     told = metrics(client)

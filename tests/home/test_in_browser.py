@@ -165,7 +165,7 @@ def test_what_happens_comes_by_itself_the_lamp_too(
                 scope="workflow",
                 value="chat",
                 reason="x",
-                requested_by=ada,
+                requested_by="ada",
             )
         )
 

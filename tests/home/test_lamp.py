@@ -24,7 +24,7 @@ def engage(mode: str, scope: str = "everything", value: str = "") -> None:
         scope=scope,
         value=value,
         reason="prices are wrong",
-        requested_by=User.objects.get(username="ada"),
+        requested_by="ada",
     )
 
 

@@ -11,12 +11,13 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from agents.host import conninfo
 from controlplane.audit.models import Entry
-from controlplane.chat.settle import BARRIER
+from controlplane.chat.models import Message, Turn
+from controlplane.chat.settle import _ENTER, AT_WORK, BARRIER
 from controlplane.clock import database_now
 from controlplane.runtime.models import ControlVersion, OutboxRecord
-from controlplane.stops import actions
+from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
-from tests.factories import make_admin
+from tests.factories import make_admin, make_turn
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -146,38 +147,102 @@ def test_the_proof_waits_for_every_delivery_under_way(admin: User) -> None:
     assert stop.proven_at > stop.requested_at
 
 
-def test_a_proof_that_a_delivery_holds_up_ends_in_time_and_may_be_tried_again(
-    admin: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop = request_stop(admin)
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "PROOF_MS", 50)
+    monkeypatch.setattr(actions, "AGAIN_MS", 1_000)
+
+
+def test_a_delivery_that_holds_up_the_proof_is_ended_and_its_turns_are_listed(
+    admin: User, quick: None
+) -> None:
+    turn = make_turn()
+    stop = request_stop(admin)
 
     with psycopg.connect(conninfo()) as delivery:
-        delivery.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
+        deliver(delivery, turn)
+        proven = actions.prove_stop(stop, prover=admin)
+
+        with pytest.raises(psycopg.OperationalError):
+            delivery.commit()
+
+    assert proven.proven_at is not None
+    assert not Message.objects.filter(role="assistant").exists()
+    assert listed(stop) == [("in_flight", turn.pk), ("unknown", turn.pk)]
+    entry = Entry.objects.get(action="stop_ended_deliveries")
+    assert entry.detail == {"deliveries": 1, "turns": 1}
+
+
+def deliver(delivery: Any, turn: Turn) -> None:
+    """Do what the gate does, and leave its transaction open."""
+    delivery.execute(_ENTER, [BARRIER, AT_WORK, [turn.conversation_id]])
+    delivery.execute(
+        "INSERT INTO chat_message (conversation_id, seq, turn_id, role, text, kind, "
+        "reviewed, delivered_at) VALUES (%s, 2, %s, 'assistant', 'x', 'reply', false, now())",
+        [turn.conversation_id, turn.pk],
+    )
+    delivery.execute(
+        "INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail) "
+        "VALUES (now(), 'gate', 'reply_delivered', %s, %s, '{}')",
+        [f"turn:{turn.pk}", turn.trace_id],
+    )
+
+
+def listed(stop: Stop) -> list[tuple[str, str]]:
+    return sorted(stop.listed.values_list("fate", "turn_id"))
+
+
+def test_no_delivery_is_ended_that_is_younger_than_the_bound(admin: User) -> None:
+    stop = request_stop(admin)
+    with psycopg.connect(conninfo()) as delivery:
+        deliver(delivery, make_turn())
+
+        actions._end_overdue(stop, "test")
+
+        delivery.commit()
+    assert Message.objects.filter(role="assistant").count() == 1
+
+
+def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else(
+    admin: User,
+) -> None:
+    before, between, after = [make_turn() for _ in range(3)]
+    with psycopg.connect(conninfo()) as delivery:
+        deliver(delivery, before)
+        delivery.commit()
+        deliver(delivery, between)  # it began before the request
+        stop = request_stop(admin)
+        delivery.commit()
+    actions.prove_stop(stop, prover=admin)
+    with psycopg.connect(conninfo()) as delivery:
+        deliver(delivery, after)
+
+    actions.prove_stop(stop, prover=admin)
+
+    assert listed(stop) == [("delivered", between.pk)]
+
+
+def test_a_proof_that_nothing_helps_ends_in_time_and_may_be_tried_again(
+    admin: User, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop = request_stop(admin)
+    monkeypatch.setattr(barrier, "end", lambda _: False)
+
+    with psycopg.connect(conninfo()) as first, psycopg.connect(conninfo()) as second:
+        first.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
         with pytest.raises(actions.NotProvenError, match="Prove it again"):
             actions.prove_stop(stop, prover=admin)
         assert list(Stop.objects.in_force()) == [stop]
         assert Stop.objects.get().proven_at is None
         assert not Entry.objects.filter(action="stop_proven").exists()
-        delivery.commit()
-
-    assert actions.prove_stop(stop, prover=admin).proven_at is not None
-
-
-def test_a_proof_that_failed_lets_deliveries_go_on(
-    admin: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop = request_stop(admin)
-    monkeypatch.setattr(actions, "PROOF_MS", 50)
-
-    with psycopg.connect(conninfo()) as first, psycopg.connect(conninfo()) as second:
-        first.execute("SELECT pg_advisory_xact_lock_shared(%s)", [BARRIER])
-        with pytest.raises(actions.NotProvenError):
-            actions.prove_stop(stop, prover=admin)
         cursor = second.execute(
             "SELECT pg_try_advisory_xact_lock_shared(%s)", [BARRIER]
         )
-        assert cursor.fetchone() == (True,)
+        assert cursor.fetchone() == (True,)  # deliveries go on meanwhile
+        first.commit()
+        second.commit()
+
+    assert actions.prove_stop(stop, prover=admin).proven_at is not None
 
 
 def test_deliveries_stall_for_two_seconds_at_most() -> None:

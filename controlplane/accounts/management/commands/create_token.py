@@ -1,6 +1,5 @@
 """Makes a bearer token for the API and prints it once."""
 
-import getpass
 from argparse import ArgumentParser
 
 from django.contrib.auth.models import User
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.accounts import actions
 from controlplane.accounts.models import ApiToken
+from controlplane.audit.actions import at_the_shell
 
 
 class Command(BaseCommand):
@@ -34,7 +34,7 @@ class Command(BaseCommand):
                 scopes=scope,
                 name=name,
                 days=days,
-                actor=f"shell:{getpass.getuser()}",
+                actor=at_the_shell(),
             )
         except User.DoesNotExist:
             raise CommandError(f"there is no user {user!r}") from None

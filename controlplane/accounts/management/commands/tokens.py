@@ -1,6 +1,5 @@
 """Lists the API's bearer tokens, and ends those that are named."""
 
-import getpass
 from argparse import ArgumentParser
 from datetime import datetime
 
@@ -8,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.accounts import actions
 from controlplane.accounts.models import ApiToken
+from controlplane.audit.actions import at_the_shell
 
 COLUMNS = ("id", "user", "name", "state", "last used", "expires", "scopes")
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
                 f"there is no token {', '.join(unknown)}; nothing was ended"
             )
         for one in ids:
-            ended = actions.revoke_token(one, actor=f"shell:{getpass.getuser()}")
+            ended = actions.revoke_token(one, actor=at_the_shell())
             said = "has ended" if ended else "had ended before"
             self.stdout.write(f"token {one} {said}")
 

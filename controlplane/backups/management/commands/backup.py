@@ -1,12 +1,12 @@
 """manage.py backup: one file with everything that PostgreSQL holds."""
 
-import getpass
 from argparse import ArgumentParser
 from pathlib import Path
 
 from django.core.management.base import BaseCommand, CommandError
 
 from agents.broker import BrokerError
+from controlplane.audit.actions import at_the_shell
 from controlplane.backups import actions, catch_up, dump
 from controlplane.backups.programs import BackupError
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         except BackupError as error:
             raise CommandError(str(error)) from None
         size = file.stat().st_size
-        actor = f"shell:{getpass.getuser()}"
+        actor = at_the_shell()
         actions.record_backup(file.name, size=size, sha256=digest, actor=actor)
         self.stdout.write(f"{file}: {size:,} bytes, SHA-256 {digest}")
 

@@ -1,6 +1,5 @@
 """manage.py restore: the database as a backup has it, and what Kafka knows of the time since."""
 
-import getpass
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from agents.agent import UnavailableError
 from agents.broker import BrokerError
+from controlplane.audit.actions import at_the_shell
 from controlplane.backups import actions, catch_up, dump, rights
 from controlplane.backups.programs import BackupError
 
@@ -81,7 +81,7 @@ class Command(BaseCommand):
             file.name,
             detail=detail,
             version=found.version,
-            actor=f"shell:{getpass.getuser()}",
+            actor=at_the_shell(),
         )
         self.stdout.write(
             f"Restored. Since the backup: {found.records:,} records"

@@ -1,9 +1,8 @@
-"""Kafka as the rest of the code sees it: a consumer, a producer, and what goes wrong with them."""
+"""A member of a consumer group, and what it gets: records, and word of partitions that come and go."""
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -20,29 +19,15 @@ from confluent_kafka import (
 from confluent_kafka import (
     Message as KafkaMessage,
 )
-from confluent_kafka import (
-    Producer as KafkaProducer,
-)
 
-from agents.cloudevents import Headers
+from agents.broker.errors import BrokerError, broker_error, library_log, log_error
 from agents.records import Partition, Record
-from agents.throttle import Throttle
 from agents.topics import DEAD_LETTER_MAX_BYTES
 
 log = structlog.get_logger()
 
 CLOSE_S = 2.0
 GATHER_BYTES = 1_000_000  # then Kafka sends what it has gathered
-
-Delivered = Callable[[Exception | None], None]
-
-
-class BrokerError(Exception):
-    """Kafka did not take or give a record. retriable: the same call may succeed later."""
-
-    def __init__(self, reason: str, *, retriable: bool) -> None:
-        super().__init__(reason)
-        self.retriable = retriable
 
 
 class Rebalance(Protocol):
@@ -91,8 +76,8 @@ class Consumer:
                 # Default 5 min: so long may last what a starting broker did not know yet.
                 "topic.metadata.refresh.interval.ms": 10_000,
                 "socket.nagle.disable": True,
-                "error_cb": _log_error,
-                "logger": _library_log,
+                "error_cb": log_error,
+                "logger": library_log,
                 "on_commit": self._on_commit,
             }
         )
@@ -197,8 +182,8 @@ class Consumer:
                 "group.id": "interlock.watchdog",
                 "auto.offset.reset": "earliest",
                 "enable.partition.eof": True,
-                "error_cb": _log_error,
-                "logger": _library_log,
+                "error_cb": log_error,
+                "logger": library_log,
             }
         )
         try:
@@ -266,80 +251,6 @@ def _ends(
     }
 
 
-class Producer:
-    """Publishes with acks from all replicas, each record once and in order."""
-
-    def __init__(self, client: Mapping[str, str]) -> None:
-        self._lock = threading.Lock()
-        self._config: dict[str, Any] = dict(client) | {
-            "acks": "all",
-            "enable.idempotence": True,
-            "linger.ms": 0,
-            "compression.type": "lz4",
-            "message.max.bytes": DEAD_LETTER_MAX_BYTES + 1_000_000,
-            "delivery.timeout.ms": 30_000,
-            "queue.buffering.max.messages": 100_000,
-            "socket.nagle.disable": True,
-            "error_cb": _log_error,
-            "logger": _library_log,
-        }
-        self._producer = KafkaProducer(self._config)
-
-    def publish(
-        self,
-        topic: str,
-        *,
-        key: bytes | None,
-        value: bytes | None,
-        headers: Headers,
-        delivered: Delivered,
-    ) -> None:
-        """Queue a record; delivered is called from serve() or flush() with its fate.
-
-        BrokerError, not retriable, if the record can never be taken.
-        """
-        while True:
-            producer = self._producer
-            try:
-                producer.produce(
-                    topic,
-                    value,
-                    key,
-                    headers=list(headers),
-                    on_delivery=lambda error, _: delivered(_delivery_error(error)),
-                )
-            except BufferError:
-                producer.poll(0.05)
-            except KafkaException as error:
-                if error.args[0].fatal():
-                    self._replace(producer, str(error))
-                    continue
-                raise BrokerError(str(error), retriable=False) from error
-            else:
-                return
-
-    def _replace(self, dead: KafkaProducer, reason: str) -> None:
-        """librdkafka's word for it is fatal: this producer never takes a record again.
-
-        What it still had is told as undelivered, so that it is published by the new one.
-        """
-        with self._lock:
-            if self._producer is not dead:
-                return
-            log.error("producer_replaced", reason=reason)
-            self._producer = KafkaProducer(self._config)
-        dead.purge()
-        dead.flush(1)
-
-    def serve(self, timeout_s: float = 0) -> int:
-        """Call what waits to be told; return how many calls were made."""
-        return self._producer.poll(timeout_s)
-
-    def flush(self, timeout_s: float) -> int:
-        """Wait for what is under way; return how many records are still open."""
-        return self._producer.flush(timeout_s)
-
-
 def record_of(message: Any) -> Record:
     """message: a KafkaMessage without error. Its stubs allow for text and None, which it never holds."""
     return Record(
@@ -365,47 +276,3 @@ def _is_record(message: KafkaMessage) -> bool:
 
 def _partitions(positions: list[TopicPartition]) -> list[Partition]:
     return [(position.topic, position.partition) for position in positions]
-
-
-def _delivery_error(error: KafkaError | None) -> BrokerError | None:
-    if error is None:
-        return None
-    return BrokerError(error.str(), retriable=error.code() not in _HOPELESS)
-
-
-_HOPELESS = {
-    KafkaError.MSG_SIZE_TOO_LARGE,
-    KafkaError.INVALID_RECORD,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-}
-
-
-def broker_error(error: KafkaException) -> BrokerError:
-    cause = error.args[0]
-    return BrokerError(cause.str(), retriable=cause.code() not in _HOPELESS)
-
-
-_said = Throttle()
-
-
-def _log_error(error: KafkaError) -> None:
-    _say(error.str(), code=error.name())
-
-
-class _Throttled(logging.Handler):
-    """What librdkafka would write to stderr. Of a failing broker it also calls error_cb."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        facility, _client, text = record.args or ("", "", record.msg)
-        _say(str(text), code=str(facility))
-
-
-_library_log = logging.getLogger("librdkafka")
-_library_log.propagate = False
-_library_log.addHandler(_Throttled())
-
-
-def _say(reason: str, *, code: str) -> None:
-    repeated = _said.admit(reason)
-    if repeated is not None:
-        log.warning("kafka_client_error", reason=reason, code=code, repeated=repeated)

@@ -1,0 +1,98 @@
+"""What holds the barrier of a hard stop, and what came through before it was closed."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import connection
+
+from controlplane.chat.settle import AT_WORK, BARRIER
+
+END_WAIT_MS = 1_000
+
+
+class Met(NamedTuple):
+    """A turn that a stop met."""
+
+    turn_id: str
+    conversation_id: str
+    trace_id: str
+
+
+class Holder(NamedTuple):
+    """A transaction of a delivery."""
+
+    pid: int
+    conversations: list[str]
+
+
+# Those of this database: locks are told of the whole server.
+_HOLDERS = """
+SELECT a.pid, array(
+  SELECT c.id FROM pg_locks w JOIN chat_conversation c ON hashtext(c.id) = w.objid::bigint::bit(32)::int
+  WHERE w.pid = a.pid AND w.database = b.database AND w.locktype = 'advisory' AND w.objsubid = 2 AND w.classid = %(at_work)s)
+FROM pg_locks b JOIN pg_stat_activity a ON a.pid = b.pid
+WHERE b.locktype = 'advisory' AND b.objsubid = 1 AND b.classid = 0 AND b.objid = %(barrier)s
+  AND b.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND b.granted AND b.mode = 'ShareLock'
+  AND a.xact_start < clock_timestamp() - make_interval(secs => %(age_s)s)
+"""
+_UNSETTLED = """
+SELECT t.id, t.conversation_id, t.trace_id FROM chat_turn t
+JOIN chat_conversation c ON c.id = t.conversation_id
+WHERE c.id = ANY(%s) AND t.number > c.passed_turn ORDER BY t.created_at, t.id
+"""
+# A snapshot has 64 bits of a transaction's number, a row has 32: the rest is that of now, or one less.
+_DELIVERED = """
+SELECT t.id, t.conversation_id, e.trace_id
+FROM audit_entry e
+CROSS JOIN LATERAL (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) x
+CROSS JOIN LATERAL (SELECT x.next - ((x.next - e.xmin::text::bigint) & 4294967295) AS whole) n
+JOIN chat_turn t ON t.id = substr(e.subject, 6)
+WHERE e.action = 'reply_delivered' AND e.at > %(since)s
+  AND NOT pg_visible_in_snapshot(n.whole::text::xid8, %(requested)s::pg_snapshot)
+  AND pg_visible_in_snapshot(n.whole::text::xid8, %(proven)s::pg_snapshot)
+ORDER BY e.id
+"""
+
+
+def snapshot() -> str:
+    """Return what is committed for the statements of this transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_snapshot()::text")
+        return str(cursor.fetchone()[0])
+
+
+def holders(*, older_than_s: float = 0) -> list[Holder]:
+    """Return the deliveries that are under way, and the conversations that they lock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HOLDERS, {"at_work": AT_WORK, "barrier": BARRIER, "age_s": older_than_s}
+        )
+        return [Holder(*row) for row in cursor.fetchall()]
+
+
+def end(holder: Holder) -> bool:
+    """End its connection; return whether it is gone. What it had not committed never is."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, %s)", [holder.pid, END_WAIT_MS])
+        return bool(cursor.fetchone()[0])
+
+
+def unsettled(conversations: Iterable[str]) -> list[Met]:
+    """Return the turns of conversations that are not settled yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_UNSETTLED, [list(conversations)])
+        return [Met(*row) for row in cursor.fetchall()]
+
+
+def delivered(*, requested: str, proven: str, since: datetime) -> list[Met]:
+    """Return what was committed after one snapshot and before the other, in that order.
+
+    since: a time well before both, by any clock of ours.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _DELIVERED, {"requested": requested, "proven": proven, "since": since}
+        )
+        return [Met(*row) for row in cursor.fetchall()]
