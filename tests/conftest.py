@@ -33,12 +33,12 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LONGEST = {"test_host"}
 # What migrations put there stays between tests.
 KEPT_TABLES = (
+    "accounts_team",
     "auth_group",
     "auth_group_permissions",
     "auth_permission",
     "django_content_type",
     "django_migrations",
-    "moderation_team",
     "runtime_controlversion",
 )
 
