@@ -104,6 +104,35 @@ def kafka_client() -> dict[str, str]:
     }
 
 
+def openid_connect(
+    url: str,
+    *,
+    client_id: str,
+    secret: str,
+    label: str,
+    verified_domains: list[str],
+    is_https_needed: bool,
+) -> dict[str, Any]:
+    """Return allauth's settings for the provider of single sign-on, or none without its URL."""
+    if not url:
+        return {}
+    if is_https_needed and not url.startswith("https://"):
+        raise SettingError("INTERLOCK_OIDC_URL must be an https:// URL")
+    if not client_id:
+        raise SettingError("INTERLOCK_OIDC_URL needs INTERLOCK_OIDC_CLIENT_ID")
+    app = {
+        "provider_id": "sso",
+        "name": label,
+        "client_id": client_id,
+        "secret": secret,
+        "settings": {
+            "server_url": url.rstrip("/"),
+            "verified_email": verified_domains,
+        },
+    }
+    return {"openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app]}}
+
+
 def kept_secret(name: str, path: Path) -> str:
     """Return the variable, or a random secret that is made once and kept in the file."""
     given = text(name)

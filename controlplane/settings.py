@@ -22,6 +22,8 @@ SECRET_KEY = (
 WIDGET_SECRET = environment.text("INTERLOCK_WIDGET_SECRET", f"widget {SECRET_KEY}")
 # Keeps an end user's pseudonym the same when the other secrets change.
 PSEUDONYM_SECRET = environment.text("INTERLOCK_PSEUDONYM_SECRET", f"users {SECRET_KEY}")
+# Encrypts the secrets of second factors.
+FACTOR_SECRET = environment.text("INTERLOCK_FACTOR_SECRET", f"factors {SECRET_KEY}")
 ALLOWED_HOSTS = environment.names("INTERLOCK_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = environment.names("INTERLOCK_ORIGINS")
 # Pages of other hosts that may embed the widget; our own host always may.
@@ -92,7 +94,6 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "controlplane.home.context.shell",
-                "controlplane.home.context.demo",
             ],
         },
     },
@@ -154,15 +155,59 @@ ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]  # nobody signs up
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_FORMS = {
-    "login": "controlplane.accounts.forms.SignInForm",
-    "reauthenticate": "controlplane.accounts.forms.ReauthenticateForm",
+    "login": "controlplane.accounts.sign_in_forms.SignInForm",
+    "reauthenticate": "controlplane.accounts.sign_in_forms.PasswordAgainForm",
+    "change_password": "controlplane.accounts.sign_in_forms.ChangePasswordForm",
+    "set_password": "controlplane.accounts.sign_in_forms.SetPasswordForm",
 }
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_METHODS = ["password", "mfa"]
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 300
 # Asked by the table of who may do what, which knows also our own routes.
 ACCOUNT_REAUTHENTICATION_REQUIRED = MFA_REAUTHENTICATION_REQUIRED = False
-ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False  # controlplane/accounts/throttle.py
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False  # controlplane/accounts/attempts.py
+ALLAUTH_TRUSTED_PROXY_COUNT = environment.count("INTERLOCK_TRUSTED_PROXIES", 0)
+MFA_ADAPTER = "controlplane.accounts.adapters.MFAAdapter"
+MFA_FORMS = {
+    name: f"controlplane.accounts.sign_in_forms.{form}"
+    for name, form in {
+        "authenticate": "CodeForm",
+        "reauthenticate": "CodeAgainForm",
+        "activate_totp": "NewAppForm",
+        "login_webauthn": "PasskeySignInForm",
+        "authenticate_webauthn": "PasskeyForm",
+        "reauthenticate_webauthn": "PasskeyAgainForm",
+        "add_webauthn": "NewPasskeyForm",
+        "edit_webauthn": "PasskeyNameForm",
+    }.items()
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are for administrators, none is proven
+MFA_TOTP_ISSUER = "Interlock"
+MFA_TOTP_TOLERANCE = 1  # periods of 30 s by which a telephone's clock may be off
+SOCIALACCOUNT_ADAPTER = "controlplane.accounts.sso.SsoAdapter"
+SOCIALACCOUNT_LOGIN_ON_GET = True  # a form may not lead to another host
+SOCIALACCOUNT_PROVIDERS = environment.openid_connect(
+    environment.text("INTERLOCK_OIDC_URL"),
+    client_id=environment.text("INTERLOCK_OIDC_CLIENT_ID"),
+    secret=environment.text("INTERLOCK_OIDC_CLIENT_SECRET"),
+    label=environment.text("INTERLOCK_OIDC_LABEL", "single sign-on"),
+    verified_domains=environment.names("INTERLOCK_OIDC_VERIFIED_DOMAINS"),
+    is_https_needed=not DEBUG,
+)
+SECOND_FACTOR_ROLES = environment.names(
+    "INTERLOCK_SECOND_FACTOR_ROLES", "" if DEBUG else "admin,lead"
+)
+# Which codes were used. Not in Valkey, without which people must be able to sign in.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "accounts_cache",
+        "OPTIONS": {"MAX_ENTRIES": 10_000},
+    }
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -216,6 +261,7 @@ CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
+    "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {
         "task": "traces.create_partitions",

@@ -1,7 +1,15 @@
 """Routes of the whole project."""
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
+
+from controlplane.accounts import sign_in
+
+# There is one door, and one place for one's password.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+admin.site.password_change = sign_in.change_elsewhere  # type: ignore[assignment, method-assign]
+admin.site.logout = sign_in.sign_out_elsewhere  # type: ignore[assignment, method-assign]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("controlplane.home.urls")),

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import Error as DatabaseError
 from django.template.loader import render_to_string
 
+from controlplane.accounts.access import may
 from controlplane.accounts.table import SOCKETS
 from controlplane.chat.live import QUEUE_GROUP, conversation_group
 from controlplane.close_codes import FORBIDDEN, TRY_AGAIN
@@ -106,7 +107,7 @@ class QueueConsumer(AsyncWebsocketConsumer):
             user is not None
         )  # the middleware puts one there, if only an anonymous one
         fresh = User.objects.filter(pk=user.pk, is_active=True).first()
-        if fresh is None or not fresh.has_perm(SOCKETS["ws/queue/"]):
+        if fresh is None or not may(fresh, SOCKETS["ws/queue/"]):
             return None
         is_of_others = self._approvals.exists() and not self._visible(fresh).exists()
         return None if is_of_others else fresh

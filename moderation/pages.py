@@ -89,9 +89,12 @@ def queue_context(user: User, team: str = "", current: object = None) -> dict[st
     names = _teams_of(user)
     chosen = pending.of_team(team).with_conversation().most_urgent_first()[:MOST_ROWS]
     waiting = counts.get(team, 0) if team else sum(counts.values())
+    before, after = _beside([str(approval.pk) for approval in chosen], str(current))
     return {
         "team": team,
         "current": str(current or ""),
+        "before": before,
+        "after": after,
         "query": f"?team={team}" if team else "",
         "tabs": _tabs(names, counts, team),
         "rows": [_row(approval, names, now) for approval in chosen],
@@ -101,6 +104,13 @@ def queue_context(user: User, team: str = "", current: object = None) -> dict[st
         "team_names": names,
         "now": now,
     }
+
+
+def _beside(listed: list[str], current: str) -> tuple[str, str]:
+    """Return what is listed before and after the open one; after none comes the first."""
+    at = listed.index(current) if current in listed else -1
+    before = listed[at - 1] if at > 0 else ""
+    return before, "".join(listed[at + 1 : at + 2])
 
 
 def _teams_of(user: User) -> dict[str, str]:

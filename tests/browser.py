@@ -23,7 +23,7 @@ FLAGS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
-WIDTHS = (360, 1440)
+WIDTHS = (360, 768, 1440)
 AXE = "axe.run({resultTypes: ['violations']}).then(found => found.violations)"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -93,14 +93,11 @@ def faults(
     *,
     before: Callable[[Page], object] | None = None,
 ) -> list[str]:
-    """Return what axe finds and where the page is wider than its window, in four looks."""
+    """Return what axe finds and where the page is wider than its window, in six looks."""
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, server, client, reduced_motion="reduce")
-        broken: list[str] = []
-        page.on("pageerror", lambda error: broken.append(f"{path}: {error}"))
-        page.add_init_script(_TELL_VIOLATIONS)
-        page.on("console", lambda said: _note_violation(path, said.text, broken))
+        broken = broken_of(page)
         page.goto(path)
         if before is not None:
             before(page)
@@ -109,13 +106,22 @@ def faults(
     return in_chromium(look)
 
 
-def _note_violation(path: str, said: str, broken: list[str]) -> None:
-    if said.startswith(_VIOLATION):
-        broken.append(f"{path}: {said}")
+def broken_of(page: Page) -> list[str]:
+    """Return a list that fills with what breaks on the page from now on, and what it is refused."""
+    broken: list[str] = []
+
+    def note(said: str) -> None:
+        if said.startswith(_VIOLATION):
+            broken.append(f"{page.url}: {said}")
+
+    page.on("pageerror", lambda error: broken.append(f"{page.url}: {error}"))
+    page.add_init_script(_TELL_VIOLATIONS)
+    page.on("console", lambda said: note(said.text))
+    return broken
 
 
 def faults_of(page: Page) -> list[str]:
-    """Return what axe finds on an open page and where it is too wide, in four looks."""
+    """Return what axe finds on an open page and where it is too wide, in six looks."""
     page.evaluate(Axe().axe_script)
     return [
         fault

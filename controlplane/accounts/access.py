@@ -14,10 +14,11 @@ from django.http import (
     HttpResponseBase,
     HttpResponseNotAllowed,
 )
+from django.shortcuts import redirect, resolve_url
 from django.utils.deprecation import MiddlewareMixin
-from django_htmx.http import HttpResponseClientRefresh
+from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefresh
 
-from controlplane.accounts import recent, table
+from controlplane.accounts import recent, second_factor, sessions, table
 from controlplane.audit import actions as audit
 from controlplane.away import AWAY, database_away
 
@@ -53,19 +54,28 @@ class AccessMiddleware(MiddlewareMixin):
     ) -> HttpResponseBase | None:
         match = request.resolver_match
         assert match is not None  # Django resolves before it asks
-        if match.namespace in table.NAMESPACES:
-            return None
-        row = table.ROUTES.get(match.view_name)
-        if row is None:
-            log.error("route_without_a_row", route=match.view_name, path=request.path)
-            raise PermissionDenied(match.view_name)
-        needs = table.needs_of(row, request.method or "")
-        if needs is None:
-            return HttpResponseNotAllowed(table.methods(row))
         try:
-            return _ask(request, view, needs)
+            if match.namespace in table.NAMESPACES:
+                return _set_up_first(request)
+            return _look_up(request, view, match.view_name)
         except AWAY:  # no process_exception is asked about what is raised here
             return database_away(request)
+
+
+def may(user: User, permission: str) -> bool:
+    """Whether somebody may do what needs this permission."""
+    return user.has_perm(permission) and not second_factor.lacks(user)
+
+
+def _look_up(request: HttpRequest, view: View, route: str) -> HttpResponseBase | None:
+    row = table.ROUTES.get(route)
+    if row is None:
+        log.error("route_without_a_row", route=route, path=request.path)
+        raise PermissionDenied(route)
+    needs = table.needs_of(row, request.method or "")
+    if needs is None:
+        return HttpResponseNotAllowed(table.methods(row))
+    return _ask(request, view, needs)
 
 
 def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
@@ -74,9 +84,21 @@ def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
     if not request.user.is_authenticated:
         answer: View = getattr(view, "signed_out", sign_in)
         return answer(request)
+    sessions.note_seen(request)
+    if needs != table.SIGNED_IN and (asked := _set_up_first(request)):
+        return asked
     if needs != table.SIGNED_IN and not request.user.has_perm(needs):
         refuse(request, request.user, needs)
     return _ask_again(request)
+
+
+def _set_up_first(request: HttpRequest) -> HttpResponse | None:
+    """Whose role needs a second factor opens nothing but what is about himself until he has one."""
+    if not second_factor.lacks(request.user):
+        return None
+    if request.headers.get("HX-Request"):
+        return HttpResponseClientRedirect(resolve_url("account_me"))
+    return redirect("account_me")
 
 
 def _ask_again(request: HttpRequest) -> HttpResponse | None:

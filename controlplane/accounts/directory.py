@@ -3,21 +3,22 @@
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.hashers import UNUSABLE_PASSWORD_PREFIX
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest, Now
 
 from controlplane.accounts.models import ApiToken, Enrolment
 from controlplane.accounts.roles import ADMINISTRATOR, ROLES
+from controlplane.accounts.second_factor import SECOND
 from controlplane.audit.models import Entry
 
 PAGE = 50
 ENTRIES = 10
 NO_ROLE = "none"
 SEE_ALL = "auth.view_user"
-# Recovery codes are worth something beside another factor alone.
-_FACTORS = Authenticator.objects.exclude(type=Authenticator.Type.RECOVERY_CODES)
+_FACTORS = Authenticator.objects.filter(type__in=SECOND)
 # Of an account that nobody has come in by.
 _NEVER_IN = Q(last_login=None, password__startswith=UNUSABLE_PASSWORD_PREFIX)
 STATES = {
@@ -49,7 +50,9 @@ def people() -> QuerySet[User]:
     tokens = Q(apitoken__revoked_at=None, apitoken__expires_at__gt=Now())
     return User.objects.prefetch_related("groups", "teams").annotate(
         tokens=Count("apitoken", filter=tokens, distinct=True),
+        seen_at=Greatest("last_login", Max("usersession__last_seen_at")),
         has_factor=Exists(_FACTORS.filter(user=OuterRef("pk"))),
+        has_identity=Exists(SocialAccount.objects.filter(user=OuterRef("pk"))),
     )
 
 

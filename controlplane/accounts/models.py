@@ -1,4 +1,4 @@
-"""Teams, tokens of the API, links by which people join. People and roles are Django's users and groups."""
+"""Teams, tokens of the API, links by which people join, attempts to sign in. People and roles are Django's."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -86,3 +86,17 @@ class Enrolment(models.Model):
     @property
     def has_expired(self) -> bool:
         return self.expires_at <= timezone.now()
+
+
+class Attempts(models.Model):
+    """How often somebody tried in vain to show who they are, by what is counted: attempts.py."""
+
+    key = models.CharField(max_length=64, primary_key=True)
+    count = models.PositiveIntegerField()
+    ends_at = models.DateTimeField()  # then it counts from nothing
+
+    class Meta:
+        verbose_name_plural = "attempts"
+
+    def __str__(self) -> str:
+        return f"{self.count} attempts until {self.ends_at:%H:%M:%S}"

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils import timezone
 
 from controlplane.accounts.directory import administrators, roles_of
+from controlplane.accounts.factors import forget_factors
 from controlplane.accounts.models import Enrolment
 from controlplane.accounts.roles import ADMINISTRATOR, ROLES
 from controlplane.audit import actions as audit
@@ -138,15 +139,11 @@ def sign_out(person_id: int, *, actor: User | str) -> int:
 
 @transaction.atomic
 def remove_factors(person_id: int, *, actor: User | str) -> bool:
-    """Let somebody who has lost the device sign in by password alone. Return whether there was one."""
+    """Let somebody who has lost the device in by password alone. Return whether there was one."""
     user = lock_other(person_id, actor)
-    factors = Authenticator.objects.filter(user=user)
-    were = sorted(factors.values_list("type", flat=True))
-    if not were:
-        return False
-    factors.delete()
-    _log(actor, "factors_removed", user, {"were": were})
-    return True
+    had_some = bool(forget_factors(user, actor=actor))
+    end_sessions(user)
+    return had_some
 
 
 def end_sessions(user: User) -> int:
@@ -158,6 +155,7 @@ def end_sessions(user: User) -> int:
         if session.get_decoded().get("_auth_user_id") == str(user.pk)
     ]
     Session.objects.filter(pk__in=own).delete()
+    UserSession.objects.filter(user=user).delete()
     return len(own)
 
 

@@ -146,7 +146,7 @@ def factors(request: SignedInRequest, person_id: int) -> HttpResponse:
         request,
         found,
         lambda: people.remove_factors(found.pk, actor=request.user),
-        "No second factor any more.",
+        "No second factor any more, and signed out everywhere.",
     )
 
 

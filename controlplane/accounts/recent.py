@@ -15,6 +15,8 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django_htmx.http import HttpResponseClientRedirect
 
+from controlplane.accounts.sso import PROVEN_AT
+
 _KEPT = "form_to_go_on_with"
 _KEPT_MAX = 20_000  # characters
 _NOT_KEPT = ("csrfmiddlewaretoken", "password")
@@ -24,7 +26,7 @@ def is_recent(request: HttpRequest) -> bool:
     """Whether they have shown who they are within the last minutes, when signing in or since."""
     oldest = time.time() - settings.ACCOUNT_REAUTHENTICATION_TIMEOUT
     records = get_authentication_records(request, request.user)  # type: ignore[arg-type]
-    return any(record["at"] > oldest for record in records)
+    return any(_proven_at(request, record) > oldest for record in records)
 
 
 def ask(request: HttpRequest) -> HttpResponse:
@@ -44,6 +46,12 @@ def take_kept(request: HttpRequest) -> dict[str, Any] | None:
     """Return the form that was sent when they were asked: its path, fields and page. Once."""
     kept: dict[str, Any] | None = request.session.pop(_KEPT, None)
     return kept
+
+
+def _proven_at(request: HttpRequest, record: dict[str, Any]) -> float:
+    """Single sign-on lets people in whom it saw a proof of hours ago; it says when."""
+    is_sso = record["method"] == "socialaccount"
+    return float(request.session.get(PROVEN_AT, 0) if is_sso else record["at"])
 
 
 def _keep(request: HttpRequest) -> bool:

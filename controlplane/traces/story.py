@@ -13,6 +13,7 @@ from controlplane.traces.models import TraceRecord
 from moderation.models import Approval
 
 MAX_RECORDS = 500
+QUARTERS = 4
 _TRACE_ID = re.compile("[0-9a-f]{32}")
 
 # What each state of an outcome is called, and its colour.
@@ -68,6 +69,14 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
         return sum(
             hop.latency_ms for hop in self.hops if not (hop.waited or hop.is_after)
         )
+
+    @property
+    def ticks(self) -> list[float]:
+        """What the waterfall's scale says, in ms: its begin and its quarters."""
+        if not self.began_at or not self.ended_at:
+            return []
+        span_ms = (self.ended_at - self.began_at).total_seconds() * 1000
+        return [span_ms * quarter / QUARTERS for quarter in range(QUARTERS)]
 
     @property
     def began_at(self) -> datetime | None:

@@ -102,20 +102,19 @@
     find("#queue-said").replaceChildren(strip);
   }
 
+  const isOurs = (ctx) => desk.contains(ctx?.sourceElement ?? null); // the shell asks by itself
+
   document.addEventListener("htmx:response:error", ({ detail: { ctx } }) => {
+    if (!isOurs(ctx)) return;
     const status = ctx.response.status;
     if (status === 403) say("The server refused this, and nothing was sent. Open the page again; what you typed is still here to be copied.");
     else if (status === 404) say("This answer does not exist.");
     else if (status >= 500) say("The server failed. Whether it took this is not known; sending it again is safe, for only one decision counts.");
   });
   document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
-    if (ctx) say("No answer came. Whether it was taken is not known; sending it again is safe, for only one decision counts.");
-  });
-  document.addEventListener("htmx:ws:close", ({ detail }) => {
-    if (detail.reason !== "removed" && !document.hidden) desk.dataset.offline = "";
+    if (isOurs(ctx)) say("No answer came. Whether it was taken is not known; sending it again is safe, for only one decision counts.");
   });
   document.addEventListener("htmx:ws:after:message:incoming", () => {
-    delete desk.dataset.offline;
     desk.dataset.live = "";
   });
 

@@ -50,7 +50,7 @@ def join(page: Page, link: str, name: str) -> list[str]:
     page.get_by_label("User name").fill(name)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Places")).to_be_visible()
     return found
 
 

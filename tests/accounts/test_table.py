@@ -52,6 +52,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "accounts:factors": {"person_id": 1_000_000},
     "accounts:link": {"person_id": 1_000_000},
     "accounts:revoke": {"token_id": 1_000_000},
+    "mfa_edit_webauthn": {"pk": 1},
+    "mfa_remove_webauthn": {"pk": 1},
+    "openid_connect_login": {"provider_id": "sso"},
+    "openid_connect_callback": {"provider_id": "sso"},
     "api-unknown": {"rest": "nothing/here"},
     "api:send_event": {"topic": "user.messages.raw"},
     "api:read_trace": {"trace_id": "ab" * 16},
@@ -59,7 +63,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "api:release": {"stop_id": uuid4()},
 }
 # They lead to the form by themselves: whoever is signed in comes past it.
-ENTRANCE = {"account_logout"}
+ENTRANCE = {"account_logout", "mfa_authenticate", "mfa_login_webauthn"}
 PAGES = {
     route: row
     for route, row in table.ROUTES.items()

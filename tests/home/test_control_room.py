@@ -270,9 +270,9 @@ def test_costs_the_same_for_one_worker_or_ten(
         make_heartbeat()
         make_approval()
 
-    # session, user, 2 permissions, version, recorder, workers, unfinished, held, restarts,
+    # session, user, when it was seen, 2 permissions, version, recorder, workers, unfinished, held, restarts,
     # unpublished, refusals, failed, dead letters, log, lamp, queue's count
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(20):
         client.get(reverse("home:index"))
 
 

@@ -15,7 +15,7 @@ from controlplane.accounts.table import OF_TEAMS
 from controlplane.audit.models import Entry
 from controlplane.close_codes import FORBIDDEN
 from moderation.models import Approval, Decision
-from tests.factories import make_approval, make_moderator, make_user
+from tests.factories import make_approval, make_moderator, make_teams, make_user
 from tests.moderation.rows import form_of
 from tests.moderation.test_socket import close_code, opened, socket_of
 
@@ -30,6 +30,7 @@ def item(approval: Approval) -> str:
 def person(role: str) -> User:
     """Somebody of the team legal, whatever the role."""
     user = make_user(role, role)
+    make_teams()
     set_teams(user, ["legal"], editor="test")
     return user
 
@@ -135,6 +136,7 @@ def test_who_is_in_no_team_is_told_so() -> None:
 
 @pytest.mark.django_db
 def test_a_change_of_teams_is_on_record_once() -> None:
+    make_teams()
     jonas = make_moderator("jonas", "legal")
 
     for _ in range(2):

@@ -70,7 +70,7 @@ def test_tells_the_story_of_an_answer_that_a_person_edited(reader: Client) -> No
 
 
 def test_a_finished_trace_is_not_asked_for_again(reader: Client) -> None:
-    assert "hx-trigger" not in page(reader, edited_trace().trace_id)
+    assert 'data-every-s="1"' not in page(reader, edited_trace().trace_id)
 
 
 def test_an_open_one_is_live(reader: Client) -> None:
@@ -79,7 +79,7 @@ def test_an_open_one_is_live(reader: Client) -> None:
 
     for name in ("traces:trace", "traces:hops"):
         html = page(reader, turn.trace_id, name)
-        assert 'hx-trigger="every 1s"' in html
+        assert 'data-every-s="1"' in html
         assert "still running" in html
 
 
@@ -260,8 +260,8 @@ def test_costs_the_same_for_one_hop_or_fifty(
     for ms in range(50):
         make_record(turn.trace_id, "agent.execution", ms=ms)
 
-    # session, user, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
-    with django_assert_num_queries(15):
+    # session, user, when it was seen, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
+    with django_assert_num_queries(17):
         page(reader, turn.trace_id)
 
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0004_moderators_keep_their_queues"),
+        ("accounts", "0005_sign_in"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,79 @@
+"""The places of the product, declared once: the shell's row, the palette and the tests read this."""
+
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.urls import NoReverseMatch, reverse
+
+from controlplane.accounts import table
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """within: how the names of the routes begin that belong to it. says: what its count counts."""
+
+    slug: str
+    name: str
+    route: str
+    within: tuple[str, ...] = ()
+    says: str = ""
+
+    @property
+    def url(self) -> str:
+        return reverse(self.route)
+
+    def is_for(self, user: User | AnonymousUser | AbstractBaseUser) -> bool:
+        if self.route == DEMO:
+            return bool(settings.DEMO)
+        needs = table.ROUTES[self.route]["GET"]
+        return needs == table.PUBLIC or user.has_perm(needs)  # type: ignore[union-attr]
+
+    def has(self, view_name: str) -> bool:
+        """Whether a page belongs to it."""
+        return view_name.startswith(self.within) or view_name == self.route
+
+
+DEMO = "chat:demo"
+QUEUE, DEAD = "queue", "dead"
+PLACES = (
+    Place(slug="room", name="Control room", route="home:index"),
+    Place(
+        slug=QUEUE,
+        name="Queue",
+        route="moderation:queue",
+        within=("moderation:",),
+        says="waiting",
+    ),
+    Place(
+        slug=DEAD,
+        name="Dead letters",
+        route="deadletters:list",
+        within=("deadletters:",),
+        says="open",
+    ),
+    Place(slug="people", name="People", route="accounts:people", within=("accounts:",)),
+    Place(slug="teams", name="Teams", route="teams:list", within=("teams:",)),
+    Place(slug="demo", name="Demo", route=DEMO),
+)
+# Where the lamp leads: the part of the control room that says what is stopped and what obeys.
+STOPS = ("home:index", "#wrong")
+ACCOUNT = "account_me"
+
+
+def places_for(user: User | AnonymousUser) -> list[Place]:
+    return [place for place in PLACES if place.is_for(user)]
+
+
+def stops_url(user: User | AnonymousUser) -> str:
+    """Return where the lamp leads, or nothing for those who may not go there."""
+    route, part = STOPS
+    may: Any = user.has_perm(table.ROUTES[route]["GET"])
+    return f"{reverse(route)}{part}" if may else ""
+
+
+def account_url() -> str:
+    try:
+        return reverse(ACCOUNT)
+    except NoReverseMatch:  # signing in is somebody else's here
+        return ""
