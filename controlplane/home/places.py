@@ -45,6 +45,7 @@ PLACES = (
         within=("moderation:",),
         says="waiting",
     ),
+    Place(slug="stops", name="Stops", route="stops:index", within=("stops:",)),
     Place(
         slug=DEAD,
         name="Dead letters",
@@ -56,8 +57,7 @@ PLACES = (
     Place(slug="teams", name="Teams", route="teams:list", within=("teams:",)),
     Place(slug="demo", name="Demo", route=DEMO),
 )
-# Where the lamp leads: the part of the control room that says what is stopped and what obeys.
-STOPS = ("home:index", "#wrong")
+STOPS = "stops:index"  # where the lamp leads
 ACCOUNT = "account_me"
 
 
@@ -67,9 +67,8 @@ def places_for(user: User | AnonymousUser) -> list[Place]:
 
 def stops_url(user: User | AnonymousUser) -> str:
     """Return where the lamp leads, or nothing for those who may not go there."""
-    route, part = STOPS
-    may: Any = user.has_perm(table.ROUTES[route]["GET"])
-    return f"{reverse(route)}{part}" if may else ""
+    may: Any = user.has_perm(table.ROUTES[STOPS]["GET"])
+    return reverse(STOPS) if may else ""
 
 
 def account_url() -> str:

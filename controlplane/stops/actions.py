@@ -139,10 +139,10 @@ def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
 def _end_overdue(stop: Stop, prover: User | str) -> None:
     """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
     overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
-    met = _at_work(overdue)
-    ended = sum(barrier.end(holder) for holder in overdue)
+    ended = [holder for holder in overdue if barrier.end(holder)]
+    met = _at_work(ended)
     _list(stop, ListedTurn.Fate.UNKNOWN, met)
-    detail = {"deliveries": ended, "turns": len(met)}
+    detail = {"deliveries": len(ended), "turns": len(met)}
     audit.record(prover, "stop_ended_deliveries", f"stop:{stop.pk}", detail=detail)
 
 

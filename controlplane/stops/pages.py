@@ -1,0 +1,191 @@
+"""What the pages of the stops show."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from django.contrib.auth.models import User
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from agents.registry import AGENTS
+from controlplane.chat.models import Outcome
+from controlplane.spoken import spoken
+from controlplane.stops.forms import ReleaseForm, StopForm, target_of
+from controlplane.stops.models import ListedTurn, Stop
+from controlplane.stops.points import Point, points
+from controlplane.stops.targets import OURS
+
+HISTORY = 20
+Fate = ListedTurn.Fate
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """A stop in force, how far its proof has come, and what it has met."""
+
+    stop: Stop
+    proof_ms: float | None
+    points: list[Point]
+    obeying: int
+    slowest_ms: float | None  # of the workers that were told while they ran
+    delivered: int
+    unknown: int
+    held: int
+    in_flight: int
+    release: ReleaseForm
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    stop: Stop
+    proof_ms: float | None
+    lasted: str
+    listed: int
+
+
+class Affected(msgspec.Struct, frozen=True, kw_only=True):
+    """What a stop would meet now."""
+
+    agents: int
+    workflows: int
+    workers: int
+    in_flight: int
+    open: int
+    held: int
+
+
+def index_context(user: User, form: StopForm | None = None) -> dict[str, Any]:
+    form = form or StopForm()
+    return live_context(user) | {
+        "form": form,
+        "may_stop": user.has_perm("stops.add_stop"),
+        "affected": affected_by(str(form["target"].value() or "everything")),
+    }
+
+
+def live_context(user: User) -> dict[str, Any]:
+    """Return what changes by itself. The number of queries grows with the stops in force alone."""
+    stops = Stop.objects.in_force().order_by("-requested_at", "-pk")
+    return {
+        "cards": [card_of(stop) for stop in stops],
+        "past": _history(),
+        "may_stop": user.has_perm("stops.add_stop"),
+        "may_release": user.has_perm("stops.change_stop"),
+        "now": timezone.now(),
+    }
+
+
+def stop_context(
+    stop: Stop, user: User, release: ReleaseForm | None = None
+) -> dict[str, Any]:
+    listed = list(stop.listed.order_by("pk"))
+    lists = [(Fate(fate), [row for row in listed if row.fate == fate]) for fate in Fate]
+    card = card_of(stop, release)
+    return {
+        "card": card,
+        "stop": stop,
+        "lists": lists,
+        "lasted": _lasted(stop),
+        "may_stop": user.has_perm("stops.add_stop"),
+        "may_release": user.has_perm("stops.change_stop"),
+    }
+
+
+def card_of(stop: Stop, release: ReleaseForm | None = None) -> Card:
+    workers = points(stop)
+    fates = dict(stop.listed.values_list("fate").annotate(count=Count("pk")))
+    return Card(
+        stop=stop,
+        proof_ms=proof_ms(stop),
+        points=workers,
+        obeying=sum(point.state != "late" for point in workers),
+        slowest_ms=max(
+            (p.applied_in_ms for p in workers if p.state == "obeys"), default=None
+        ),
+        delivered=fates.get(Fate.DELIVERED, 0),
+        unknown=fates.get(Fate.UNKNOWN, 0),
+        held=_held_since(stop),
+        in_flight=sum(point.in_flight for point in workers),
+        release=release or ReleaseForm(auto_id=f"release-{stop.pk}-%s"),
+    )
+
+
+def proof_ms(stop: Stop) -> float | None:
+    if stop.proven_at is None:
+        return None
+    return float((stop.proven_at - stop.requested_at) / timedelta(milliseconds=1))
+
+
+def affected_by(target: str) -> Affected:
+    """Return what a stop of the target would meet; of one conversation only its own turns."""
+    scope, value = target_of(target)
+    stop = Stop(mode=Stop.Mode.SOFT, scope=scope, value=value, control_version=0)
+    names = _agents_in(scope, value)
+    workers = points(stop) if scope != Stop.Scope.CONVERSATION else []
+    open_now, held = _count(stop)
+    return Affected(
+        agents=len(names),
+        workflows=len({AGENTS[name][0] for name in names}),
+        workers=len([point for point in workers if point.state != "silent"]),
+        in_flight=sum(point.in_flight for point in workers),
+        open=open_now,
+        held=held,
+    )
+
+
+def _agents_in(scope: str, value: str) -> list[str]:
+    known = {name: flow for name, (flow, _) in AGENTS.items() if flow != OURS}
+    if scope == Stop.Scope.AGENT:
+        return [name for name in known if name == value]
+    if scope == Stop.Scope.WORKFLOW:
+        return [name for name, flow in known.items() if flow == value]
+    return [] if scope == Stop.Scope.CONVERSATION else list(known)
+
+
+def _outcomes(stop: Stop) -> "QuerySet[Outcome]":
+    """Return the outcomes of turns in scope. Which agent a turn is with is not known before its answer."""
+    outcomes = Outcome.objects.filter(effect="reply")
+    if stop.scope == Stop.Scope.WORKFLOW:
+        return outcomes.filter(turn__conversation__workflow=stop.value)
+    if stop.scope == Stop.Scope.CONVERSATION:
+        return outcomes.filter(turn__conversation=stop.value)
+    if stop.scope == Stop.Scope.TIER:
+        return outcomes.filter(turn__tier=stop.value)
+    return outcomes
+
+
+def _count(stop: Stop) -> tuple[int, int]:
+    counts = (
+        _outcomes(stop)
+        .filter(state__in=["open", "held"])
+        .aggregate(
+            open=Count("pk", filter=Q(state="open")),
+            held=Count("pk", filter=Q(state="held")),
+        )
+    )
+    return int(counts["open"]), int(counts["held"])
+
+
+def _held_since(stop: Stop) -> int:
+    held = _outcomes(stop).filter(state=Outcome.State.HELD)
+    return held.filter(changed_at__gte=stop.requested_at).count()
+
+
+def _history() -> list[Past]:
+    released = Stop.objects.filter(released_at__isnull=False)
+    latest = released.annotate(listed_turns=Count("listed")).order_by(
+        "-released_at", "-pk"
+    )
+    return [
+        Past(
+            stop=stop,
+            proof_ms=proof_ms(stop),
+            lasted=_lasted(stop),
+            listed=stop.listed_turns,  # type: ignore[attr-defined]  # annotated
+        )
+        for stop in latest[:HISTORY]
+    ]
+
+
+def _lasted(stop: Stop) -> str:
+    until: datetime = stop.released_at or timezone.now()
+    return spoken(until - stop.requested_at)

@@ -1,0 +1,14 @@
+"""Routes of the emergency stops."""
+
+from django.urls import path
+
+from controlplane.stops import views
+
+app_name = "stops"
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("affected/", views.affected, name="affected"),
+    path("<uuid:stop_id>/", views.stop, name="stop"),
+    path("<uuid:stop_id>/prove/", views.prove, name="prove"),
+    path("<uuid:stop_id>/release/", views.release, name="release"),
+]
