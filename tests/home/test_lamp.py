@@ -86,7 +86,7 @@ def test_places_and_counts_are_for_those_who_may_go_there(ada: User) -> None:
     make_approval()
     make_letter()
 
-    uncounted = dict.fromkeys(("room", "people", "teams", "demo"))
+    uncounted = dict.fromkeys(("room", "stops", "people", "teams", "demo"))
     assert counts_of(ada) == uncounted | {"queue": 1, "dead": 1}
     mira = make_moderator()
     assert counts_of(mira) == {"room": None, "queue": 1, "demo": None}
