@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
 from agents.control import Connection, ControlState
 from agents.metrics import samples
+from agents.pace import Pacer
 
 log = structlog.get_logger()
 
@@ -46,6 +48,7 @@ class Heartbeat:
         self._version = 0
         self._applied_in_ms = 0.0
         self._shape: list[tuple[Any, ...]] = []
+        self._pacers: dict[str, Pacer] = {}
 
     def beat(
         self, connection: Connection, state: ControlState, *, at_once: bool
@@ -57,7 +60,7 @@ class Heartbeat:
         """
         self._obey(state)
         now_s = time.monotonic()
-        agents = self._statuses()
+        agents = [self._with_pace(status) for status in self._statuses()]
         shape = [(a["agent"], a["state"], a["why"], a["partitions"]) for a in agents]
         is_same = not at_once and shape == self._shape
         if is_same and now_s - self._written_at_s < EVERY_S - 0.5:
@@ -79,6 +82,11 @@ class Heartbeat:
                 "metrics": Jsonb(list(samples())),
             },
         )
+
+    def _with_pace(self, status: dict[str, Any]) -> dict[str, Any]:
+        pacer = self._pacers.setdefault(status["agent"], Pacer())
+        pace = pacer.note(status["done"], at_s=time.time())
+        return status | {"pace": msgspec.to_builtins(pace)}
 
     def _obey(self, state: ControlState) -> None:
         if self._version not in {state.version, 0}:  # who starts has not been late

@@ -85,7 +85,7 @@ def _worker(worker: Worker) -> WorkerOut:
         seen_at=worker.seen_at,
         is_live=worker.is_live,
         applied_version=worker.version,
-        agents=[status["agent"] for status in worker.agents],
+        agents=[status.agent for status in worker.agents],
     )
 
 

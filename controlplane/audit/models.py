@@ -1,7 +1,21 @@
 """The append-only log of control actions, decisions, deliveries and reads of raw content."""
 
+from functools import reduce
+from operator import or_
+
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
+
+# What people and agents do all day long: a control action is among a million of them.
+DAILY = ("turn:", "approval:", "record:", "route:", "session:")
+IS_DAILY = reduce(or_, (Q(subject__startswith=kind) for kind in DAILY))
+
+
+class EntryQuerySet(models.QuerySet["Entry"]):
+    def control_actions(self) -> "EntryQuerySet":
+        """What changed how the product behaves, or who may change it."""
+        return self.exclude(IS_DAILY)
 
 
 class Entry(models.Model):
@@ -14,12 +28,18 @@ class Entry(models.Model):
     trace_id = models.CharField(max_length=32, blank=True)
     detail = models.JSONField(default=dict)
 
+    objects = EntryQuerySet.as_manager()
+
     class Meta:
         verbose_name_plural = "entries"
         indexes = [
             models.Index(name="audit_entry_subject", fields=["subject", "id"]),
             models.Index(name="audit_entry_trace", fields=["trace_id", "id"]),
             models.Index(name="audit_entry_at", fields=["at"]),
+            # The control room lists the latest control actions.
+            models.Index(
+                name="audit_entry_control", fields=["-id"], condition=~IS_DAILY
+            ),
         ]
 
     def __str__(self) -> str:

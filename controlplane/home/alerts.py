@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import msgspec
+from django.utils.text import slugify
 
 from controlplane.spoken import spoken
 
@@ -21,6 +22,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     oldest_turn: OldestTurn | None
     unfinished: int
     held: int
+    overdue: int = 0  # of those held
     restarts: int
     dead_letters_per_minute: float | None
 
@@ -58,6 +60,10 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     trace_id: str = ""
 
+    @property
+    def id(self) -> str:
+        return slugify(f"alert {self.name} {self.about}")
+
 
 Found = Iterator[Alert]
 
@@ -91,7 +97,7 @@ def _dead_letters(figures: Figures, thresholds: Thresholds) -> Found:
             what="Records go to the dead letters",
             figure=f"{rate:,.1f} per minute",
             threshold=f"{most:,g} per minute",
-            place="agents",
+            place="letters",
         )
 
 

@@ -31,12 +31,16 @@ SELECT trace_id, created_at, count(*) OVER () FROM (
 def measure(backlog: Backlog) -> Figures:
     now = timezone.now()
     oldest, unfinished = _unfinished(now)
+    waiting = Approval.objects.pending().aggregate(
+        held=Count("pk"), overdue=Count("pk", filter=Q(deadline_at__lt=now))
+    )
     return Figures(
         at=now,
         lags=backlog.lags,
         oldest_turn=oldest,
         unfinished=unfinished,
-        held=Approval.objects.pending().count(),
+        held=waiting["held"],
+        overdue=waiting["overdue"],
         restarts=_restarts(now),
         dead_letters_per_minute=backlog.dead_letters_per_minute,
     )

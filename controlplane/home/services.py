@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import (
@@ -15,7 +16,8 @@ from urllib.request import (
 import msgspec
 import psycopg
 from django.conf import settings
-from redis import Redis, RedisError
+from django.utils import timezone
+from redis import Redis, RedisError, ResponseError
 
 from agents import admin
 from agents.broker import BrokerError
@@ -30,13 +32,18 @@ class ModelError(Exception):
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """latency_ms is None for a service that did not answer; without says what that means."""
+    """latency_ms is None for a service that did not answer; without says what that means.
+
+    about: its version, or what else tells it from others. since: as long as this process has seen it so.
+    """
 
     name: str
     title: str
     without: str
     latency_ms: float | None = None
     error: str = ""
+    about: str = ""
+    since: datetime | None = None
 
     @property
     def is_up(self) -> bool:
@@ -80,34 +87,52 @@ def look() -> list[Service]:
         return list(pool.map(lambda probe: _measure(*probe), probes))
 
 
-def _measure(service: Service, ask: Callable[[], object]) -> Service:
+def _measure(service: Service, ask: Callable[[], str]) -> Service:
     started_s = time.perf_counter()
     try:
-        ask()
+        about = ask()
     except (psycopg.Error, BrokerError, RedisError, ModelError) as error:
         return msgspec.structs.replace(service, error=_first_line(error))
     latency_ms = (time.perf_counter() - started_s) * 1000
-    return msgspec.structs.replace(service, latency_ms=latency_ms)
+    return msgspec.structs.replace(service, latency_ms=latency_ms, about=about)
 
 
-def _ask_postgresql() -> None:
+def _ask_postgresql() -> str:
     # psycopg waits at least two seconds for a connection.
     with psycopg.connect(conninfo(), connect_timeout=2) as connection:
         connection.execute("SELECT 1")
+        major, minor = divmod(connection.info.server_version, 10_000)
+        return f"{major}.{minor}"
 
 
-def _ask_kafka() -> None:
-    admin.ping(settings.KAFKA | {"log_level": "0"}, TIMEOUT_S)
+def _ask_kafka() -> str:
+    brokers = admin.ping(settings.KAFKA | {"log_level": "0"}, TIMEOUT_S)
+    return f"{brokers} broker{'' if brokers == 1 else 's'}"
 
 
-def _ask_valkey() -> None:
+def _ask_valkey() -> str:
     with Redis.from_url(
         settings.REDIS_URL, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
     ) as client:
         client.ping()
+        return _version_of(client)
 
 
-def _ask_model() -> None:
+def _version_of(client: Redis) -> str:
+    """Older servers do not know the word."""
+    try:
+        said = client.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    except ResponseError:
+        return ""
+    known = (
+        said
+        if isinstance(said, dict)
+        else dict(zip(said[::2], said[1::2], strict=True))
+    )
+    return str(known[b"version"].decode())
+
+
+def _ask_model() -> str:
     """Ask as the workers do: by no proxy, and with the key for this host alone."""
     opener = build_opener(ProxyHandler({}), _NoRedirects)
     try:
@@ -115,7 +140,8 @@ def _ask_model() -> None:
             f"{settings.OPENAI_BASE_URL.rstrip('/')}/models",
             headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY}"},
         )
-        opener.open(request, timeout=TIMEOUT_S).close()
+        with opener.open(request, timeout=TIMEOUT_S) as answer:
+            is_demo = answer.headers.get("x-interlock-demo-model")
     except HTTPError as error:
         error.close()
         raise ModelError(str(error)) from error
@@ -123,6 +149,7 @@ def _ask_model() -> None:
         raise ModelError(str(error)) from error
     except ValueError as error:  # which may repeat the key
         raise ModelError("The address or the key is not valid.") from error
+    return "demo model" if is_demo else request.host
 
 
 class _NoRedirects(HTTPRedirectHandler):
@@ -136,4 +163,24 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-watch: Fresh[list[Service]] = Fresh(look)
+class Dated:
+    """Remembers in this process since when each service has been up or down."""
+
+    def __init__(self, look: Callable[[], list[Service]]) -> None:
+        self._look = look
+        self._since: dict[tuple[str, bool], datetime] = {}
+
+    def __call__(self) -> list[Service]:
+        now = timezone.now()
+        seen = [(each.name, each.is_up, each) for each in self._look()]
+        self._since = {
+            (name, is_up): self._since.get((name, is_up), now)
+            for name, is_up, _ in seen
+        }
+        return [
+            msgspec.structs.replace(each, since=self._since[name, is_up])
+            for name, is_up, each in seen
+        ]
+
+
+watch: Fresh[list[Service]] = Fresh(Dated(look))

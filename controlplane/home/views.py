@@ -14,12 +14,19 @@ from controlplane.home.services import watch
 
 @never_cache
 def index(request: SignedInRequest) -> HttpResponse:
-    return render(request, "home/index.html", {"room": read_room(request.user)})
+    return _room(request, "home/index.html")
 
 
 @never_cache
 def room(request: SignedInRequest) -> HttpResponse:
-    return render(request, "home/_room_live.html", {"room": read_room(request.user)})
+    return _room(request, "home/_room_live.html")
+
+
+def _room(request: SignedInRequest, template: str) -> HttpResponse:
+    """?workers=all lists each of them, however many there are."""
+    has_all = request.GET.get("workers") == "all"
+    found = read_room(request.user, has_all_workers=has_all)
+    return render(request, template, {"room": found, "has_all_workers": has_all})
 
 
 @never_cache

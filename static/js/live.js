@@ -92,11 +92,13 @@
 
   // ---- asking
 
-  function ask(element, now) {
+  function ask(element, now, atOnce) {
     const everyMs = Number(element.dataset.everyS) * 1000;
     const part = partOf(element.id);
     if (now - part.at > everyMs + GRACE_MS) failed(element.id, part.why || "the server does not answer");
-    if (element.matches(".htmx-request") || now - (part.askedAt ?? loadedAt) < everyMs) return;
+    const isAsked = element.matches(".htmx-request") || now - (part.askedAt ?? loadedAt) < everyMs;
+    if (isAsked && !atOnce) return;
+    if (atOnce) htmx.trigger(element, "htmx:abort"); // what was asked before may never be answered
     part.askedAt = now;
     htmx.trigger(element, "live");
   }
@@ -104,8 +106,7 @@
   function askAll({ atOnce = false } = {}) {
     if (document.hidden) return;
     for (const element of document.querySelectorAll("[data-live][data-every-s]")) {
-      if (atOnce) partOf(element.id).askedAt = -Infinity;
-      ask(element, Date.now());
+      ask(element, Date.now(), atOnce);
     }
   }
 

@@ -27,6 +27,7 @@ def sign_in(page: Page, path: str = ME) -> None:
 
 
 def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="account and settings").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url("/accounts/login/")
 

@@ -15,7 +15,13 @@ from tests.agents.stage import FreshControl
 from tests.home.making import make_heartbeat
 
 STATUS: list[dict[str, Any]] = [
-    {"agent": "guard", "state": "held", "why": "soft stop", "partitions": 2}
+    {
+        "agent": "guard",
+        "state": "held",
+        "why": "soft stop",
+        "partitions": 2,
+        "done": 40,
+    }
 ]
 
 
@@ -35,7 +41,10 @@ def test_a_beat_says_what_the_worker_does(heartbeat: Heartbeat) -> None:
     row = models.Heartbeat.objects.live().get()
     assert (row.instance, row.pid) == (heartbeat.instance, os.getpid())
     assert (row.applied_version, row.applied_in_ms, row.ruleset_hash) == (1, 0.0, "")
-    assert row.agents == STATUS
+    [status] = row.agents
+    pace = status.pop("pace")
+    assert [status] == STATUS
+    assert (pace["per_second"], pace["recent"][-1]) == (None, 40)
     assert {family["name"] for family in row.metrics} >= {
         "interlock_records",
         "interlock_handle_seconds",

@@ -1,6 +1,6 @@
 """make bench: figures against the bare libraries and a named peer, as ratios in one run.
 
-BENCH=chain,turns,idle,hop,stores chooses parts. The table goes to standard output.
+BENCH=chain,turns,idle,pages,hop,stores chooses parts. The table goes to standard output.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.bench import chain, hop, idle, stores, turns
 from tests.e2e.product import Product, running
 
 # What writes most comes last: PostgreSQL puts it on the disk for minutes afterwards.
-PARTS = ("chain", "turns", "idle", "hop", "stores")
+PARTS = ("chain", "turns", "idle", "pages", "hop", "stores")
 
 
 def say(line: str) -> None:
@@ -76,6 +76,7 @@ class Bench:
             "chain": self._chain,
             "turns": self._turns,
             "idle": self._idle,
+            "pages": self._pages,
         }
         yield from parts[name]()
 
@@ -145,6 +146,18 @@ class Bench:
             f"{found['kb_each']:.0f} kB each",
             f"web CPU {found['cpu_percent']:.0f} %",
         )
+
+    def _pages(self) -> Iterator[Cells]:
+        from tests.bench import pages  # noqa: PLC0415  # needs Django
+
+        bare_ms = 0.0
+        for name, cost in pages.measure(self.backing.environment["DATABASE_OWNER_URL"]):
+            bare_ms = bare_ms or cost.cpu_ms
+            yield (
+                f"page {name}",
+                f"p50 {cost.p50_ms:.1f} ms, p95 {cost.p95_ms:.1f} ms, CPU {cost.cpu_ms:.1f} ms",
+                f"{cost.queries} queries, {cost.size_kb:.0f} kB, CPU ratio {cost.cpu_ms / bare_ms:.0f}",
+            )
 
 
 if __name__ == "__main__":

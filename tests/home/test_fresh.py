@@ -1,5 +1,6 @@
 """Looking at something slow."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -8,6 +9,7 @@ import pytest
 
 from controlplane.home import fresh
 from controlplane.home.fresh import Fresh
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -22,14 +24,35 @@ def looks() -> Iterator[int]:
     return count(1)
 
 
-def test_looks_at_most_every_two_seconds(
+def test_what_was_seen_a_moment_ago_is_seen_again(
     clock: list[float], looks: Iterator[int]
 ) -> None:
     kept = Fresh(lambda: next(looks))
 
     assert [kept.read(), kept.read()] == [1, 1]
-    clock[0] += fresh.FRESH_S + 0.1
+    clock[0] += fresh.KEPT_S + 0.1
     assert [kept.read(), kept.read()] == [2, 2]
+
+
+def test_nobody_waits_for_a_look_while_something_was_seen_lately(
+    clock: list[float],
+) -> None:
+    """A service that is away answers after a second; the page is there at once."""
+    may_look, looked = threading.Event(), iter((1, 2))
+    may_look.set()
+
+    def look() -> int:
+        assert may_look.wait(10)
+        return next(looked)
+
+    kept = Fresh(look)
+    kept.read()
+    may_look.clear()
+    clock[0] += fresh.FRESH_S + 0.1
+
+    assert [kept.read(), kept.read()] == [1, 1]
+    may_look.set()
+    wait_for(lambda: kept.read() == 2)
 
 
 def test_one_looks_for_all_who_ask_at_once(looks: Iterator[int]) -> None:

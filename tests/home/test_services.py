@@ -1,5 +1,6 @@
 """Looking at the real services."""
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 import pytest
 from django.test import override_settings
 
-from controlplane.home.services import Service, look
+from controlplane.home.services import Dated, Service, look
+from tests.home.making import all_up
 
 pytestmark = pytest.mark.django_db
 
@@ -19,6 +21,23 @@ def test_every_service_answers_in_a_measured_time() -> None:
 
     assert set(seen) == {"postgresql", "kafka", "valkey", "model"}
     assert all(service.is_up for service in seen.values()), seen
+    assert re.fullmatch(r"\d+\.\d+", seen["postgresql"].about)
+    assert seen["kafka"].about == "1 broker"
+    assert re.fullmatch(r"\d+\.\d+\.\d+", seen["valkey"].about)
+    assert seen["model"].about == "demo model"
+
+
+def test_since_when_a_service_is_away_is_remembered() -> None:
+    looks = [all_up(), all_up(), all_up("kafka"), all_up("kafka"), all_up()]
+    dated = Dated(lambda: looks.pop(0))
+
+    seen = [{each.name: each.since for each in dated()} for _ in range(5)]
+
+    kafka = [each["kafka"] for each in seen]
+    assert kafka[0] == kafka[1]
+    assert kafka[2] == kafka[3]
+    assert len({kafka[0], kafka[2], kafka[4]}) == 3
+    assert len({each["valkey"] for each in seen}) == 1
 
 
 def test_what_is_down_says_why_and_soon() -> None:
