@@ -35,7 +35,7 @@ test: $(STAMP)  ## run every test against real services
 test-fast: $(STAMP)  ## run what needs no services, in under a minute
 	@$(BIN)/python -m pytest -q -m "not services and not long" --no-header
 
-lint: $(STAMP)  ## check format, types, templates, imports, migrations
+lint: $(STAMP)  ## check format, types, templates, imports, migrations, settings, dependencies
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@git ls-files '*.html' | xargs $(BIN)/djade --target-version 5.2 --check
@@ -43,8 +43,10 @@ lint: $(STAMP)  ## check format, types, templates, imports, migrations
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings_without_database
-	@INTERLOCK_DEBUG=false INTERLOCK_SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))') \
-	  $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@secret() { $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(50))'; }; \
+	  for name in SECRET_KEY WIDGET_SECRET PSEUDONYM_SECRET FACTOR_SECRET; do export INTERLOCK_$$name=$$(secret); done; \
+	  INTERLOCK_DEBUG=false $(BIN)/python manage.py check --deploy --fail-level WARNING
+	@$(BIN)/python ops/audit_dependencies.py requirements/base.txt requirements/dev.txt
 
 format: $(STAMP)  ## format code and templates
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -4,16 +4,23 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import after_task_publish, beat_init
+from celery.signals import after_task_publish, beat_init, celeryd_init
 
 from agents import alive
 from agents.host import install
+from controlplane.checks import refuse_insecure
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
 
 app = Celery("controlplane")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+@celeryd_init.connect
+@beat_init.connect
+def refuse_to_start(**_: Any) -> None:
+    refuse_insecure()
 
 
 @beat_init.connect

@@ -1,5 +1,7 @@
 """Reads settings from environment variables, with an error that names the variable."""
 
+import hashlib
+import hmac
 import math
 import os
 import secrets
@@ -139,6 +141,14 @@ def kept_secret(name: str, path: Path) -> str:
     if not given and not path.exists():
         _make_secret(path)
     return given or path.read_text()
+
+
+def own_secret(name: str, key: str, is_derived: bool) -> str:  # noqa: FBT001
+    """Return the variable. A developer's machine may do with one that is made of the key."""
+    given = text(name)
+    if given or not is_derived:
+        return given
+    return hmac.new(key.encode(), name.encode(), hashlib.sha256).hexdigest()
 
 
 def _make_secret(path: Path) -> None:

@@ -19,11 +19,13 @@ SECRET_KEY = (
     else environment.text("INTERLOCK_SECRET_KEY")
 )
 # Shared with the servers of pages that embed the widget, so it signs nothing else.
-WIDGET_SECRET = environment.text("INTERLOCK_WIDGET_SECRET", f"widget {SECRET_KEY}")
+WIDGET_SECRET = environment.own_secret("INTERLOCK_WIDGET_SECRET", SECRET_KEY, DEBUG)
 # Keeps an end user's pseudonym the same when the other secrets change.
-PSEUDONYM_SECRET = environment.text("INTERLOCK_PSEUDONYM_SECRET", f"users {SECRET_KEY}")
+PSEUDONYM_SECRET = environment.own_secret(
+    "INTERLOCK_PSEUDONYM_SECRET", SECRET_KEY, DEBUG
+)
 # Encrypts the secrets of second factors.
-FACTOR_SECRET = environment.text("INTERLOCK_FACTOR_SECRET", f"factors {SECRET_KEY}")
+FACTOR_SECRET = environment.own_secret("INTERLOCK_FACTOR_SECRET", SECRET_KEY, DEBUG)
 ALLOWED_HOSTS = environment.names("INTERLOCK_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = environment.names("INTERLOCK_ORIGINS")
 # Pages of other hosts that may embed the widget; our own host always may.
@@ -72,6 +74,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "controlplane.idle.IdleMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -85,7 +88,7 @@ ROOT_URLCONF = "controlplane.urls"
 ASGI_APPLICATION = "controlplane.asgi.application"
 TEMPLATES = [
     {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "BACKEND": "controlplane.visible.Pages",
         "DIRS": [BASE_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -221,13 +224,28 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_ALLOW_ALL_ORIGINS = True  # the widget's script is embedded by other pages
 
 SECURE_REFERRER_POLICY = "same-origin"
-SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not DEBUG
+# Browsers take a cookie of such a name from this host alone, and over HTTPS alone.
+SESSION_COOKIE_NAME = "sessionid" if DEBUG else "__Host-sessionid"
+CSRF_COOKIE_NAME = "csrftoken" if DEBUG else "__Host-csrftoken"
+# A session ends after a working day, and sooner where nobody does anything: controlplane/idle.py.
+SESSION_COOKIE_AGE = 3600 * environment.count("INTERLOCK_SESSION_HOURS", 12)
+SESSION_IDLE_S = 60 * environment.count("INTERLOCK_SESSION_IDLE_MINUTES", 60)
 SECURE_SSL_REDIRECT = not DEBUG and environment.flag("INTERLOCK_HTTPS", default=True)
 SECURE_REDIRECT_EXEMPT = ["^(healthz|readyz|metrics)$"]
 SECURE_HSTS_SECONDS = 0 if DEBUG else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not DEBUG
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# What a request may be; the server itself (controlplane/web.py) refuses a larger body before it is read.
+BODY_MAX_BYTES = 1_000_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0  # no form of ours takes files
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+# Whether nobody but us can listen to, or answer for, the backing services.
+TRUSTED_NETWORK = environment.flag("INTERLOCK_TRUSTED_NETWORK", default=False)
 
 # Chat
 # The demo page gives anybody a token, so it is for trying the product.

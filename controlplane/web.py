@@ -18,6 +18,9 @@ from daphne import server as daphne
 from daphne.cli import CommandLineInterface
 from twisted.internet.defer import Deferred
 
+from controlplane import bounds
+from controlplane.checks import refuse_insecure
+
 DRAIN_S = 5.0  # for what is under way
 END_S = 8.0  # then the process ends, though its loop or Twisted be stuck
 GOING_AWAY = 1001  # a code after which clients come again
@@ -33,6 +36,7 @@ class Server(daphne.Server):  # type: ignore[misc]
     def run(self) -> None:
         for number in (SIGINT, SIGTERM):
             signal(number, self._end)
+        daphne.HTTPFactory = bounds.BoundedFactory  # what it makes its requests with
         super().run()
 
     def _end(self, *_: object) -> None:
@@ -78,8 +82,18 @@ def _send_away(socket: Any) -> None:
 class Web(CommandLineInterface):  # type: ignore[misc]
     server_class = Server
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.parser.set_defaults(
+            websocket_max_message_size=bounds.SOCKET_MESSAGE_MAX_BYTES,
+            websocket_max_frame_size=bounds.SOCKET_MESSAGE_MAX_BYTES,
+            server_name="",  # nobody needs to know
+        )
+
 
 def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
+    refuse_insecure()
     Web().run(sys.argv[1:])
     # Python would wait for the threads of requests that were not waited for.
     logging.shutdown()

@@ -8,7 +8,7 @@ import regex  # type: ignore[import-untyped]
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from controlplane.visible import pieces
+from controlplane.visible import visible
 
 Span = tuple[int, int, str]  # start, end, what it is
 
@@ -17,11 +17,6 @@ Step = tuple[str, int, int, int, int]  # as difflib has them
 EXCERPT = 180
 COMPARED = 250_000  # pairs of words
 _WORDS = regex.compile(r"\w+|\s+|[^\w\s]")
-
-
-def visible(text: str) -> SafeString:
-    """Escape a text for a page; what would not be seen there is shown by its code point."""
-    return _joined(_piece(piece, name) for piece, name in pieces(text))
 
 
 def marked(text: str, spans: Iterable[Span]) -> SafeString:
@@ -91,12 +86,6 @@ def _united(spans: Iterable[Span], length: int) -> Iterator[Span]:
         pending = start, end, title
     if pending:
         yield pending
-
-
-def _piece(piece: str, name: str) -> SafeString:
-    if not name:
-        return format_html("{}", piece)
-    return format_html('<span class="unseen" title="{}">{}</span>', name, piece)
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:

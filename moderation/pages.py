@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from controlplane.accounts.models import Team
 from controlplane.chat.models import Message, Outcome, Turn
 from controlplane.spoken import spoken
+from controlplane.visible import visible as inert
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
 from moderation.models import EVERY_TEAM, Approval, ApprovalQuerySet, Decision
@@ -179,7 +180,7 @@ def live_item_context(approval: Approval) -> dict[str, Any]:
     if decision:
         context |= {
             "delivery": _delivery(approval),
-            "sent": marks.visible(decision.text),
+            "sent": inert(decision.text),
             "changes": marks.changes(approval.text, decision.text),
             "decided_by": name_of(decision.decided_by),
         }
@@ -298,14 +299,14 @@ def _line(message: Message, held: Turn) -> Line:
     return Line(
         who="Customer" if is_user else "Assistant",
         at=message.delivered_at,
-        html=marks.visible(message.text),
+        html=inert(message.text),
         note=note,
     )
 
 
 def _question(turn: Turn, *, note: str) -> Line:
     text = turn.text or "(a message whose text has not arrived yet)"
-    return Line("Customer", turn.created_at, marks.visible(text), note)
+    return Line("Customer", turn.created_at, inert(text), note)
 
 
 def _turns_after(approval: Approval) -> list[Turn]:

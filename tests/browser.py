@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import (
 from django.conf import settings
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -106,17 +106,22 @@ def faults(
     return in_chromium(look)
 
 
+def note_violations(page: Page, noted: list[str]) -> None:
+    """Let the list have what the content security policy refuses on the page from now on."""
+
+    def note(said: ConsoleMessage) -> None:
+        if said.text.startswith(_VIOLATION):
+            noted.append(f"{page.url}: {said.text}")
+
+    page.add_init_script(_TELL_VIOLATIONS)
+    page.on("console", note)
+
+
 def broken_of(page: Page) -> list[str]:
     """Return a list that fills with what breaks on the page from now on, and what it is refused."""
     broken: list[str] = []
-
-    def note(said: str) -> None:
-        if said.startswith(_VIOLATION):
-            broken.append(f"{page.url}: {said}")
-
     page.on("pageerror", lambda error: broken.append(f"{page.url}: {error}"))
-    page.add_init_script(_TELL_VIOLATIONS)
-    page.on("console", lambda said: note(said.text))
+    note_violations(page, broken)
     return broken
 
 

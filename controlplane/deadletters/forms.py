@@ -9,7 +9,6 @@ from django.http import QueryDict
 from controlplane.deadletters.actions import NO_REASON
 from controlplane.deadletters.models import Job, Letter, LetterQuerySet
 from controlplane.deadletters.sinks import MAX_BIGINT, number
-from controlplane.visible import pieces
 
 REASON_MAX_CHARS = 1_000
 ALL = "all"
@@ -45,7 +44,7 @@ class FilterForm(forms.Form):
         """What letters have, and what was asked for: there may be none of it any more."""
         found = Letter.objects.order_by().values_list(name, flat=True).distinct()
         known = {*found, self.data.get(name, "")} - {""}
-        return [("", "Any"), *((each, _seen(each)) for each in sorted(known))]
+        return [("", "Any"), *((each, each) for each in sorted(known))]
 
     def clean_state(self) -> str:
         return self.cleaned_data["state"] or Letter.State.OPEN
@@ -70,11 +69,6 @@ class FilterForm(forms.Form):
     def is_narrow(self) -> bool:
         """Whether it asks for less than all open letters."""
         return any(self.data.get(name) for name in self.fields)
-
-
-def _seen(name: str) -> str:
-    """Anybody may have written it: what hides in it is spelled out."""
-    return "".join(piece for piece, _ in pieces(name))
 
 
 class PageForm(forms.Form):

@@ -59,7 +59,7 @@ def _asked(made: Made) -> dict[str, Callable[[], bytes]]:
         "what the queue's socket sends": lambda: pushed(made),
         "/traces/<id>/": lambda: _get(ada, trace),
         "/dlq/": lambda: _get(ada, "/dlq/"),
-        "/accounts/login/": lambda: _get(visitor, reverse("login")),
+        "/accounts/login/": lambda: _get(visitor, reverse("account_login")),
     }
 
 

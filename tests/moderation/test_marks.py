@@ -4,8 +4,9 @@ import time
 
 import pytest
 
+from controlplane.visible import visible
 from moderation import marks
-from moderation.marks import changes, excerpt, marked, visible
+from moderation.marks import changes, excerpt, marked
 
 
 @pytest.mark.parametrize(

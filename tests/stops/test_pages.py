@@ -21,7 +21,7 @@ from tests.stops.test_stops import deliver
 pytestmark = pytest.mark.django_db(transaction=True)
 
 INDEX = reverse("stops:index")
-FRAGMENT = {"HX-Request-Type": "partial"}
+FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 
 
 @pytest.fixture

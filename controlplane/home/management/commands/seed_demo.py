@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from controlplane.chat import ingress
 from controlplane.home import conversations, demo
@@ -23,6 +23,8 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, password_file: Path | None, talk: bool, **options: Any
     ) -> None:
+        if not settings.DEMO:
+            raise CommandError("The demo is switched off: set INTERLOCK_DEMO=true.")
         path = password_file or settings.BASE_DIR / ".run" / "demo-password"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,378 @@
+"""One world in which everything that can be written holds the given texts, and the pages that show them."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from urllib.parse import quote
+from uuid import uuid4
+
+from django.contrib.auth.models import User
+from django.urls import reverse
+from django.utils import timezone
+
+from controlplane.accounts.models import Team
+from controlplane.audit.models import Entry
+from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
+from controlplane.deadletters.models import Job, JobItem, Letter
+from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
+from controlplane.stops.models import Stop
+from controlplane.traces.models import TracePayload, TraceRecord
+from guardrails.models import Publication, Rule, RuleSet
+from moderation.models import Approval, Decision
+from tests.factories import make_user
+from tests.home.making import make_status
+
+LINES = 60  # of a transcript
+ROWS = 100  # of the queue, and of a list of the admin
+LETTERS = 50  # of a page
+ASKED_FOR = 75  # breaks out of an attribute
+TRACE = "5afe" * 8
+TOPIC = "agents.dlq"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page, and which of the texts it must show, by their places in the list.
+
+    is_more: another page of the same template shows the like.
+    """
+
+    path: str
+    texts: range = range(0)
+    is_more: bool = False
+
+
+def make_viewer(texts: Sequence[str]) -> User:
+    """Somebody who may see everything, and whose own name is one of the texts."""
+    return make_user(
+        texts[0][:150],
+        first_name=texts[72][:150],
+        is_superuser=True,
+        is_staff=True,
+    )
+
+
+def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Fill the database, and return every page that shows any of it."""
+    ControlVersion.objects.get_or_create(pk=1)
+    return [
+        *_held(texts, viewer),
+        *_trace(texts),
+        *_dead_letters(texts, viewer),
+        *_control_room(texts),
+        *_stops(texts),
+        *_admin(texts, viewer),
+        *_asked_for(texts[ASKED_FOR]),
+    ]
+
+
+def _held(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Conversations of 60 lines and as many held answers, with rules, reasons and teams."""
+    pages = []
+    Team.objects.create(slug="hostile", name=texts[0][:100])
+    for start in range(0, len(texts), LINES):
+        part = texts[start : start + LINES]
+        turns = _conversation(part)
+        approvals = Approval.objects.bulk_create(
+            _approval(turn, text, part) for turn, text in zip(turns, part, strict=True)
+        )
+        shown = range(start, start + len(part))
+        is_more = 0 < start < len(texts) - LINES
+        address = reverse("moderation:item", args=[approvals[0].pk])
+        pages.append(Shown(address, shown, is_more))
+    _decide(approvals[0], texts, viewer)
+    return [Shown(reverse("moderation:queue")), *pages]
+
+
+def _conversation(texts: Sequence[str]) -> list[Turn]:
+    talk = Conversation.objects.create(
+        id=f"c_{uuid4().hex[:12]}",
+        user="u_1",
+        tier="free",
+        latest_turn=len(texts),
+        latest_seq=len(texts),
+    )
+    deadline_at = timezone.now() + timedelta(minutes=15)
+    turns = Turn.objects.bulk_create(
+        Turn(
+            id=str(uuid4()),
+            conversation=talk,
+            number=number,
+            text=text,
+            trace_id=uuid4().hex,
+            accepted_at=timezone.now(),
+            deadline_at=deadline_at,
+        )
+        for number, text in enumerate(texts, start=1)
+    )
+    Outcome.objects.bulk_create(
+        Outcome(turn=turn, state="held", record_id=str(uuid4()), reason=turn.text)
+        for turn in turns
+    )
+    Message.objects.bulk_create(
+        Message(
+            conversation=talk, seq=turn.number, turn=turn, role="user", text=turn.text
+        )
+        for turn in turns
+    )
+    return turns
+
+
+def _approval(turn: Turn, text: str, others: Sequence[str]) -> Approval:
+    findings = [
+        {
+            "rule": other[:50],
+            "name": other,
+            "version": 1,
+            "kind": "threshold",
+            "action": "escalate",
+            "severity": "high",
+            "start": place,
+            "end": place + 2,
+            "said": other[:200],
+            "number": 25.0,
+            "limit": 5.0,
+            "team": "hostile",
+        }
+        for place, other in enumerate(others[:10])
+    ]
+    return Approval(
+        turn=turn,
+        team="hostile",
+        record_id=str(uuid4()),
+        text=text,
+        text_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        why=text,
+        verdict={
+            "action": "escalate",
+            "team": "hostile",
+            "ruleset_hash": others[0][:64],
+            "findings": findings,
+        },
+        deadline_at=turn.deadline_at,
+    )
+
+
+def _decide(approval: Approval, texts: Sequence[str], by: User) -> None:
+    Decision.objects.create(
+        approval=approval,
+        verdict="edit",
+        text=texts[2],
+        text_sha256=hashlib.sha256(texts[2].encode()).hexdigest(),
+        reason=texts[3],
+        decided_by=by,
+    )
+    approval.state = Approval.State.APPROVED
+    approval.save(update_fields=["state"])
+
+
+def _trace(texts: Sequence[str]) -> list[Shown]:
+    """A trace with a record for each text, one of which has all of them as its headers."""
+    at = timezone.now()
+    turn = Turn.objects.latest("created_at")
+    Turn.objects.filter(pk=turn.pk).update(trace_id=TRACE)
+    rated = turn.messages.get()
+    Feedback.objects.create(message=rated, rating="down", reason=texts[5][:500])
+    value = "\x00".join(text for text in texts).encode()
+    TraceRecord.objects.bulk_create(
+        TraceRecord(
+            topic=TOPIC,
+            partition=3,
+            offset=number,
+            at=at + timedelta(milliseconds=number),
+            trace_id=TRACE,
+            event_id=str(uuid4()),
+            parents=[],
+            type=text[:64],
+            agent=text[:64],
+            conversation_id=turn.conversation_id,
+            workflow="chat",
+            tier=text[:50],
+            subject=text[:64],
+            text=text,
+            key_sha256=b"k" * 32,
+            headers_sha256=b"h" * 32,
+            value_sha256=hashlib.sha256(value).digest(),
+            size_bytes=len(value),
+        )
+        for number, text in enumerate(texts)
+    )
+    _payload(0, at, texts, value)
+    trace = reverse("traces:trace", args=[TRACE])
+    every = range(len(texts))
+    return [
+        Shown(trace, every),
+        Shown(reverse("traces:payload", args=[TRACE, TOPIC, 3, 0]), every),
+    ]
+
+
+def _payload(offset: int, at: datetime, texts: Sequence[str], value: bytes) -> None:
+    headers = [
+        (text[:2_000], b64encode(f"\x00{text[:500]}\xff".encode()).decode())
+        for text in texts
+    ]
+    TracePayload.objects.create(
+        topic=TOPIC,
+        partition=3,
+        offset=offset,
+        at=at,
+        key=f"\x00{texts[0]}".encode(),
+        value=value,
+        headers=json.dumps(headers).encode(),
+    )
+
+
+def _dead_letters(texts: Sequence[str], viewer: User) -> list[Shown]:
+    at = TraceRecord.objects.get(offset=0).at
+    letters = Letter.objects.bulk_create(
+        Letter(
+            partition=3,
+            offset=number,
+            at=at,
+            trace_id=TRACE,
+            agent=text[:200],
+            topic=text[:200],
+            topic_partition=2,
+            topic_offset=number,
+            key=text[:500],
+            reason=text,
+            attempts=3,
+            size_bytes=1,
+        )
+        for number, text in enumerate(texts)
+    )
+    sent = OutboxRecord.objects.create(
+        topic=TOPIC, value=b"", headers=[], failed_at=at, failure=texts[7]
+    )
+    Letter.objects.filter(pk=letters[1].pk).update(
+        state="discarded",
+        decided_by=viewer,
+        decided_at=at,
+        decided_why=texts[6],
+        sent=sent,
+    )
+    job = Job.objects.create(verb="discard", reason=texts[8], started_by=viewer)
+    JobItem.objects.bulk_create(
+        JobItem(job=job, letter=letter, result="refused", note=text)
+        for letter, text in zip(letters, texts, strict=True)
+    )
+    return [
+        *_pages_of_letters(letters),
+        Shown(reverse("deadletters:letter", args=[letters[0].pk]), range(len(texts))),
+        Shown(reverse("deadletters:letter", args=[letters[1].pk])),
+        Shown(reverse("deadletters:job", args=[job.pk]), range(len(texts))),
+    ]
+
+
+def _pages_of_letters(letters: Sequence[Letter]) -> list[Shown]:
+    address = reverse("deadletters:list")
+    ends = range(len(letters), 0, -LETTERS)
+    return [
+        Shown(
+            f"{address}?state=all&before={letters[end - 1].pk + 1}",
+            range(max(0, end - LETTERS), end),
+            is_more=end < len(letters),
+        )
+        for end in ends
+    ]
+
+
+def _control_room(texts: Sequence[str]) -> list[Shown]:
+    now = timezone.now()
+    Entry.objects.bulk_create(
+        Entry(actor=text[:150], action=text[:64], subject=text[:200]) for text in texts
+    )
+    Heartbeat.objects.bulk_create(
+        Heartbeat(
+            instance=f"{text[:110]}:{number}",
+            host=text[:120],
+            pid=number,
+            started_at=now,
+            seen_at=now + timedelta(minutes=1),
+            applied_version=0,
+            applied_in_ms=1.0,
+            agents=[make_status(text[:200], state="held", why=text[:2000])],
+        )
+        for number, text in enumerate(texts)
+    )
+    return [Shown(reverse("home:index"), range(len(texts)))]
+
+
+def _stops(texts: Sequence[str]) -> list[Shown]:
+    stops = Stop.objects.bulk_create(
+        Stop(
+            mode="soft",
+            scope="agent",
+            value=text[:200],
+            reason=text,
+            requested_by=text[:150],
+        )
+        for text in texts[:100]
+    )
+    return [
+        Shown(reverse("stops:index")),
+        Shown(reverse("stops:stop", args=[stops[75].pk])),
+    ]
+
+
+def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
+    rules = Rule.objects.bulk_create(
+        Rule(
+            slug=f"rule-{number}",
+            name=text[:200],
+            direction="output",
+            kind="terms",
+            action="escalate",
+            terms=[text],
+            reply=text,
+            exceptions=[text],
+        )
+        for number, text in enumerate(texts)
+    )
+    people = User.objects.bulk_create(
+        User(
+            username=f"{text[:140]}{number}",
+            first_name=text[:150],
+            last_name=text[:150],
+            email=text[:200],
+        )
+        for number, text in enumerate(texts)
+    )
+    rule_set = RuleSet.objects.create(hash="0" * 64, body=b"[]")
+    Publication.objects.bulk_create(
+        Publication(rule_set=rule_set, published_by=viewer, reason=text)
+        for text in texts
+    )
+    return [
+        *_lists("admin:guardrails_rule_changelist", texts),
+        *_lists("admin:guardrails_publication_changelist", texts),
+        *_lists("admin:auth_user_changelist", texts),
+        Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
+        Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
+        Shown(reverse("admin:auth_user_change", args=[people[0].pk])),
+    ]
+
+
+def _lists(name: str, texts: Sequence[str]) -> list[Shown]:
+    """The lists' order is their own; together their pages show everything."""
+    last = -(-len(texts) // ROWS)
+    return [
+        Shown(f"{reverse(name)}?p={page}", is_more=page > 1)
+        for page in range(1, last + 1)
+    ]
+
+
+def _asked_for(text: str) -> list[Shown]:
+    """Pages that show what stands in their own address."""
+    given = quote(text[:300], safe="")
+    return [
+        Shown(f"{reverse('moderation:queue')}?team={given}"),
+        Shown(f"{reverse('deadletters:list')}?agent={given}&reason={given}&state=all"),
+        Shown(f"/traces/{given}/"),
+        Shown(f"/{given}"),
+        Shown(f"/api/{given}"),
+        Shown(f"{reverse('admin:auth_user_changelist')}?q={given}"),
+    ]
