@@ -4,7 +4,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 import controlplane.settings
 from agents.topic_setup import ensure_topics
@@ -192,4 +193,13 @@ def _truncate(_: TransactionTestCase) -> None:
             [list(KEPT_TABLES)],
         ).fetchall()
         names = ", ".join(f'"{row[0]}"' for row in rows)
-        connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        _execute(connection, f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+
+
+@retry(
+    retry=retry_if_exception_type(psycopg.errors.DeadlockDetected),
+    stop=stop_after_attempt(5),
+)
+def _execute(connection: psycopg.Connection[Any], query: LiteralString) -> None:
+    """What a page asked just before it was closed may still be read, and then one of two has to yield."""
+    connection.execute(query)

@@ -86,9 +86,7 @@ def _meaning(mode: Stop.Mode, reader: User) -> str:
 
 
 def _proof(stop: Stop) -> str:
-    """Only what is proven is said to be so. Soft stops are proven by what the workers say."""
-    if stop.mode == Stop.Mode.SOFT:
-        return ""
+    """Only what is proven is said to be so."""
     if stop.proven_at is None:
         return "requested, not proven yet"
     took_ms = (stop.proven_at - stop.requested_at) / timedelta(milliseconds=1)

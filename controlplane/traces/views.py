@@ -26,7 +26,7 @@ def hops(request: SignedInRequest, trace_id: str) -> HttpResponse:
     story = read_story(trace_id)
     if story is None:
         raise Http404
-    return render(request, "traces/_story_live.html", {"story": story})
+    return render(request, "traces/_story.html", {"story": story})
 
 
 @never_cache

@@ -129,7 +129,7 @@ def test_a_soft_stop_alone_says_what_it_leaves_to_moderators(ada: User) -> None:
     assert band is not None
     assert band.what == "Soft stop on everything"
     assert "What is held can be decided" in band.meaning
-    assert band.proof == ""
+    assert band.proof == "requested, not proven yet"
 
 
 def test_asks_the_database_the_same_however_much_there_is(

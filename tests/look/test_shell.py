@@ -53,7 +53,7 @@ def test_the_palette_goes_where_the_person_may_go(
         field = page.get_by_role("combobox", name="Go to or do")
         expect(field).to_be_focused()
         expect(page.get_by_role("option")).to_have_text(
-            [re.compile("Control room"), re.compile("Queue"), re.compile("Demo")]
+            [re.compile(name) for name in ("Control room", "Queue", "Stops", "Demo")]
         )
         chosen = page.locator("[role=option][aria-selected=true]")
         page.keyboard.press("ArrowDown")
@@ -293,6 +293,25 @@ def test_a_page_that_was_not_seen_asks_at_once(
         look(page)
 
     looking(with_clock)
+
+
+def test_a_queue_without_its_socket_says_that_it_is_not_live(
+    looking: Callable[..., None], client: Client
+) -> None:
+    """The server of these tests has no sockets."""
+    client.force_login(make_moderator())
+
+    def look(page: Page) -> None:
+        note = page.locator("#stale")
+        expect(note).to_contain_text(
+            re.compile(
+                r"Not up to date since \d\d:\d\d:\d\d UTC: the connection is lost"
+            )
+        )
+        expect(page.locator("#item[data-stale]")).to_be_visible()
+        expect(page.locator("#lamp")).to_have_text("Running")
+
+    looking(look, reverse("moderation:queue"))
 
 
 def test_who_is_offline_is_told(looking: Callable[..., None], client: Client) -> None:
