@@ -18,6 +18,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dlq/", include("controlplane.deadletters.urls")),
     path("stops/", include("controlplane.stops.urls")),
     path("demo/", include("controlplane.chat.urls")),
+    path("accounts/", include("controlplane.accounts.urls")),
+    path("accounts/teams/", include("moderation.team_urls")),
     path("accounts/", include("controlplane.accounts.sign_in_urls")),
     path("api/", include("controlplane.api.urls")),
     path("admin/", admin.site.urls),

@@ -11,12 +11,14 @@ from agents import topics
 from agents.cloudevents import Envelope, derive_id
 from agents.events import DecidedResponse
 from controlplane import locks
+from controlplane.accounts.models import Team
 from controlplane.audit import actions as audit
 from controlplane.chat.models import Conversation, Turn
 from controlplane.chat.turns import sha256
 from controlplane.clock import database_now
 from controlplane.routing.models import Tier
 from controlplane.runtime.actions import enqueue
+from guardrails.rules import TEAMS
 from guardrails.verdicts import Verdict
 from moderation import guard, live
 from moderation.models import EVERY_TEAM, Approval, Decision
@@ -337,3 +339,29 @@ def _log(decision: Decision, overridden: list[str]) -> None:
         trace_id=approval.turn.trace_id,
         detail=detail,
     )
+
+
+# Teams
+
+
+class TeamError(Exception):
+    """A team that has to stay; the text says why."""
+
+
+@transaction.atomic
+def delete_team(team_id: int, *, by: User) -> None:
+    """TeamError if answers wait for it, or may come for it at any time."""
+    team = Team.objects.select_for_update().get(pk=team_id)
+    if team.slug in TEAMS:
+        raise TeamError("Rules send held answers to it, so it stays.")
+    waiting = Approval.objects.pending().of_team(team.slug).count()
+    if waiting == 1:
+        raise TeamError("1 held answer waits for it: decide on it first.")
+    if waiting:
+        raise TeamError(f"{waiting} held answers wait for it: decide on them first.")
+    detail = {
+        "name": team.name,
+        "members": sorted(team.members.values_list("username", flat=True)),
+    }
+    team.delete()
+    audit.record(by, "team_deleted", f"team:{team.slug}", detail=detail)

@@ -43,9 +43,9 @@ def save_team(team: Team, *, editor: User | str) -> None:
 @transaction.atomic
 def set_teams(user: User, slugs: Iterable[str], *, editor: User | str) -> None:
     """Let a person be in these teams and no others. Locks the person."""
-    User.objects.select_for_update().get(pk=user.pk)
+    _lock(user)
     teams = list(Team.objects.filter(slug__in=set(slugs)))
-    before = sorted(user.teams.values_list("slug", flat=True))
+    before = _teams_of(user)
     after = sorted(team.slug for team in teams)
     if before == after:
         return
@@ -56,6 +56,26 @@ def set_teams(user: User, slugs: Iterable[str], *, editor: User | str) -> None:
         f"user:{user.get_username()}",
         detail={"teams": after, "were": before},
     )
+
+
+@transaction.atomic
+def join_team(team: Team, user: User, *, editor: User | str) -> None:
+    _lock(user)
+    set_teams(user, {*_teams_of(user), team.slug}, editor=editor)
+
+
+@transaction.atomic
+def leave_team(team: Team, user: User, *, editor: User | str) -> None:
+    _lock(user)
+    set_teams(user, {*_teams_of(user)} - {team.slug}, editor=editor)
+
+
+def _lock(user: User) -> None:
+    User.objects.select_for_update().get(pk=user.pk)
+
+
+def _teams_of(user: User) -> list[str]:
+    return sorted(user.teams.values_list("slug", flat=True))
 
 
 def sha256_of(token: str) -> str:

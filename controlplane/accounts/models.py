@@ -1,4 +1,4 @@
-"""Teams, tokens of the API, attempts to sign in. People and roles are Django's own users and groups."""
+"""Teams, tokens of the API, links by which people join, attempts to sign in. People and roles are Django's."""
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -59,6 +59,33 @@ class ApiToken(models.Model):
 
     def __str__(self) -> str:
         return f"token {self.pk} of {self.user_id}"
+
+    @property
+    def state(self) -> str:
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at <= timezone.now():
+            return "expired"
+        return "usable" if self.user.is_active else "user inactive"
+
+
+class Enrolment(models.Model):
+    """The link by which a person chooses a password, once. A new one takes the place of the old."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    sha256 = models.CharField(
+        max_length=64, unique=True
+    )  # of its code; it was shown once
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"enrolment of {self.user_id}"
+
+    @property
+    def has_expired(self) -> bool:
+        return self.expires_at <= timezone.now()
 
 
 class Attempts(models.Model):

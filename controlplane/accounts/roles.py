@@ -11,7 +11,13 @@ _READ = [
     "stops.view_stop",
 ]
 VIEWER = [*_READ, "moderation.view_every_team"]
-MODERATOR = [*_READ, "moderation.decide_approval"]
+MODERATOR = [
+    *_READ,
+    "moderation.decide_approval",
+    "accounts.view_apitoken",
+    "accounts.add_apitoken",
+    "accounts.change_apitoken",
+]
 LEAD = [
     *MODERATOR,
     "moderation.view_every_team",
@@ -20,8 +26,11 @@ LEAD = [
     "guardrails.view_rule",
     "deadletters.view_letter",
     "deadletters.decide_letter",
+    "accounts.view_team",
+    "accounts.change_team",
 ]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
+PEOPLE = [f"auth.{verb}_user" for verb in ("add", "change", "view")]
 ADMIN = [
     *LEAD,
     *RULES,
@@ -35,6 +44,9 @@ ADMIN = [
     "routing.view_backend",
     "routing.change_backend",
     "audit.view_entry",
+    *PEOPLE,
+    "accounts.add_team",
+    "accounts.delete_team",
 ]
 AUDITOR = [
     *VIEWER,
@@ -47,13 +59,25 @@ AUDITOR = [
     "audit.view_entry",
     "traces.view_tracepayload",
     "deadletters.view_letter",
+    "auth.view_user",
+    "accounts.view_team",
+    "accounts.view_apitoken",
 ]
+ADMINISTRATOR = "admin"
 ROLES = {
     "viewer": VIEWER,
     "moderator": MODERATOR,
     "lead": LEAD,
     "admin": ADMIN,
     "auditor": AUDITOR,
+}
+# As people are told who choose one; docs/accounts.md has the same words.
+WORDS = {
+    "viewer": "Sees the control room, the queue, traces and stops; changes nothing.",
+    "moderator": "Decides on what is held for their teams, and makes API tokens of their own.",
+    "lead": "Also decides for every team and says who is in which, overrides guardrails, sees to dead letters.",
+    "admin": "Also changes rules, routing and stops, manages people, and reads the audit log.",
+    "auditor": "Reads everything, with raw payloads and the audit log; changes nothing.",
 }
 
 

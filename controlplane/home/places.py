@@ -53,6 +53,8 @@ PLACES = (
         within=("deadletters:",),
         says="open",
     ),
+    Place(slug="people", name="People", route="accounts:people", within=("accounts:",)),
+    Place(slug="teams", name="Teams", route="teams:list", within=("teams:",)),
     Place(slug="demo", name="Demo", route=DEMO),
 )
 STOPS = "stops:index"  # where the lamp leads

@@ -4,7 +4,6 @@ from argparse import ArgumentParser
 from datetime import datetime
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from controlplane.accounts import actions
 from controlplane.accounts.models import ApiToken
@@ -58,19 +57,11 @@ def _row(token: ApiToken) -> tuple[str, ...]:
         str(token.pk),
         token.user.get_username(),
         token.name or "-",
-        _state(token),
+        token.state,
         _day(token.last_used_at) if token.last_used_at else "never",
         _day(token.expires_at),
         " ".join(token.scopes),
     )
-
-
-def _state(token: ApiToken) -> str:
-    if token.revoked_at is not None:
-        return "revoked"
-    if token.expires_at <= timezone.now():
-        return "expired"
-    return "usable" if token.user.is_active else "user inactive"
 
 
 def _day(moment: datetime) -> str:
