@@ -1,4 +1,7 @@
-"""Ends the session of who has done nothing for a while. Pages that ask by themselves are nobody's doing."""
+"""Ends sessions: after a while in which nobody did anything, and when they are old.
+
+Pages that ask by themselves are nobody's doing.
+"""
 
 import time
 
@@ -10,12 +13,13 @@ from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
 KEY = "active_at"
+BEGAN = "began_at"
 NOTED_EVERY_S = 60  # a write for each request would be too many
 
 
 @receiver(user_logged_in)
 def begin(request: HttpRequest, **_: object) -> None:
-    request.session[KEY] = int(time.time())
+    request.session[KEY] = request.session[BEGAN] = int(time.time())
 
 
 class IdleMiddleware(MiddlewareMixin):
@@ -24,7 +28,9 @@ class IdleMiddleware(MiddlewareMixin):
             return
         now = int(time.time())
         idle_s = now - request.session.get(KEY, now - NOTED_EVERY_S)
-        if idle_s > settings.SESSION_IDLE_S:
+        # Django's own limit begins anew with each change of the session.
+        age_s = now - request.session.setdefault(BEGAN, now)
+        if idle_s > settings.SESSION_IDLE_S or age_s > settings.SESSION_COOKIE_AGE:
             logout(request)
         elif idle_s >= NOTED_EVERY_S and _is_by_a_person(request):
             request.session[KEY] = now

@@ -103,6 +103,7 @@ ROUTES: dict[str, Row] = {
 }
 # What is dangerous asks again who it is, unless they have said so within five minutes: recent.py.
 RECENT: dict[str, set[str]] = {
+    "stops:release": {"POST"},
     "account_go_on": {"GET"},
     "account_set_password": {"GET", "POST"},
     "mfa_activate_totp": {"GET", "POST"},

@@ -10,6 +10,7 @@ from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from controlplane.accounts import second_factor
 from controlplane.deadletters.models import Letter
 from controlplane.home import lamp, places
 from controlplane.home.lamp import Band, Lamp
@@ -33,7 +34,6 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     initials: str
     roles: str
-    account_url: str
 
 
 class Shell(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,8 +61,10 @@ def read_shell(request: HttpRequest) -> Shell:
 
 
 def _read(user: User | AnonymousUser, here: str) -> Shell:
-    if not user.is_authenticated:
+    if not isinstance(user, User):
         return Shell(places=_shown(user, here, {}))
+    if second_factor.lacks(user):  # nothing is open to them yet but their account
+        return Shell(person=_person(user))
     stops = lamp.stops_in_force()
     return Shell(
         places=_shown(user, here, COUNTS),
@@ -103,5 +105,4 @@ def _person(user: User) -> Person:
         username=user.get_username(),
         initials=initials,
         roles=roles or "no role yet",
-        account_url=places.account_url(),
     )

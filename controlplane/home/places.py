@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from controlplane.accounts import table
 
@@ -58,7 +58,6 @@ PLACES = (
     Place(slug="demo", name="Demo", route=DEMO),
 )
 STOPS = "stops:index"  # where the lamp leads
-ACCOUNT = "account_me"
 
 
 def places_for(user: User | AnonymousUser) -> list[Place]:
@@ -69,10 +68,3 @@ def stops_url(user: User | AnonymousUser) -> str:
     """Return where the lamp leads, or nothing for those who may not go there."""
     may: Any = user.has_perm(table.ROUTES[STOPS]["GET"])
     return reverse(STOPS) if may else ""
-
-
-def account_url() -> str:
-    try:
-        return reverse(ACCOUNT)
-    except NoReverseMatch:  # signing in is somebody else's here
-        return ""

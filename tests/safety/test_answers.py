@@ -13,7 +13,7 @@ from django.urls import path, reverse
 
 from controlplane import urls
 from controlplane.accounts import table
-from controlplane.idle import KEY
+from controlplane.idle import BEGAN, KEY
 from tests.factories import make_user
 from tests.safety.test_start import RIGHT, settings_of
 
@@ -82,6 +82,15 @@ def test_what_a_page_asks_by_itself_keeps_nobody_signed_in(client: Client) -> No
     assert client.get("/queue/").status_code == 200
 
     assert time.time() - client.session[KEY] < 100
+
+
+def test_a_session_ends_when_it_is_old_whatever_is_done(client: Client) -> None:
+    client.force_login(make_user("vera", "viewer"))
+    session = client.session
+    session[BEGAN] = int(time.time()) - settings.SESSION_COOKIE_AGE - 5
+    session.save()
+
+    assert client.get("/queue/").status_code == 302
 
 
 def be_idle(client: Client, seconds: int) -> None:

@@ -41,9 +41,7 @@ def test_a_stop_is_engaged_watched_and_released(
         page.get_by_role("link", name="All stops").click()
         expect(page.get_by_role("link", name="Details and release")).to_be_visible()
         assert faults_of(page) == []
-        page.get_by_role("link", name="Details and release").click()
-        page.get_by_label("Why may it go on?").fill("prices are right")
-        page.get_by_role("button", name="Release it").click()
+        release(page)
         expect(page.locator("#stop .tag", has_text="Released")).to_be_visible()
 
     def list_turn() -> None:
@@ -77,6 +75,16 @@ def hold_by_key(page: Page) -> None:
     page.keyboard.down("Enter")
     page.wait_for_url("**/stops/*-*/")
     page.keyboard.up("Enter")
+
+
+def release(page: Page) -> None:
+    """It asks again who they are, and keeps what was written."""
+    page.get_by_role("link", name="Details and release").click()
+    page.get_by_label("Why may it go on?").fill("prices are right")
+    page.get_by_role("button", name="Release it").click()
+    page.get_by_label("Password").fill("correct horse battery")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Do it").click()
 
 
 def test_who_cannot_hold_is_asked_once_more(

@@ -14,7 +14,7 @@ from controlplane.audit.models import Entry
 from controlplane.runtime.models import Heartbeat
 from controlplane.stops import actions, barrier
 from controlplane.stops.models import ListedTurn, Stop
-from tests.factories import make_admin, make_approval, make_turn, make_user
+from tests.factories import make_admin, make_approval, make_turn, make_user, sign_in_now
 from tests.home.making import make_heartbeat
 from tests.stops.test_stops import deliver
 
@@ -27,7 +27,7 @@ FRAGMENT = {"HX-Request": "true", "HX-Request-Type": "partial"}
 @pytest.fixture
 def ada(client: Client) -> User:
     user = make_admin()
-    client.force_login(user)
+    sign_in_now(client, user)
     return user
 
 
