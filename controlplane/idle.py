@@ -4,6 +4,7 @@ Pages that ask by themselves are nobody's doing.
 """
 
 import time
+from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -11,6 +12,8 @@ from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
+
+from controlplane.away import AWAY
 
 KEY = "active_at"
 BEGAN = "began_at"
@@ -24,16 +27,21 @@ def begin(request: HttpRequest, **_: object) -> None:
 
 class IdleMiddleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> None:
-        if not request.user.is_authenticated:
-            return
-        now = int(time.time())
-        idle_s = now - request.session.get(KEY, now - NOTED_EVERY_S)
-        # Django's own limit begins anew with each change of the session.
-        age_s = now - request.session.setdefault(BEGAN, now)
-        if idle_s > settings.SESSION_IDLE_S or age_s > settings.SESSION_COOKIE_AGE:
-            logout(request)
-        elif idle_s >= NOTED_EVERY_S and _is_by_a_person(request):
-            request.session[KEY] = now
+        with suppress(*AWAY):  # whoever needs the session then says so, in its own way
+            _end_or_note(request)
+
+
+def _end_or_note(request: HttpRequest) -> None:
+    if not request.user.is_authenticated:
+        return
+    now = int(time.time())
+    idle_s = now - request.session.get(KEY, now - NOTED_EVERY_S)
+    # Django's own limit begins anew with each change of the session.
+    age_s = now - request.session.setdefault(BEGAN, now)
+    if idle_s > settings.SESSION_IDLE_S or age_s > settings.SESSION_COOKIE_AGE:
+        logout(request)
+    elif idle_s >= NOTED_EVERY_S and _is_by_a_person(request):
+        request.session[KEY] = now
 
 
 def _is_by_a_person(request: HttpRequest) -> bool:

@@ -25,8 +25,9 @@ if sys.argv[1] in ("prepare", "seed_demo"):
 from django.core.management import execute_from_command_line
 execute_from_command_line(sys.argv)
 """
-SETTINGS = "INSTALLED_APPS = ['controlplane.embedded']\nSECRET_KEY = 'only here'\n"
+SETTINGS = "INSTALLED_APPS = ['controlplane.embedded']\nSECRET_KEY = 'only here'\nDEBUG = True\n"
 SITE = """
+from argparse import ArgumentParser
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Ready(BaseHTTPRequestHandler):
@@ -35,10 +36,14 @@ class Ready(BaseHTTPRequestHandler):
         self.end_headers()
 
 class CommandLineInterface:
+    def __init__(self):
+        self.parser = ArgumentParser()
+
     def run(self, arguments):
         HTTPServer((arguments[1], int(arguments[3])), Ready).serve_forever()
 """
 SERVER = "class Server: pass"
+PROTOCOL = "class HTTPFactory: pass\nclass WebRequest: pass"
 WORKER = "import signal, sys\nprint(sys.argv)\nsignal.pause()\n"
 
 
@@ -50,7 +55,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "controlplane").symlink_to(ROOT / "controlplane")
     (tmp_path / "manage.py").write_text(MANAGE)
     (tmp_path / "settings_for_up.py").write_text(SETTINGS)
-    modules = {"daphne/cli": SITE, "daphne/server": SERVER, "celery/__main__": WORKER}
+    modules = {
+        "daphne/cli": SITE,
+        "daphne/server": SERVER,
+        "daphne/http_protocol": PROTOCOL,
+        "celery/__main__": WORKER,
+    }
     for name, text in modules.items():
         module = tmp_path / f"{name}.py"
         module.parent.mkdir(exist_ok=True)

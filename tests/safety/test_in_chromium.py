@@ -18,7 +18,7 @@ pytestmark = [
 ]
 
 NARROW = 360
-LOADED_WITHIN_MS = 40_000  # of a page that has everything on it, on a busy machine
+LOADED_WITHIN_MS = 20_000  # of a page that has everything on it, on a busy machine
 AWAKE_WITHIN_MS = 2_000
 OPEN_ALL = "document.querySelectorAll('details').forEach(each => { each.open = true })"
 FRAME = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"

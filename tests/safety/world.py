@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
-from controlplane.accounts.models import Team
+from controlplane.accounts.models import ApiToken, Team
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
 from controlplane.deadletters.models import Job, JobItem, Letter
@@ -28,6 +28,7 @@ from tests.home.making import make_status
 LINES = 60  # of a transcript
 ROWS = 100  # of the queue, and of a list of the admin
 LETTERS = 50  # of a page
+PEOPLE = 50
 ASKED_FOR = 75  # breaks out of an attribute
 TRACE = "5afe" * 8
 TOPIC = "agents.dlq"
@@ -64,6 +65,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_dead_letters(texts, viewer),
         *_control_room(texts),
         *_stops(texts),
+        *_people(texts, viewer),
         *_admin(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
@@ -318,6 +320,44 @@ def _stops(texts: Sequence[str]) -> list[Shown]:
     ]
 
 
+def _people(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """People, a team and tokens with these names, in the order of each list."""
+    people = User.objects.bulk_create(
+        User(
+            username=f"{text[:140]}{number}",
+            first_name=text[:150],
+            last_name=text[:150],
+            email=text[:200],
+        )
+        for number, text in enumerate(texts)
+    )
+    Team.objects.get(slug="hostile").members.set(people)
+    ApiToken.objects.bulk_create(
+        ApiToken(
+            user=viewer,
+            name=text[:100],
+            sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+            scopes=["traces:read"],
+            expires_at=timezone.now() + timedelta(days=1),
+        )
+        for number, text in enumerate(texts)
+    )
+    listed = User.objects.order_by("username").values_list("username", flat=True)
+    ends = ["", *list(listed)[PEOPLE - 1 :: PEOPLE]]
+    return [
+        *(
+            Shown(f"{reverse('accounts:people')}?after={quote(end)}", is_more=bool(end))
+            for end in ends
+        ),
+        Shown(reverse("accounts:person", args=[people[0].pk])),
+        Shown(reverse("accounts:person", args=[people[75].pk]), is_more=True),
+        Shown(reverse("accounts:tokens")),
+        Shown(reverse("account_me")),
+        Shown(reverse("teams:list")),
+        Shown(reverse("teams:team", args=["hostile"]), range(len(texts))),
+    ]
+
+
 def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
     rules = Rule.objects.bulk_create(
         Rule(
@@ -332,15 +372,6 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
         )
         for number, text in enumerate(texts)
     )
-    people = User.objects.bulk_create(
-        User(
-            username=f"{text[:140]}{number}",
-            first_name=text[:150],
-            last_name=text[:150],
-            email=text[:200],
-        )
-        for number, text in enumerate(texts)
-    )
     rule_set = RuleSet.objects.create(hash="0" * 64, body=b"[]")
     Publication.objects.bulk_create(
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
@@ -349,10 +380,8 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
     return [
         *_lists("admin:guardrails_rule_changelist", texts),
         *_lists("admin:guardrails_publication_changelist", texts),
-        *_lists("admin:auth_user_changelist", texts),
         Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
         Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
-        Shown(reverse("admin:auth_user_change", args=[people[0].pk])),
     ]
 
 
@@ -374,5 +403,7 @@ def _asked_for(text: str) -> list[Shown]:
         Shown(f"/traces/{given}/"),
         Shown(f"/{given}"),
         Shown(f"/api/{given}"),
-        Shown(f"{reverse('admin:auth_user_changelist')}?q={given}"),
+        Shown(f"{reverse('accounts:people')}?words={given}"),
+        Shown(f"{reverse('accounts:tokens')}?words={given}"),
+        Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
     ]
