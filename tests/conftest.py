@@ -3,8 +3,9 @@
 import importlib
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import pytest
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
 from django.test import TransactionTestCase
+from psycopg.sql import SQL, Composed, Identifier
 from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 import controlplane.settings
@@ -42,6 +44,8 @@ KEPT_TABLES = (
     "django_migrations",
     "runtime_controlversion",
 )
+
+APPEND_ONLY_TABLES = {"audit_entry"}  # a trigger refuses DELETE
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -167,15 +171,18 @@ def django_db_setup(services: Services, django_db_blocker: Any) -> Iterator[None
     with django_db_blocker.unblock():
         call_command("migrate", database="owner", verbosity=0)
         connections["owner"].close()
-    TransactionTestCase._fixture_teardown = _truncate  # type: ignore[attr-defined]
+    TransactionTestCase._fixture_teardown = _empty  # type: ignore[attr-defined]
     yield
     with django_db_blocker.unblock():
         connections.close_all()
         connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
-def _truncate(_: TransactionTestCase) -> None:
-    """Empty the tables after a test that commits. The application's role may not."""
+def _empty(_: TransactionTestCase) -> None:
+    """Empty the tables after a test that commits. The application's role may not.
+
+    Only those that hold rows, and by DELETE where that is allowed: to truncate all of them takes 60 ms.
+    """
     connections["default"].close()
     owner = connections["owner"].settings_dict
     with psycopg.connect(
@@ -186,20 +193,48 @@ def _truncate(_: TransactionTestCase) -> None:
         port=owner["PORT"],
         autocommit=True,
     ) as connection:
-        rows = connection.execute(
-            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-            "WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition "
-            "AND c.relname <> ALL(%s)",
-            [list(KEPT_TABLES)],
-        ).fetchall()
-        names = ", ".join(f'"{row[0]}"' for row in rows)
-        _execute(connection, f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+        _delete_rows(connection)
 
 
 @retry(
-    retry=retry_if_exception_type(psycopg.errors.DeadlockDetected),
+    retry=retry_if_exception_type(
+        (psycopg.errors.DeadlockDetected, psycopg.errors.ForeignKeyViolation)
+    ),
     stop=stop_after_attempt(5),
 )
-def _execute(connection: psycopg.Connection[Any], query: LiteralString) -> None:
-    """What a page asked just before it was closed may still be read, and then one of two has to yield."""
-    connection.execute(query)
+def _delete_rows(connection: psycopg.Connection[Any]) -> None:
+    """What a page asked just before it was closed may still write, and then one of two has to yield."""
+    filled = connection.execute(_filled(tuple(_tables(connection)))).fetchall()
+    names = [name for (name,) in filled]
+    with connection.transaction():
+        connection.execute("SET CONSTRAINTS ALL DEFERRED")
+        for name in names:
+            how = "TRUNCATE" if name in APPEND_ONLY_TABLES else "DELETE FROM"
+            connection.execute(SQL(how + " {}").format(Identifier(name)))
+        connection.execute(_RESTART, [names])
+
+
+def _tables(connection: psycopg.Connection[Any]) -> list[str]:
+    rows = connection.execute(_TABLES, [list(KEPT_TABLES)])
+    return [name for (name,) in rows]
+
+
+@cache
+def _filled(tables: tuple[str, ...]) -> Composed:
+    """Return the question which of them hold rows."""
+    asked = [
+        SQL("SELECT {} WHERE EXISTS (SELECT 1 FROM {})").format(name, Identifier(name))
+        for name in tables
+    ]
+    return SQL(" UNION ALL ").join(asked)
+
+
+_TABLES = """
+SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND c.relname <> ALL(%s)
+"""
+_RESTART = """
+SELECT setval(s.oid::regclass, 1, false) FROM pg_class s JOIN pg_depend d ON d.objid = s.oid
+JOIN pg_class c ON c.oid = d.refobjid WHERE s.relkind = 'S' AND c.relname = ANY(%s)
+"""

@@ -314,6 +314,7 @@ def test_a_follower_that_is_stopped_while_it_waits_to_try_again_ends(
     assert len(logs) == tries
 
 
+@pytest.mark.long
 def test_a_restart_of_the_database_is_survived(
     services: Services, rules: RuleSet, admin: User, follow: Make
 ) -> None:

@@ -238,6 +238,7 @@ async def no_stale_connections() -> AsyncIterator[None]:
     connections["default"].close_pool()  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_stale_connections")
 async def test_a_socket_lives_through_a_restart_of_postgresql(
     kept: Resources, services: Services

@@ -547,6 +547,7 @@ async def test_an_agent_that_is_switched_off_is_shown_as_paused(
             await widget.status(state)
 
 
+@pytest.mark.long
 async def test_a_socket_that_is_idle_for_longer_than_a_client_s_timeout_still_receives(
     kept: Resources,
 ) -> None:

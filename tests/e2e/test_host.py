@@ -140,6 +140,7 @@ def test_the_command_line_of_celery_asks_and_pauses(
     }
 
 
+@pytest.mark.long
 def test_a_restart_of_valkey_ends_neither_the_worker_nor_its_agents(
     product: Product, worker: Process, services: Services
 ) -> None:

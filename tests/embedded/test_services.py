@@ -61,6 +61,7 @@ def assert_is_there(environment: dict[str, str]) -> None:
     assert record.value() == b"kept"
 
 
+@pytest.mark.long
 def test_data_and_ports_are_the_same_after_a_stop(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_data_and_ports_are_the_same_after_a_stop(
         assert_is_there(second.environment)
 
 
+@pytest.mark.long
 def test_a_killed_launcher_leaves_nothing_that_hinders_the_next(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
