@@ -11,12 +11,13 @@ from django.utils import timezone
 DAILY = ("turn:", "approval:", "record:", "route:", "session:")
 SIGNING_IN = ("signed_in", "signed_out", "sign_in_failed", "sign_in_throttled")
 IS_DAILY = reduce(or_, (Q(subject__startswith=kind) for kind in DAILY))
+IS_DAILY |= Q(action__in=SIGNING_IN)
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
     def control_actions(self) -> "EntryQuerySet":
         """What changed how the product behaves, or who may change it."""
-        return self.exclude(IS_DAILY).exclude(action__in=SIGNING_IN)
+        return self.exclude(IS_DAILY)
 
 
 class Entry(models.Model):

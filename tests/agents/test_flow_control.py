@@ -42,6 +42,7 @@ def test_no_more_is_fetched_while_enough_waits_and_the_agent_stays_a_member(
     assert sorted(texts(agent.writes[0]), key=int) == list(map(str, range(500)))
 
 
+@pytest.mark.long
 def test_what_a_stop_of_one_tier_holds_does_not_keep_other_tiers_waiting(
     stage: Stage,
 ) -> None:

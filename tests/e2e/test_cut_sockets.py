@@ -105,6 +105,7 @@ def test_two_tabs_cut_at_each_frame_a_hundred_times(
         assert seqs == list(range(1, 2 * len(ids) + 1))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 def test_two_tabs_of_a_real_page_that_are_cut_seven_times(product: Product) -> None:
     limits = iter([1, 2, 4, 5, 6, 7, 9])

@@ -124,6 +124,7 @@ def test_what_remote_control_did_is_in_the_audit_log(
     }
 
 
+@pytest.mark.long
 def test_the_command_line_of_celery_asks_and_pauses(
     product: Product, worker: Process
 ) -> None:

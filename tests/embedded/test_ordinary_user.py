@@ -81,6 +81,7 @@ def _link_or_copy(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
+@pytest.mark.long
 def test_an_ordinary_user_starts_and_removes_everything(
     home: Path, shared: Path
 ) -> None:

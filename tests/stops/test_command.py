@@ -66,7 +66,7 @@ def test_a_soft_stop_waits_for_the_workers_of_its_scope_alone(
 
 
 def test_a_soft_stop_is_proven_when_its_workers_obey_or_are_silent() -> None:
-    make_heartbeat(["responder"], instance="host-a:1:here", applied_version=99)
+    make_heartbeat(["responder"], instance="host-a:1:here", applied_version=1_000_000)
     make_heartbeat(["output-guard"], instance="host-a:2:gone", age_s=20)
 
     said = run("soft", "--scope", "workflow:chat", "--reason", "x")

@@ -18,7 +18,7 @@ def test_a_stop_is_engaged_watched_and_released(
     live_server: LiveServer, client: Client
 ) -> None:
     client.force_login(make_admin())
-    make_heartbeat(["responder"], age_s=-60, applied_version=99)
+    make_heartbeat(["responder"], age_s=-60, applied_version=1_000_000)
     turn = make_turn()
 
     def look(browser: Browser) -> None:

@@ -172,7 +172,7 @@ def test_a_stop_that_is_not_proven_says_so_and_can_be_proven_again(
 def test_workers_that_lag_or_are_silent_are_named(client: Client, ada: User) -> None:
     make_heartbeat(["responder"], instance="host-a:1:late")
     make_heartbeat(["responder"], instance="host-a:2:gone", age_s=20)
-    make_heartbeat(["responder"], instance="host-a:3:good", applied_version=99)
+    make_heartbeat(["responder"], instance="host-a:3:good", applied_version=1_000_000)
     stop(mode="soft")
 
     page = text(client.get(INDEX, headers=FRAGMENT))
