@@ -18,7 +18,7 @@ from guardrails.verdicts import Finding, Verdict
 from moderation import marks
 from moderation.models import EVERY_TEAM, Approval, ApprovalQuerySet, Decision
 
-MOST_ROWS = 100
+MOST_ROWS = 60
 FINISHED_ROWS = 20
 MOST_LINES = 60
 NEAR = 0.2  # of the time there was

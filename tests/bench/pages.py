@@ -59,6 +59,8 @@ def _asked(made: Made) -> dict[str, Callable[[], bytes]]:
         "what the queue's socket sends": lambda: pushed(made),
         "/traces/<id>/": lambda: _get(ada, trace),
         "/dlq/": lambda: _get(ada, "/dlq/"),
+        "/stops/": lambda: _get(ada, "/stops/"),
+        "/accounts/": lambda: _get(ada, "/accounts/"),
         "/accounts/login/": lambda: _get(visitor, reverse("account_login")),
     }
 

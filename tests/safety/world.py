@@ -26,7 +26,7 @@ from tests.factories import make_user
 from tests.home.making import make_status
 
 LINES = 60  # of a transcript
-ROWS = 100  # of the queue, and of a list of the admin
+ROWS = 100  # of a list of the admin
 LETTERS = 50  # of a page
 PEOPLE = 50
 ASKED_FOR = 75  # breaks out of an attribute
