@@ -21,7 +21,9 @@ MOST_NAMES = 3
 LONGEST_WORD = 400  # browsers take minutes over the lines of a word that is much longer
 
 # Of most texts every character is one of these, which is soon found out.
-_plain = re.compile(r"[\n\t\x20-\x7e\xa0-\xac\xae-\u02ff\u2010-\u2027\u20a0-\u20bf\u2190-\u27bf]*")
+_plain = re.compile(
+    r"[\n\t\x20-\x7e\xa0-\xac\xae-\u02ff\u2010-\u2027\u20a0-\u20bf\u2190-\u27bf]*"
+)
 # What has no shape: by Unicode's own list of ignorables, and by kind. The braille blank is a shape of no dots.
 _HIDDEN = (
     r"(?:[\p{DI}\p{Cc}\p{Cf}\p{Co}\p{Cs}\p{Zl}\p{Zp}\u2800--[\n\t\r\p{PCM}]]|\r(?!\n))"
