@@ -9,6 +9,7 @@ from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
 from agents.registry import AGENTS
+from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
 from controlplane.spoken import spoken
 from controlplane.stops.forms import ReleaseForm, StopForm, target_of
@@ -51,6 +52,7 @@ class Affected(msgspec.Struct, frozen=True, kw_only=True):
     in_flight: int
     open: int
     held: int
+    kept_days: int  # what waits in Kafka, unless the topics there were changed
 
 
 def index_context(user: User, form: StopForm | None = None) -> dict[str, Any]:
@@ -129,6 +131,7 @@ def affected_by(target: str) -> Affected:
         in_flight=sum(point.in_flight for point in workers),
         open=open_now,
         held=held,
+        kept_days=min(TOPICS[name].retention_ms for name in REQUESTS) // DAY_MS,
     )
 
 

@@ -105,6 +105,7 @@ def run(folder: Path, *command: str) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_new_agents_pass_every_check_as_written(tmp_path: Path) -> None:
     copy_code(tmp_path)

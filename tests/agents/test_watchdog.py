@@ -201,6 +201,7 @@ def test_an_answer_lets_the_looks_that_saw_nothing_count_no_more() -> None:
             look(dog, here=5)
 
 
+@pytest.mark.long
 def test_a_partition_that_was_paused_behind_its_back_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -83,6 +83,7 @@ def states(product: Product, client_ids: list[str]) -> list[str]:
     return [row[0] for row in rows]
 
 
+@pytest.mark.long
 def test_one_bad_record_among_a_thousand_is_one_letter_and_its_redrive_one_answer(
     product: Product, widget: OpenWidget, browser: Browser
 ) -> None:
