@@ -6,6 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 import msgspec
+import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, expect
 
