@@ -28,7 +28,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     proof_ms: float | None
     points: list[Point]
     obeying: int
-    slowest_ms: float | None  # of the workers that were told while they ran
+    slowest_ms: float | None  # of the workers that obey
     delivered: int
     unknown: int
     held: int
@@ -100,15 +100,20 @@ def card_of(stop: Stop, release: ReleaseForm | None = None) -> Card:
         proof_ms=proof_ms(stop),
         points=workers,
         obeying=sum(point.state != "late" for point in workers),
-        slowest_ms=max(
-            (p.applied_in_ms for p in workers if p.state == "obeys"), default=None
-        ),
+        slowest_ms=_slowest_ms(workers),
         delivered=fates.get(Fate.DELIVERED, 0),
         unknown=fates.get(Fate.UNKNOWN, 0),
         held=_held_since(stop),
         in_flight=sum(point.in_flight for point in workers),
         release=release or ReleaseForm(auto_id=f"release-{stop.pk}-%s"),
     )
+
+
+def _slowest_ms(workers: list[Point]) -> float | None:
+    """Return it only if it is known of all who obey."""
+    times = [point.obeyed_in_ms for point in workers if point.state == "obeys"]
+    known = [each for each in times if each is not None]
+    return max(known) if known and len(known) == len(times) else None
 
 
 def proof_ms(stop: Stop) -> float | None:

@@ -20,7 +20,7 @@ class Point(NamedTuple):
 
     instance: str
     state: State
-    applied_in_ms: float
+    obeyed_in_ms: float | None  # not known any more once it has applied a later change
     in_flight: int  # records that it had begun or taken
 
 
@@ -31,7 +31,9 @@ def points(stop: Stop) -> list[Point]:
         Point(
             instance=row.instance,
             state=_state(row, stop),
-            applied_in_ms=row.applied_in_ms,
+            obeyed_in_ms=row.applied_in_ms
+            if row.applied_version == stop.control_version
+            else None,
             in_flight=sum(
                 each["in_flight"] for each in row.agents if _is_in(each, stop)
             ),

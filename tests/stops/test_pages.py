@@ -183,6 +183,22 @@ def test_workers_that_lag_or_are_silent_are_named(client: Client, ada: User) -> 
     assert "host-a:3:good" not in page
 
 
+def test_how_late_a_worker_obeyed_is_told_of_this_change_alone(
+    client: Client, ada: User
+) -> None:
+    made = stop()
+    version = made.control_version
+    fields = {"applied_in_ms": 163.0, "applied_version": version}
+    worker = make_heartbeat(["responder"], instance="host-a:1:x", **fields)
+
+    now = text(client.get(INDEX, headers=FRAGMENT))
+    Heartbeat.objects.filter(pk=worker.pk).update(applied_version=version + 1)
+    later = text(client.get(INDEX, headers=FRAGMENT))
+
+    assert "163 ms" in now
+    assert "163 ms" not in later
+
+
 def test_releasing_needs_a_reason_and_is_done_once(client: Client, ada: User) -> None:
     made = stop()
     address = reverse("stops:release", args=[made.pk])
