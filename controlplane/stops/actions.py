@@ -96,7 +96,7 @@ def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
         _prove_soft(stop, prover)
     stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
     if stop.mode == Stop.Mode.HARD:
-        _list(stop, ListedTurn.Fate.DELIVERED, _delivered(stop))
+        _list(stop, ListedTurn.Fate.DELIVERED, _of(stop, _delivered(stop)))
     return stop
 
 
@@ -117,7 +117,7 @@ def _prove_hard(stop: Stop, prover: User | str) -> None:
     Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
     bound is ended, and its turns are listed; DeliveriesError when even that does not help.
     """
-    _list(stop, ListedTurn.Fate.IN_FLIGHT, _at_work(barrier.holders()))
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(barrier.holders())))
     try:
         _close_barrier(stop, prover, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
@@ -156,6 +156,13 @@ def _delivered(stop: Stop) -> list[barrier.Met]:
         proven=stop.proven_snapshot,
         since=stop.requested_at - CLOCKS_DIFFER,
     )
+
+
+def _of(stop: Stop, met: list[barrier.Met]) -> list[barrier.Met]:
+    """Return those in the stop's scope; what was ended is listed whatever it is."""
+    turns = stop.turns().filter(pk__in=[each.turn_id for each in met])
+    known = set(turns.values_list("pk", flat=True))
+    return [each for each in met if each.turn_id in known]
 
 
 def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None:

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from controlplane.chat.models import Turn
+
 
 class StopQuerySet(models.QuerySet["Stop"]):
     def in_force(self) -> "StopQuerySet":
@@ -75,6 +77,21 @@ class Stop(models.Model):
 
     def __str__(self) -> str:
         return f"{self.mode} stop: {self.scope} {self.value}".strip()
+
+    def turns(self) -> "models.QuerySet[Turn]":
+        """Return the turns in scope. Which agent a turn is with is not known before its answer: then all."""
+        turns = Turn.objects.all()
+        if self.scope == self.Scope.WORKFLOW:
+            return turns.filter(conversation__workflow=self.value)
+        if self.scope == self.Scope.CONVERSATION:
+            return turns.filter(conversation=self.value)
+        if self.scope == self.Scope.TIER:
+            own, inherited = (
+                Q(tier=self.value),
+                Q(tier="", conversation__tier=self.value),
+            )
+            return turns.filter(own | inherited)
+        return turns
 
 
 class ListedTurn(models.Model):

@@ -59,7 +59,6 @@ def index_context(user: User, form: StopForm | None = None) -> dict[str, Any]:
     form = form or StopForm()
     return live_context(user) | {
         "form": form,
-        "may_stop": user.has_perm("stops.add_stop"),
         "affected": affected_by(str(form["target"].value() or "everything")),
     }
 
@@ -72,7 +71,6 @@ def live_context(user: User) -> dict[str, Any]:
         "past": _history(),
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
-        "now": timezone.now(),
     }
 
 
@@ -150,15 +148,7 @@ def _agents_in(scope: str, value: str) -> list[str]:
 
 
 def _outcomes(stop: Stop) -> "QuerySet[Outcome]":
-    """Return the outcomes of turns in scope. Which agent a turn is with is not known before its answer."""
-    outcomes = Outcome.objects.filter(effect="reply")
-    if stop.scope == Stop.Scope.WORKFLOW:
-        return outcomes.filter(turn__conversation__workflow=stop.value)
-    if stop.scope == Stop.Scope.CONVERSATION:
-        return outcomes.filter(turn__conversation=stop.value)
-    if stop.scope == Stop.Scope.TIER:
-        return outcomes.filter(turn__tier=stop.value)
-    return outcomes
+    return Outcome.objects.filter(effect="reply", turn__in=stop.turns())
 
 
 def _count(stop: Stop) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from controlplane.clock import database_now
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
-from tests.factories import make_admin, make_turn
+from tests.factories import make_admin, make_conversation, make_turn
 from tests.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -220,6 +220,36 @@ def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else
     actions.prove_stop(stop, prover=admin)
 
     assert listed(stop) == [("delivered", between.pk)]
+
+
+@pytest.mark.parametrize(
+    ("scope", "value", "expected"),
+    [
+        ("tier", "pro", {"own", "of its conversation"}),
+        ("workflow", "chat", {"own", "of its conversation", "other"}),
+        ("workflow", "leads", set()),
+        ("conversation", "c_own", {"own"}),
+        ("everything", "", {"own", "of its conversation", "other"}),
+    ],
+)
+def test_only_what_is_in_scope_is_listed(
+    admin: User, scope: str, value: str, expected: set[str]
+) -> None:
+    turns = {
+        "own": make_turn(make_conversation(id="c_own"), tier="pro"),
+        "of its conversation": make_turn(make_conversation(tier="pro")),
+        "other": make_turn(make_conversation(), tier="free"),
+    }
+    with psycopg.connect(conninfo()) as delivery:
+        for turn in turns.values():
+            deliver(delivery, turn)
+        stop = request_stop(admin, scope=scope, value=value)
+        delivery.commit()
+
+    actions.prove_stop(stop, prover=admin)
+
+    listed_turns = set(stop.listed.values_list("turn_id", flat=True))
+    assert {name for name, turn in turns.items() if turn.pk in listed_turns} == expected
 
 
 def test_a_proof_that_nothing_helps_ends_in_time_and_may_be_tried_again(
