@@ -5,11 +5,12 @@ from controlplane.home.services import Service
 from controlplane.runtime.models import Heartbeat
 
 NEEDED_SERVICES = ("postgresql", "kafka", "valkey")
-# Without the recorder traces are missing, and no answer is.
+# Without these traces are missing and mails wait, and no answer does.
+SPARED = {"recorder", "mail-intake", "mailer"}
 NEEDED_AGENTS = tuple(
     name
     for name, (workflow, _) in AGENTS.items()
-    if workflow in {"chat", "platform"} and name != "recorder"
+    if workflow in {"chat", "platform"} and name not in SPARED
 )
 
 
