@@ -99,16 +99,16 @@ def database(name: str, default: str) -> dict[str, Any]:
     }
 
 
-def mail_server(name: str, sender_name: str) -> MailServer | None:
+def mail_server(name: str, sender: str) -> MailServer | None:
     """Return the server of an smtp:// or smtps:// URL, or none without one."""
-    given, sender = text(name), text(sender_name)
+    given = text(name)
     if not given:
         return None
     url = urlsplit(given)
     if url.scheme not in MAIL_SCHEMES or not url.hostname:
         raise SettingError(f"{name} must be an smtp:// or smtps:// URL")
     if "@" not in sender:
-        raise SettingError(f"{name} needs {sender_name}, the address of the sender")
+        raise SettingError(f"{name} needs the sender's address: INTERLOCK_MAIL_FROM")
     usual, security = MAIL_SCHEMES[url.scheme]
     try:
         port = url.port or usual

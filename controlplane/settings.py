@@ -131,7 +131,9 @@ OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1"
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
 
 # Without a server, mails wait.
-MAIL_SERVER = environment.mail_server("INTERLOCK_MAIL_URL", "INTERLOCK_MAIL_FROM")
+MAIL_SERVER = environment.mail_server(
+    "INTERLOCK_MAIL_URL", sender=environment.text("INTERLOCK_MAIL_FROM")
+)
 
 CHANNEL_LAYERS = {
     "default": {

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -17,6 +17,8 @@ from controlplane.effects.states import LEADS_TO, Verb
 DECIDE = "effects.decide_effect"
 PROOF_MS = 2_000  # longer than mailer.FRESH_S, after which no sender begins any more
 LOOK_S = 0.02
+
+RESTORED = "The database was restored from a backup: it may have gone out since."
 
 PAST = {"send": "put on the way", "sent": "marked as sent", "drop": "dropped"}
 
@@ -77,7 +79,7 @@ def decide_effects(ids: Iterable[int], *, verb: Verb, reason: str, by: User) -> 
 def _why_not(effect: Effect, verb: Verb) -> str:
     if verb not in effect.verbs:
         by = f" by {effect.decided_by}" if effect.decided_by else ""
-        return f"It is {effect.get_state_display()}{by}."
+        return f"It is {effect.get_state_display().lower()}{by}."
     lease = effect.lease_until
     if verb == "send" and lease is not None and lease > database_now():
         return f"Its sender may still finish until {lease:%H:%M:%S} UTC."
@@ -110,3 +112,37 @@ def _decide(effect: Effect, verb: Verb, reason: str, by: User) -> None:
         trace_id=effect.trace_id,
         detail=detail,
     )
+
+
+@transaction.atomic
+def distrust_all(*, actor: str) -> int:
+    """Leave to people what a restored backup says is still to be sent: it may have been since."""
+    doubtful = Effect.objects.filter(state__in=["waiting", "sending", "held", "failed"])
+    count = doubtful.update(
+        state=Effect.State.UNKNOWN,
+        error=RESTORED,
+        lease_until=None,
+        changed_at=database_now(),
+    )
+    if count:
+        audit.record(actor, "mails_doubted", "database", detail={"mails": count})
+    return count
+
+
+@transaction.atomic
+def take_over(row: dict[str, Any], *, actor: str) -> bool:
+    """Write down a mail that was asked for after the backup; return whether it is new."""
+    record_id = row.pop("record_id")
+    effect, is_new = Effect.objects.get_or_create(
+        record_id=record_id,
+        defaults=row | {"state": Effect.State.UNKNOWN, "error": RESTORED},
+    )
+    if is_new:
+        audit.record(
+            actor,
+            "mail_unknown",
+            f"effect:{effect.pk}",
+            trace_id=effect.trace_id,
+            detail={"record": record_id, "error": RESTORED},
+        )
+    return is_new

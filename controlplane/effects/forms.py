@@ -21,9 +21,9 @@ class FilterForm(forms.Form):
 
     state = forms.ChoiceField(
         choices=[
-            (OPEN, "needs a person"),
+            (OPEN, "Needs a person"),
             *Effect.State.choices,
-            (ALL, "all"),
+            (ALL, "All"),
         ],
         required=False,
         widget=forms.HiddenInput,
@@ -89,7 +89,7 @@ class ChosenForm(forms.Form):
     effects = forms.TypedMultipleChoiceField(coerce=int, required=False)
 
     def __init__(self, data: QueryDict | None = None) -> None:
-        super().__init__(data)
+        super().__init__(data, label_suffix="")
         chosen = data.getlist("effects") if data else []
         self.fields["effects"].choices = [  # type: ignore[attr-defined]
             (key, key) for key in chosen if _is_id(key)

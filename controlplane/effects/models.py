@@ -25,7 +25,7 @@ class Effect(models.Model):
         UNKNOWN = "unknown"
         FAILED = "failed"
         WAITING = "waiting"
-        SENDING = "sending", "being sent"
+        SENDING = "sending", "Being sent"
         SENT = "sent"
         DROPPED = "dropped"
 

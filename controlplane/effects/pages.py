@@ -87,7 +87,7 @@ def _tabs(filters: FilterForm, query: QueryDict) -> list[Tab]:
     states = [
         (OPEN, "Needs a person", needing),
         *(
-            (str(state), state.label.capitalize(), counts.get(state.value, 0))
+            (str(state), str(state.label), counts.get(state.value, 0))
             for state in Effect.State
         ),
         (ALL, "All", sum(counts.values())),

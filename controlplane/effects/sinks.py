@@ -1,6 +1,7 @@
 """What agents ask for becomes rows; the mailer sends them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.conf import settings
 
@@ -15,14 +16,14 @@ KEY_MAX_CHARS = 200
 NAME_MAX_CHARS = 50
 AGENT_MAX_CHARS = 64
 
-Row = tuple[object, ...]
-
 # The same record again inserts nothing.
 INSERT = """
 INSERT INTO effects_effect (kind, record_id, workflow, agent, agents, tier, conversation_id,
   trace_id, recipient, subject, text, state, attempts, next_try_at, sender, error, decided_why,
   created_at, changed_at)
-VALUES ('mail', %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, 'waiting', 0, now(), '', '', '', now(), now())
+VALUES ('mail', %(record_id)s, %(workflow)s, %(agent)s, %(agents)s, %(tier)s,
+  %(conversation_id)s, %(trace_id)s, %(recipient)s, %(subject)s, %(text)s, 'waiting', 0, now(),
+  '', '', '', now(), now())
 ON CONFLICT (record_id) DO NOTHING
 """
 
@@ -47,24 +48,23 @@ def mail_intake(tools: Tools) -> Agent:
     )
 
 
-def row_of(event: Event[SendMail]) -> Row:
+def row_of(event: Event[SendMail]) -> dict[str, Any]:
     """Headers may say anything, so nothing is taken to be short or clean."""
     envelope, mail = event.envelope, event.data
     agent = plain(envelope.source)[:AGENT_MAX_CHARS]
-    return (
-        plain(envelope.id)[:KEY_MAX_CHARS],
-        plain(envelope.workflow)[:NAME_MAX_CHARS],
-        agent,
-        sorted({agent} | registry.upstream().get(agent, frozenset())),
-        plain(envelope.tier)[:NAME_MAX_CHARS],
-        plain((event.record.key or b"").decode(errors="backslashreplace"))[
-            :KEY_MAX_CHARS
-        ],
-        envelope.trace_id,
-        plain(mail.to),
-        plain(mail.subject),
-        plain(mail.text),
-    )
+    key = (event.record.key or b"").decode(errors="backslashreplace")
+    return {
+        "record_id": plain(envelope.id)[:KEY_MAX_CHARS],
+        "workflow": plain(envelope.workflow)[:NAME_MAX_CHARS],
+        "agent": agent,
+        "agents": sorted({agent} | registry.upstream().get(agent, frozenset())),
+        "tier": plain(envelope.tier)[:NAME_MAX_CHARS],
+        "conversation_id": plain(key)[:KEY_MAX_CHARS],
+        "trace_id": envelope.trace_id,
+        "recipient": plain(mail.to),
+        "subject": plain(mail.subject),
+        "text": plain(mail.text),
+    }
 
 
 def mailer(tools: Tools) -> Mailer:

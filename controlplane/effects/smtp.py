@@ -5,11 +5,13 @@ import smtplib
 import socket
 import ssl
 from datetime import datetime
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 from typing import Protocol
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 from controlplane.environment import MailServer
 
@@ -77,17 +79,15 @@ def written(mail: Mail, *, sender: str) -> bytes:
     return message.as_bytes(policy=SMTP)
 
 
-def _address(recipient: str) -> Address:
-    wrong = MailError(f"{recipient!r} is no address that mail can go to.")
-    if not recipient.isascii() or _CONTROL.search(recipient) or " " in recipient:
-        raise wrong
+def _address(recipient: str) -> str:
+    """Return it, if it is one address and nothing else."""
     try:
-        address = Address(addr_spec=recipient)
-    except (ValueError, IndexError) as error:
-        raise wrong from error
-    if not (address.username and address.domain):
-        raise wrong
-    return address
+        validate_email(recipient)
+    except ValidationError as error:
+        raise MailError(f"{recipient!r} is no address.") from error
+    if not recipient.isascii() or _CONTROL.search(recipient):
+        raise MailError(f"{recipient!r} is no address that every server takes.")
+    return recipient
 
 
 class Session:

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                             ("unknown", "Unknown"),
                             ("failed", "Failed"),
                             ("waiting", "Waiting"),
-                            ("sending", "being sent"),
+                            ("sending", "Being sent"),
                             ("sent", "Sent"),
                             ("dropped", "Dropped"),
                         ],

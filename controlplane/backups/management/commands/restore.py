@@ -74,6 +74,7 @@ class Command(BaseCommand):
             "unreadable": str(found.unreadable),
             "decisions": str(found.decisions),
             "stops": str(found.stops),
+            "mails": str(found.mails),
             "kafka": "whole" if found.is_whole else "incomplete",
             "changes_lost": str(len(found.lost_changes)),
         }
@@ -92,6 +93,11 @@ class Command(BaseCommand):
             self.stdout.write(
                 "Kafka no longer has all that came after the backup: turns that were open in it"
                 " fail at their deadline, unless they are answered."
+            )
+        if found.mails:
+            self.stdout.write(
+                f"{found.mails:,} mails may have gone out since the backup: none is sent by"
+                " itself, and people decide on /effects/."
             )
         for change in found.lost_changes:
             self.stdout.write(f"Not in the backup, to be made again: {change}")
