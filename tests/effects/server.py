@@ -1,7 +1,9 @@
 """A mail server of the tests: it keeps what it took, and can stall, break and refuse where it is told to."""
 
 import asyncio
+import ssl
 import threading
+from base64 import b64decode
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from tests.waiting import wait_for
 
 
 class SmtpServer:
-    """faults: by the name of the mailbox, where it stalls (MAIL is never told apart), breaks or what it answers.
+    """faults: by the name of the mailbox, where it stalls breaks or what it answers.
 
     stall-rcpt, stall-data, stall-end wait until let_go(); drop-rcpt, drop-data, drop-end hang up:
     end is after the whole mail was received. 451-rcpt and the like are answers.
@@ -25,18 +27,24 @@ class SmtpServer:
         self.taken: list[Message] = []
         self.begun: list[str] = []  # the recipient of each DATA, in order
         self.stalling: list[str] = []
-        self.sessions = 0
+        self.logins: list[str] = []
         self._faults: dict[str, str] = {}
         self._go = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._has_begun = threading.Condition()
 
-    async def start(self) -> MailServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
-        return MailServer(
-            "127.0.0.1", port, "", "", "none", "Interlock <mail@interlock.example>"
+    async def start(
+        self, *, security: str = "none", context: ssl.SSLContext | None = None
+    ) -> MailServer:
+        """Encrypted, it wants a name and a password."""
+        self._context = context
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=context if security == "tls" else None
         )
+        port = self._server.sockets[0].getsockname()[1]
+        user, password = ("app", "it's secret") if context else ("", "")
+        sender = "Interlock <mail@interlock.example>"
+        return MailServer("127.0.0.1", port, user, password, security, sender)
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -67,7 +75,6 @@ class SmtpServer:
     async def _serve(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        self.sessions += 1
         try:
             await self._talk(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, _HungUpError):
@@ -83,7 +90,17 @@ class SmtpServer:
         while line := (await reader.readline()).decode().strip():
             verb = line[:4].upper()
             answer = b"250 fine\r\n"
-            if verb == "RCPT":
+            if verb == "EHLO" and self._context:
+                answer = b"250-mail.example\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n"
+            elif verb == "STAR":
+                assert self._context is not None
+                writer.write(b"220 go on\r\n")
+                await writer.start_tls(self._context)
+                continue
+            elif verb == "AUTH":
+                self.logins.append(b64decode(line.split()[-1]).decode())
+                answer = b"235 come in\r\n"
+            elif verb == "RCPT":
                 to = line.partition("<")[2].rstrip(">")
                 answer = await self._at("rcpt", to) or answer
             elif verb == "DATA":

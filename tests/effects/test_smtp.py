@@ -1,14 +1,19 @@
 """What a mail is made of: nothing that an agent writes becomes a header or another recipient."""
 
+import ssl
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from controlplane.effects.smtp import MailError, ServerAwayError, Session, written
 from controlplane.environment import MailServer
+from tests.effects.server import SmtpServer
+from tests.embedded.tls import make_authority
+from tests.loop_thread import LoopThread
 
 SENDER = "Interlock <mail@interlock.example>"
 
@@ -69,3 +74,32 @@ def test_a_server_that_is_not_there_is_named() -> None:
 
     with pytest.raises(ServerAwayError, match=r"127\.0\.0\.1:1"):
         Session(nowhere)
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_over_tls_it_says_who_it_is_to_a_server_whose_certificate_is_good(
+    loop_thread: LoopThread,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    security: str,
+) -> None:
+    authority = make_authority(tmp_path / "authority")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.server)
+    server = SmtpServer()
+    address = loop_thread.run(server.start(security=security, context=context))
+    try:
+        with pytest.raises(ServerAwayError, match="certificate verify failed"):
+            Session(address)
+        assert server.logins == []
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.ca))
+        session = Session(address)
+        session.address("bo@customer.example")
+        session.send(written(Written(), sender=SENDER))
+        session.close()
+
+        assert server.logins == ["\0app\0it's secret"]
+        assert server.recipients["bo@customer.example"] == 1
+    finally:
+        loop_thread.run(server.stop())
