@@ -60,11 +60,13 @@ class Mailer:
         self._server = server
         self._sender = f"{socket.gethostname()}:{os.getpid()}"
         self._sending: set[asyncio.Task[None]] = set()
+        self._is_ending = False
         self._pause_s = 0.0
         self._paused_until_s = 0.0
 
     async def run(self) -> None:
         """Look for mails until cancelled; then let those go out that are on their way."""
+        self._is_ending = False
         try:
             while True:
                 try:
@@ -90,10 +92,12 @@ class Mailer:
                 self._sending.add(asyncio.create_task(self._send_all(self._server)))
 
     async def _drain(self) -> None:
+        self._is_ending = True
         if self._sending:
             await asyncio.wait(self._sending, timeout=DRAIN_S)
         for task in self._sending:
             task.cancel()
+        self._sending.clear()
 
     async def _send_all(self, server: MailServer) -> None:
         """Send one mail after the other over one connection, until there is none or it breaks."""
@@ -101,7 +105,7 @@ class Mailer:
             session = await _in_thread(Session, server)
             self._pause_s = 0.0
             try:
-                while await self._send_next(session):
+                while not self._is_ending and await self._send_next(session):
                     pass
             finally:
                 await _in_thread(session.close)

@@ -133,7 +133,7 @@ WHERE id = %(id)s AND attempts = %(attempt)s AND state = 'unknown' AND %(error)s
 LATE = _whole("""
 WITH changed AS (
   UPDATE effects_effect e SET error = 'An earlier attempt has been sent after all.'
-  WHERE e.id = %(id)s
+  WHERE e.id = %(id)s AND NOT (e.attempts = %(attempt)s AND e.state = 'sent')
   RETURNING e.id, e.trace_id, e.record_id, %(attempt)s AS attempts, e.error,
     NULL::uuid AS stop_id, 'sent_late' AS state
 ) :log

@@ -11,6 +11,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from controlplane.accounts.models import Team
+from controlplane.effects.models import Effect
+from controlplane.effects.states import NEEDS_PERSON
 from controlplane.home.alerts import Figures, active
 from controlplane.home.backlog import Lags, read_backlog
 from controlplane.home.figures import measure, thresholds
@@ -19,6 +21,7 @@ from controlplane.runtime.models import HEARTBEAT_EXPIRES, Heartbeat
 from controlplane.stops.models import Stop
 from moderation.models import Approval
 
+UNFINISHED = (*NEEDS_PERSON, "waiting", "sending")
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -38,6 +41,7 @@ class ControlPlaneCollector(Collector):
         yield from _figures(figures)
         yield _alerts(figures)
         yield from _approvals()
+        yield _mails()
         yield _workers()
         yield _stops()
 
@@ -104,6 +108,17 @@ def _alerts(figures: Figures) -> Metric:
     )
     for name, is_active in active(figures, thresholds()).items():
         gauge.add_metric([name], is_active)
+    return gauge
+
+
+def _mails() -> Metric:
+    gauge = GaugeMetricFamily(
+        "interlock_mails", "Outgoing mails that are not over.", labels=["state"]
+    )
+    rows = Effect.objects.filter(state__in=UNFINISHED).values_list("state")
+    counted = dict(rows.annotate(Count("pk")))
+    for state in UNFINISHED:
+        gauge.add_metric([state], counted.get(state, 0))
     return gauge
 
 

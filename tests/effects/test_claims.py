@@ -228,6 +228,8 @@ def test_a_proof_lists_what_had_begun_alone(gate: Gate, admin: User) -> None:
     assert gate.finish(begun, "waiting", "Refused.") is None
     assert Effect.objects.get(pk=begun.id).error == "Refused."
     assert gate.finish(begun, "sent") == "sent"
+    assert gate.finish(begun, "sent") is None  # said again, as nobody heard the answer
+    assert Effect.objects.get(pk=begun.id).error == ""
     entries = Entry.objects.filter(subject=f"effect:{begun.id}").order_by("pk")
     assert [(e.actor, e.action) for e in entries] == [
         ("ada", "mail_unknown"),
