@@ -15,6 +15,7 @@ from controlplane.spoken import spoken
 from controlplane.stops.forms import ReleaseForm, StopForm, target_of
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import Point, points
+from controlplane.stops.rule_pages import rule_cards
 from controlplane.stops.targets import agents_in
 
 HISTORY = 20
@@ -68,6 +69,7 @@ def live_context(user: User) -> dict[str, Any]:
     stops = Stop.objects.in_force().order_by("-requested_at", "-pk")
     return {
         "cards": [card_of(stop) for stop in stops],
+        "rules": rule_cards(stops),
         "past": _history(),
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
