@@ -9,6 +9,8 @@ from controlplane.runtime.models import Heartbeat
 from controlplane.stops.models import ReleasePace, Stop
 from controlplane.stops.targets import agents_in
 
+RAMP_PER_S = 20.0  # unless the person who releases says otherwise
+MIN_PER_S, MAX_PER_S = 0.1, 1_000.0
 CALM_FOR = timedelta(seconds=5)  # nobody wanted more than it gave
 
 

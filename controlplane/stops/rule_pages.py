@@ -55,8 +55,9 @@ class RuleCard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rule_cards(stops: Iterable[Stop]) -> list[RuleCard]:
-    """stops: those in force."""
-    known, releases = list(stops), Stop.objects.latest_releases()
+    """stops: those that are not over."""
+    known = [stop for stop in stops if stop.releasing_at is None]
+    releases = Stop.objects.latest_releases()
     rules = StopRule.objects.order_by("-is_on", "name")
     return [_card(rule, known, releases) for rule in rules]
 
