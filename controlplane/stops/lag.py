@@ -50,4 +50,5 @@ def furthest_behind(lags: Lags | str, *, scope: str, value: str) -> Figure:
     if not known:
         return Figure(unknown="no topic of it is there")
     records, agent, topic = max(known)
-    return Figure(count=records, items=records, about=f"{agent} on {topic}")
+    about = f"{agent} on {topic}" if records else ""
+    return Figure(count=records, items=records, about=about)

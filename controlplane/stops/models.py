@@ -230,6 +230,11 @@ class StopRule(models.Model):
         return self.name
 
     @property
+    def where(self) -> str:
+        """What it stops, as one says it."""
+        return f"the {self.scope} {self.value}" if self.value else self.scope
+
+    @property
     def actor(self) -> str:
         """What the log calls it."""
         return f"rule:{self.name}"

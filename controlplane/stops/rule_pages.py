@@ -31,7 +31,7 @@ WORDS: dict[State, tuple[str, str]] = {
 
 
 class RuleCard(msgspec.Struct, frozen=True, kw_only=True):
-    """closeness: 1 at the threshold; None is not known. stop: in force, of this rule or over its scope."""
+    """stop: the one in force that the state is about: its own, or another over its scope."""
 
     rule: StopRule
     condition: str
@@ -93,12 +93,13 @@ def _card(
     over_it = rule.stops_over(stops)
     own = [stop for stop in over_it if stop.requested_by == rule.actor]
     stop = next(iter([*own, *over_it]), None)
+    state = _state(rule, verdict, stop)
     return RuleCard(
         rule=rule,
         condition=tripping.condition(rule.terms),
         verdict=verdict,
-        state=_state(rule, verdict, stop),
-        stop=stop,
+        state=state,
+        stop=stop if state in {"tripped", "stopped"} else None,
     )
 
 
@@ -120,14 +121,17 @@ def _is_measured(rule: StopRule) -> bool:
 
 
 def _state(rule: StopRule, verdict: Verdict, stop: Stop | None) -> State:
-    if stop is not None:
-        return "tripped" if stop.requested_by == rule.actor else "stopped"
+    if stop is not None and stop.requested_by == rule.actor:
+        return "tripped"
     if not rule.is_on:
         return "off"
+    return "stopped" if stop is not None else _watched(rule, verdict)
+
+
+def _watched(rule: StopRule, verdict: Verdict) -> State:
     if rule.unknown or not _is_measured(rule):
         return "unknown"
-    if verdict.closeness is None:
-        return "watching"
-    if verdict.closeness > 1:
+    closeness = verdict.closeness or 0
+    if closeness > 1:
         return "over"
-    return "near" if verdict.closeness >= NEAR else "watching"
+    return "near" if closeness >= NEAR else "watching"

@@ -39,7 +39,11 @@ def _no_other_rules(transactional_db: None) -> None:
 
 def measured(**fields: Any) -> StopRule:
     """7 of 50 were flagged, just now."""
-    defaults = {"count": 7, "items": 50, "measured_at": timezone.now()}
+    defaults: dict[str, Any] = {
+        "count": 7,
+        "items": 50,
+        "measured_at": timezone.now(),
+    }
     return make_rule(**(defaults | fields))
 
 

@@ -35,7 +35,7 @@ from tests.waiting import wait_for
 pytestmark = pytest.mark.django_db(transaction=True)
 
 REASON = "flagged_share: 11 of the last 50 replies (22 %) flagged; trips above 20 %"
-SHORT = {"window": 4, "minimum": 4}  # so that few rows say enough
+SHORT: dict[str, Any] = {"window": 4, "minimum": 4}  # so that few rows say enough
 
 
 class Looking:
