@@ -29,6 +29,7 @@ LINES = 60  # of a transcript
 ROWS = 100  # of a list of the admin
 LETTERS = 50  # of a page
 PEOPLE = 50
+RULES = 30  # one for so many texts
 ASKED_FOR = 75  # breaks out of an attribute
 TRACE = "5afe" * 8
 TOPIC = "agents.dlq"
@@ -327,10 +328,10 @@ def _stops(texts: Sequence[str]) -> list[Shown]:
             unknown=text if number % 2 else "",
             measured_at=timezone.now() + timedelta(minutes=1),
         )
-        for number, text in enumerate(texts)
+        for number, text in enumerate(texts[::RULES])
     )
     return [
-        Shown(reverse("stops:index"), range(len(texts))),
+        Shown(reverse("stops:index"), range(0, len(texts), RULES)),
         Shown(reverse("stops:stop", args=[stops[75].pk])),
         Shown(reverse("stops:rule", args=[rules[0].pk]), range(1)),
     ]
