@@ -187,7 +187,8 @@ class Product:
         """Tell whether the process said that each of its agents has its partitions."""
         rows = self.sql("SELECT agents FROM runtime_heartbeat WHERE pid = %s", pid)
         return bool(rows) and all(
-            agent["partitions"] > 0 or agent["agent"] == "relay" for agent in rows[0][0]
+            agent["partitions"] > 0 or agent["agent"] in {"relay", "tripwire"}
+            for agent in rows[0][0]
         )
 
     def end(self) -> None:
