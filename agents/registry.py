@@ -40,6 +40,7 @@ AGENTS = {
     "mail-intake": ("platform", "controlplane.effects.sinks:mail_intake"),
     "mailer": ("platform", "controlplane.effects.sinks:mailer"),
     "relay": ("platform", "controlplane.runtime.sinks:relay"),
+    "tripwire": ("platform", "controlplane.stops.tripwire:tripwire"),
 }
 
 

@@ -5,12 +5,12 @@ from controlplane.home.services import Service
 from controlplane.runtime.models import Heartbeat
 
 NEEDED_SERVICES = ("postgresql", "kafka", "valkey")
-# Without these traces are missing and mails wait, and no answer does.
-SPARED = {"recorder", "mail-intake", "mailer"}
+# Without them traces are missing, mails wait, or nothing stops by itself; no answer is missing.
+NOT_NEEDED = {"mail-intake", "mailer", "recorder", "tripwire"}
 NEEDED_AGENTS = tuple(
     name
     for name, (workflow, _) in AGENTS.items()
-    if workflow in {"chat", "platform"} and name not in SPARED
+    if workflow in {"chat", "platform"} and name not in NOT_NEEDED
 )
 
 
