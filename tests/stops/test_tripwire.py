@@ -153,6 +153,22 @@ def test_of_those_who_measured_the_same_one_engages(look: Looking) -> None:
     assert Stop.objects.count() == 1
 
 
+def test_of_two_rules_of_one_scope_that_trip_at_once_one_engages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = [make_rule(), make_rule("model-errors", metric="model_error_share")]
+    # Neither sees what the other has not committed yet.
+    monkeypatch.setattr(StopRule, "stops_over", lambda *_: [])
+
+    made = [
+        automatic.engage(rule.name, armed_at=rule.changed_at, reason="x")
+        for rule in rules
+    ]
+
+    assert made == [True, False]
+    assert Stop.objects.get().requested_by == "rule:flagged-replies"
+
+
 def test_what_was_measured_before_a_release_or_a_change_engages_nothing(
     ada: User,
 ) -> None:
@@ -308,6 +324,16 @@ def test_the_lag_is_that_of_who_in_its_scope_is_furthest_behind(
     rule = StopRule.objects.get()
     agent, _, topic = says.partition(" on ")
     assert (rule.about, rule.count) == (says, LAGS[agent, topic])
+
+
+def test_a_lag_of_topics_that_are_not_there_is_unknown(look: Looking) -> None:
+    fields = {"scope": "tier", "value": "background", "window": 1, "minimum": 1}
+    make_rule(metric="lag_records", **fields)
+    look.lags = LAGS
+
+    look()
+
+    assert StopRule.objects.get().unknown == "no topic of it is there"
 
 
 def test_a_lag_engages_when_it_has_risen_and_stayed_and_after_a_release_when_it_has_again(
