@@ -327,8 +327,8 @@ def test_the_lag_is_that_of_who_in_its_scope_is_furthest_behind(
 
 
 def test_a_lag_of_topics_that_are_not_there_is_unknown(look: Looking) -> None:
-    fields = {"scope": "tier", "value": "background", "window": 1, "minimum": 1}
-    make_rule(metric="lag_records", **fields)
+    fields: dict[str, Any] = {"window": 1, "minimum": 1}
+    make_rule(metric="lag_records", scope="tier", value="background", **fields)
     look.lags = LAGS
 
     look()
