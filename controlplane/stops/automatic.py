@@ -14,6 +14,7 @@ from controlplane.stops.models import Stop, StopRule
 
 log = structlog.get_logger()
 
+BY = "tripwire"
 TERMS = ("scope", "value", "threshold", "window", "minimum", "is_on")
 
 
@@ -55,6 +56,11 @@ def prove_again() -> int:
     """Prove what rules have engaged and nobody has proven; return how many could not be."""
     by_rules = Stop.objects.in_force().filter(requested_by__startswith="rule:")
     return sum(not _prove(stop) for stop in by_rules.filter(proven_at=None))
+
+
+def finish_releases() -> int:
+    """End the ramps that nobody needs any more; return how many. A stop that is in force stays so."""
+    return len(actions.finish_releases(BY))
 
 
 def _prove(stop: Stop) -> bool:

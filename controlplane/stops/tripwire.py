@@ -72,6 +72,7 @@ class Tripwire:
             [rule for rule in rules if rule.terms.metric == "lag_records"]
         )
         await _in_a_thread(automatic.prove_again)
+        await _in_a_thread(automatic.finish_releases)
 
     async def _judge_those_of_postgresql(self) -> list[Rule] | None:
         """Return all rules, or None if it is not for this process to measure."""

@@ -12,6 +12,7 @@ from controlplane.embedded import services
 from controlplane.embedded.model import answers
 from controlplane.embedded.services import Services
 from tests.e2e.product import Process, Product, running
+from tests.soak.counting_worker import STARTS
 from tests.soak.load import HELD
 from tests.waiting import wait_for
 
@@ -46,6 +47,9 @@ class Stage:
             backing.ports.choose(f"soak-web-{number}", 8400) for number in range(WEBS)
         ]
         self.processes: dict[str, Process] = {}
+        self.starts = product.logs / "starts"  # of the agents' handlers
+        product.env[STARTS] = str(self.starts)
+        product.worker_program = ("-m", "tests.soak.counting_worker")
 
     @property
     def sockets(self) -> list[str]:
