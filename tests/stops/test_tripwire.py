@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,15 @@ from agents.lags import Lags
 from agents.postgres import Database
 from controlplane.audit.models import Entry
 from controlplane.clock import database_now
-from controlplane.stops import actions, automatic, lag, measures, tripping, tripwire
+from controlplane.stops import (
+    actions,
+    automatic,
+    lag,
+    measures,
+    ramp,
+    tripping,
+    tripwire,
+)
 from controlplane.stops.models import Stop, StopRule
 from controlplane.stops.tripwire import Tripwire
 from tests.factories import make_admin
@@ -454,6 +463,25 @@ def test_a_stop_that_could_not_be_proven_is_proven_when_its_workers_obey(
     late.save(update_fields=["applied_version"])
     look()
     assert Stop.objects.get().state == "proven"
+
+
+def test_it_ends_the_release_that_a_person_began_when_its_ramp_holds_nobody_back(
+    look: Looking, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ramp, "CALM_FOR", timedelta(0))
+    stop = actions.request_stop(
+        mode="soft", scope="agent", value="responder", reason="x", requester=ada
+    )
+    look()
+    assert Stop.objects.in_force().exists()
+    actions.release_stop(stop, reason="over", releaser=ada, ramp_per_s=5)
+    look()
+    assert Stop.objects.get().state == "releasing"  # no worker tells of its backlog
+
+    make_heartbeat(["responder"], age_s=-60, applied_version=1_000_000)
+    look()
+
+    assert Stop.objects.get().state == "released"
 
 
 @pytest.mark.parametrize(
