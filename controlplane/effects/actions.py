@@ -39,26 +39,25 @@ def meet_stop(stop_id: UUID, *, prover: User | str) -> None:
     """Hold what a hard stop covers; wait for what had begun, and list it.
 
     Call it once the barrier was closed: since then nothing in its scope begins. What is not over
-    within the bound is unknown.
+    within the bound is unknown, and what was refused meanwhile is held as well.
     """
-    actor = audit.name_of(prover)
+    given = {"stop": str(stop_id), "actor": audit.name_of(prover)}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.HOLD_ALL, {"actor": actor})
-        cursor.execute(statements.LIST, {"stop": stop_id})
-    if _are_over(stop_id, within_s=PROOF_MS / 1000):
+        cursor.execute(statements.HOLD_ALL, given)
+        cursor.execute(statements.LIST, given)
+    if not ListedEffect.objects.filter(stop=stop_id).exists():
         return
+    _wait_for_ends(stop_id, within_s=PROOF_MS / 1000)
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.GIVE_UP, {"stop": stop_id, "actor": actor})
+        cursor.execute(statements.GIVE_UP, given)
+        cursor.execute(statements.HOLD_ALL, given)
 
 
-def _are_over(stop_id: UUID, *, within_s: float) -> bool:
+def _wait_for_ends(stop_id: UUID, *, within_s: float) -> None:
     deadline_s = time.monotonic() + within_s
     listed = ListedEffect.objects.filter(stop=stop_id, effect__state="sending")
-    while listed.exists():
-        if time.monotonic() > deadline_s:
-            return False
+    while listed.exists() and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
-    return True
 
 
 @transaction.atomic

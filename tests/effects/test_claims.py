@@ -237,6 +237,23 @@ def test_a_proof_lists_what_had_begun_alone(gate: Gate, admin: User) -> None:
     ]
 
 
+def test_what_is_refused_while_a_proof_waits_for_it_is_held_at_the_proof(
+    gate: Gate, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_effect("a")
+    mail = gate.take()
+    gate.begin(mail)
+
+    def refuse(_: object, *, within_s: float) -> None:
+        gate.finish(mail, "waiting", "451 later")
+
+    monkeypatch.setattr(actions, "_wait_for_ends", refuse)
+    halted = prove_stop(stop(admin), prover=admin)
+
+    assert states() == {"a": "held"}
+    assert [each.was_unknown for each in halted.listed_effects.all()] == [False]
+
+
 def test_a_stop_of_others_waits_for_no_mail(gate: Gate, admin: User) -> None:
     make_effect("a")
     gate.begin(gate.take())
