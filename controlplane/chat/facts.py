@@ -10,6 +10,7 @@ from agents.agent import Event
 from agents.cloudevents import Envelope
 from agents.events import (
     BlockedMessage,
+    CorrectionCopy,
     DecidedResponse,
     FinalResponse,
     PendingResponse,
@@ -62,6 +63,13 @@ def fact_of(event: Event[Any]) -> Fact:
                 reason=plain(why(data.verdict)),
                 **common,
             )
+        case DecidedResponse(correction=CorrectionCopy(correction_id=correction)):
+            return Fact(
+                kind="correction",
+                text=plain(data.text),
+                correction_id=correction,
+                **common,
+            )
         case DecidedResponse():
             return Fact(
                 kind=_DECIDED[event.record.topic],
@@ -80,14 +88,16 @@ def failed(
     record_id: str,
     reason: str,
     approval_id: str = "",
+    correction_id: str = "",
 ) -> Fact:
     return Fact(
-        kind="failed",
+        kind="correction_failed" if correction_id else "failed",
         turn_id=turn_id,
         conversation_id=conversation_id,
         record_id=record_id,
         reason=reason,
         approval_id=approval_id,
+        correction_id=correction_id,
     )
 
 
