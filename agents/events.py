@@ -1,5 +1,6 @@
 """The contracts: what agents read and write, one frozen struct per kind of event."""
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -94,6 +95,7 @@ class CorrectionCopy(Payload, frozen=True, kw_only=True):
 
     correction_id: str
     seen_turn: int  # the latest one
+    asked_at: datetime
     confirmed: bool = False  # send it even if the conversation has moved on
     stop_id: str = ""  # of the stop after which it was written
 

@@ -131,7 +131,12 @@ def give_feedback(
         list(Conversation.objects.select_for_update().filter(pk=conversation_id))
         answer = (
             Message.objects.select_related("turn__conversation", "feedback")
-            .filter(conversation=conversation_id, seq=seq, role=Message.Role.ASSISTANT)
+            .filter(
+                conversation=conversation_id,
+                seq=seq,
+                role=Message.Role.ASSISTANT,
+                copy=None,
+            )
             .first()
         )
         if answer is None:

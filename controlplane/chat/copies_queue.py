@@ -69,6 +69,7 @@ def _send(copy: CorrectionCopy) -> None:
         correction=CopyEvent(
             correction_id=str(correction.pk),
             seen_turn=copy.seen_turn,
+            asked_at=copy.asked_at,
             confirmed=copy.confirmed,
             stop_id=str(correction.stop_id or ""),
         ),

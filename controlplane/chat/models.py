@@ -314,8 +314,13 @@ class CorrectionCopy(models.Model):
     correction = models.ForeignKey(
         Correction, on_delete=models.PROTECT, related_name="copies", db_index=False
     )
+    # Checked as its turn's: a constraint's check would lock thousands of them against the gate.
     conversation = models.ForeignKey(
-        Conversation, on_delete=models.PROTECT, related_name="+", db_index=False
+        Conversation,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
     )
     turn = models.ForeignKey(  # whose answer it corrects
         Turn, on_delete=models.PROTECT, related_name="corrections"

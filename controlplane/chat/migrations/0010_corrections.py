@@ -84,6 +84,7 @@ class Migration(migrations.Migration):
             model_name="correctioncopy",
             name="conversation",
             field=models.ForeignKey(
+                db_constraint=False,
                 db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
