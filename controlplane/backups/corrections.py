@@ -1,7 +1,6 @@
 """Takes over corrections that people wrote or confirmed after a backup: Kafka is the only witness."""
 
 from datetime import UTC
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -19,6 +18,8 @@ from controlplane.chat.turns import sha256
 
 MOST_TRIES = 100  # that one copy can have had since a backup
 
+NAME_MAX_CHARS = 150
+
 State = CorrectionCopy.State
 
 
@@ -33,10 +34,17 @@ def take_over_correction(event: "Event[DecidedResponse]") -> bool:
     turn = Turn.objects.filter(pk=data.turn_id, conversation=data.conversation_id)
     if not is_uuid(told.correction_id) or not turn.exists():
         return False
-    copy = _copy(data, told)
-    tries = _tries(copy, event)
-    if tries is None or copy.state == State.DELIVERED:
+    known = CorrectionCopy.objects.filter(
+        correction=UUID(told.correction_id), conversation=data.conversation_id
+    ).first()
+    tries = _tries(known.tries if known else 0, event)
+    if tries is None or (known and known.state == State.DELIVERED):
         return False
+    copy = known or CorrectionCopy(
+        correction=_correction(data, told),
+        conversation_id=data.conversation_id,
+        turn_id=data.turn_id,
+    )
     _ask(copy, told, tries)
     audit.record(
         RESTORE,
@@ -48,9 +56,20 @@ def take_over_correction(event: "Event[DecidedResponse]") -> bool:
     return True
 
 
-def _copy(data: DecidedResponse, told: CopyEvent) -> CorrectionCopy:
-    """Return the copy; a new one has had no try."""
-    asked_at = told.asked_at.astimezone(UTC)
+def _tries(known: int, event: "Event[DecidedResponse]") -> int | None:
+    """Return which try the record is of, if the backup had not seen that one carried out."""
+    data, told = event.data, event.data.correction
+    assert told is not None
+    is_again = any(name == REDRIVE for name, _ in event.record.headers)
+    first = known if is_again and known else known + 1
+    for tries in range(first, first + MOST_TRIES):
+        own = record_id_of(told.correction_id, data.conversation_id, tries)
+        if own == event.envelope.id:
+            return tries
+    return None
+
+
+def _correction(data: DecidedResponse, told: CopyEvent) -> Correction:
     correction, _ = Correction.objects.get_or_create(
         pk=UUID(told.correction_id),
         defaults={
@@ -58,28 +77,11 @@ def _copy(data: DecidedResponse, told: CopyEvent) -> CorrectionCopy:
             "text": data.text,
             "text_sha256": sha256(data.text),
             "reason": data.reason or "Taken over from Kafka.",
-            "written_by": data.decided_by,
-            "written_at": asked_at,
+            "written_by": data.decided_by[:NAME_MAX_CHARS],
+            "written_at": told.asked_at.astimezone(UTC),
         },
     )
-    known = correction.copies.filter(conversation=data.conversation_id).first()
-    return known or CorrectionCopy(
-        correction=correction,
-        conversation_id=data.conversation_id,
-        turn_id=data.turn_id,
-        tries=0,
-    )
-
-
-def _tries(copy: CorrectionCopy, event: Event[Any]) -> int | None:
-    """Return which try the record is of, if the backup had not seen that one carried out."""
-    is_again = any(name == REDRIVE for name, _ in event.record.headers)
-    first = copy.tries if is_again and copy.tries else copy.tries + 1
-    for tries in range(first, first + MOST_TRIES):
-        own = record_id_of(str(copy.correction_id), copy.conversation_id, tries)
-        if own == event.envelope.id:
-            return tries
-    return None
+    return correction
 
 
 def _ask(copy: CorrectionCopy, told: CopyEvent, tries: int) -> None:
