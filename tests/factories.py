@@ -137,7 +137,8 @@ def make_copy(turn: Turn | None = None, **fields: Any) -> CorrectionCopy:
     )
     if is_delivered:
         line = {"kind": "correction", "reviewed": True, "text": correction.text}
-        make_answer(turn, copy=copy, delivered_at=copy.changed_at, **line)
+        made = {"seq": copy.seq, "delivered_at": copy.changed_at}
+        make_answer(turn, copy=copy, **line, **made)
     return copy
 
 
