@@ -17,6 +17,9 @@ class StopQuerySet(models.QuerySet["Stop"]):
     def releasing(self) -> "StopQuerySet":
         return self.filter(releasing_at__isnull=False, released_at=None)
 
+    def released(self) -> "StopQuerySet":
+        return self.filter(released_at__isnull=False)
+
     def not_over(self) -> "StopQuerySet":
         """In force, or on its way out."""
         return self.filter(released_at=None)
