@@ -11,11 +11,11 @@ from agents.events import DecidedResponse
 from controlplane.chat.copies import SOURCE, record_id_of
 from controlplane.chat.models import Conversation, CorrectionCopy, Turn
 from controlplane.clock import database_now
-from controlplane.runtime.actions import enqueue
+from controlplane.runtime.actions import Sent, enqueue_all
 from controlplane.runtime.models import OutboxRecord
 
 # What waits for a conversation that is locked here is the gate, with all that is in its batch.
-BATCH = 20
+BATCH = 50
 RUN_S = 2.0  # then the next wake-up goes on
 # Decisions of moderators wait behind what corrections have put into the outbox.
 MAX_UNPUBLISHED = 500
@@ -45,8 +45,8 @@ def _queue_some() -> bool:
         .select_related("correction", "turn__conversation")
         .prefetch_related("turn__outcomes")
     )
-    for copy in copies:
-        _send(copy)
+    if copies:
+        enqueue_all(_record_of(copy) for copy in copies)
     now = database_now()
     CorrectionCopy.objects.filter(pk__in=[copy.pk for copy in copies]).update(
         queued_at=now
@@ -54,7 +54,7 @@ def _queue_some() -> bool:
     return bool(copies)
 
 
-def _send(copy: CorrectionCopy) -> None:
+def _record_of(copy: CorrectionCopy) -> Sent:
     correction, turn, conversation = copy.correction, copy.turn, copy.turn.conversation
     topic = topics.RESPONSES_APPROVED
     data = DecidedResponse(
@@ -84,7 +84,7 @@ def _send(copy: CorrectionCopy) -> None:
         tier=turn.effective_tier,
         parents=_parents(turn),
     )
-    enqueue(topic, key=conversation.pk, data=data, envelope=envelope)
+    return Sent(topic, conversation.pk, data, envelope)
 
 
 def _parents(turn: Turn) -> tuple[str, ...]:
