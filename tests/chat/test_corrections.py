@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from agents.host import conninfo
 from agents.postgres import Database
-from controlplane.chat import copies_queue
+from controlplane.chat import copies_queue, tasks
 from controlplane.chat.corrections import (
     AlreadySentError,
     InvalidCorrectionError,
@@ -295,14 +296,17 @@ async def test_what_a_dying_site_had_not_sent_the_next_wake_up_sends(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     targets = await reach(database, *(f"c{number:02}" for number in range(45)))
+    monkeypatch.setattr(copies_queue, "BATCH", 20)
     with monkeypatch.context() as patched:
-        patched.setattr(copies_queue, "MAX_UNPUBLISHED", copies_queue.BATCH)
+        patched.setattr(copies_queue, "MAX_UNPUBLISHED", 20)
         await send(targets)
 
-    assert len(await sent()) == copies_queue.BATCH  # then there was no room
-    await in_a_thread(copies_queue.queue_copies)
-    await in_a_thread(copies_queue.queue_copies)
+    assert len(await sent()) == 20  # then there was no room
+    await in_a_thread(tasks.queue_corrections)
+    await in_a_thread(tasks.queue_corrections)
 
+    scheduled = {each["task"] for each in settings.CELERY_BEAT_SCHEDULE.values()}
+    assert tasks.queue_corrections.name in scheduled
     facts = await sent()
     assert sorted(fact.conversation_id for fact in facts) == [
         target.conversation_id for target in targets
