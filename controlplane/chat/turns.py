@@ -69,7 +69,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     team: str = ""
     verdict: Verdict | None = None
     approval_id: str = ""
-    correction_id: str = ""  # then it is about that, and the turn stays as it is
+    correction_id: str = ""
     reason: str = ""
 
 
