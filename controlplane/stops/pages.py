@@ -11,6 +11,7 @@ from django.utils import timezone
 from agents.registry import AGENTS
 from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
+from controlplane.effects.pages import met_by
 from controlplane.spoken import spoken
 from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm, target_of
 from controlplane.stops.models import ListedTurn, Stop
@@ -89,6 +90,7 @@ def stop_context(
         "card": card,
         "stop": stop,
         "lists": lists,
+        "mails": met_by(stop.pk),
         "lasted": _lasted(stop),
         "receipt": receipt_of(stop) if stop.releasing_at else None,
         "may_stop": user.has_perm("stops.add_stop"),
