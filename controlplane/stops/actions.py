@@ -121,11 +121,12 @@ def _prove_hard(stop: Stop, prover: User | str) -> None:
     Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
     bound is ended, and its turns are listed; DeliveriesError when even that does not help.
     """
-    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(barrier.holders())))
+    at_request = barrier.holders()
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(at_request)))
     try:
         _close_barrier(stop, prover, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
-        _end_overdue(stop, prover)
+        _end_overdue(stop, prover, at_request)
         try:
             _close_barrier(stop, prover, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
@@ -140,9 +141,15 @@ def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
 
 
 @transaction.atomic
-def _end_overdue(stop: Stop, prover: User | str) -> None:
-    """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
-    overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
+def _end_overdue(
+    stop: Stop, prover: User | str, at_request: Iterable[barrier.Holder]
+) -> None:
+    """End the deliveries that went on through all of the wait; what becomes of them nobody here knows.
+
+    Others are as old by now and hold the barrier, but have only waited behind us.
+    """
+    going_on = {each.transaction for each in barrier.holders()}
+    overdue = [each for each in at_request if each.transaction in going_on]
     ended = [holder for holder in overdue if barrier.end(holder)]
     met = _at_work(ended)
     _list(stop, ListedTurn.Fate.UNKNOWN, met)

@@ -192,15 +192,18 @@ def listed(stop: Stop) -> list[tuple[str, str]]:
     return sorted(stop.listed.values_list("fate", "turn_id"))
 
 
-def test_no_delivery_is_ended_that_is_younger_than_the_bound(admin: User) -> None:
+def test_no_delivery_is_ended_that_began_during_the_wait(admin: User) -> None:
     stop = request_stop(admin)
     with psycopg.connect(conninfo()) as delivery:
         deliver(delivery, make_turn())
+        at_request = barrier.holders()
+        delivery.commit()
+        deliver(delivery, make_turn())
 
-        actions._end_overdue(stop, "test")
+        actions._end_overdue(stop, "test", at_request)
 
         delivery.commit()
-    assert Message.objects.filter(role="assistant").count() == 1
+    assert Message.objects.filter(role="assistant").count() == 2
 
 
 def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else(
