@@ -220,8 +220,9 @@ def finish_release(stop: Stop, *, reason: str, finisher: User | str) -> bool:
     """End a release; return whether it was this call that did. The log keeps the receipt."""
     if not _move(stop, "released"):
         return False
-    _changed("stop_released", stop, finisher, reason)
+    # Counted before control state is locked, which whoever engages another stop has to wait for.
     receipt = msgspec.structs.asdict(receipt_of(stop))
+    _changed("stop_released", stop, finisher, reason)
     audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
     return True
 

@@ -17,6 +17,7 @@ from controlplane.clock import database_now
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
+from controlplane.stops.receipt import Receipt, receipt_of
 from tests.factories import make_admin, make_conversation, make_turn
 from tests.waiting import wait_for
 
@@ -336,6 +337,33 @@ def test_a_release_without_a_reason_is_refused(admin: User) -> None:
         actions.release_stop(stop, reason="", releaser=admin)
 
     assert Stop.objects.in_force().exists()
+
+
+def test_a_stop_can_be_engaged_while_a_release_counts_its_receipt(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt of a day of many turns takes a while."""
+    released = request_stop(admin)
+    engaged: list[Stop] = []
+
+    def engage() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        engaged.append(request_stop(admin, scope="tier", value="pro"))
+        connection.close()
+
+    def count_slowly(stop: Stop) -> Receipt:
+        thread = threading.Thread(target=engage)
+        thread.start()
+        thread.join()
+        return receipt_of(stop)
+
+    monkeypatch.setattr(actions, "receipt_of", count_slowly)
+
+    actions.release_stop(released, reason="over", releaser=admin)
+
+    assert list(Stop.objects.in_force()) == engaged
+    assert len(engaged) == 1
 
 
 def test_what_was_released_may_be_stopped_again(admin: User) -> None:
