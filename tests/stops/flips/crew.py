@@ -1,5 +1,7 @@
-"""Deliverers: each settles one batch of answers after the other, through the gate, as fast as it can."""
+"""Deliverers: each settles one batch of answers after the other, through the gate, as fast as it can or evenly."""
 
+import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -20,9 +22,12 @@ AGAIN_S = 0.1
 class Crew:
     """So many deliverers on one event loop, each with a connection of its own."""
 
-    def __init__(self, database: Database, *, size: int, name: str) -> None:
-        self.size = size
+    def __init__(
+        self, database: Database, *, size: int, name: str, every_s: float
+    ) -> None:
+        """every_s: when each begins its next batch; 0: when it is done with the one before."""
         self.rounds = [0] * size
+        self._every_s = every_s
         self._database = database
         self._name = name
         self._is_over = False
@@ -44,8 +49,10 @@ class Crew:
         for number in count():
             if self._is_over:
                 break
+            began_s = time.monotonic()
             await self._settle(deliverer, number)
             self.rounds[deliverer] += 1
+            await asyncio.sleep(self._every_s - (time.monotonic() - began_s))
 
     async def _settle(self, deliverer: int, number: int) -> None:
         """Try again while PostgreSQL is away, as a runner does."""
@@ -74,9 +81,12 @@ def _question_and_answer(conversation: str, number: int) -> tuple[Fact, Fact]:
 
 
 @contextmanager
-def at_work(database: Database, *, size: int, name: str = "c") -> Iterator[Crew]:
+def at_work(
+    database: Database, *, size: int, name: str = "c", every_s: float = 0
+) -> Iterator[Crew]:
     """Have them deliver all the while. What one of them failed with is raised at the end."""
-    crew, loop = Crew(database, size=size, name=name), LoopThread()
+    crew = Crew(database, size=size, name=name, every_s=every_s)
+    loop = LoopThread()
     try:
         loop.run(database.open())
         busy = [loop.start(crew.deliver(number)) for number in range(size)]

@@ -47,6 +47,11 @@ WRONG = {
 }
 
 
+def slow(hold_s: float) -> Design:
+    """Return the real gate on a slow network: it holds the barrier for so long in each delivery."""
+    return Design((_ENTER, f"SELECT pg_sleep({hold_s})"), (_STOPS,))
+
+
 class Changed(psycopg.AsyncConnection[Any]):
     """Runs its design's statements in the place of the gate's own two."""
 
