@@ -19,6 +19,7 @@ from agents.admin import Admin, Positions
 from agents.agent import Event
 from agents.events import ControlChange, DecidedResponse, UserMessage
 from agents.host import conninfo
+from agents.lags import group_of, reads
 from agents.postgres import Database
 from agents.records import Partition, Record
 from agents.work import UnreadableError, read_event
@@ -30,7 +31,6 @@ from controlplane.chat.settle import settle
 from controlplane.chat.sinks import limits
 from controlplane.chat.sweeper import REASON
 from controlplane.chat.turns import Fact
-from controlplane.home.backlog import group_of, reads
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 

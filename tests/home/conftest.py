@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from controlplane.home.backlog import Lags, positions
+from agents.lags import Lags
+from controlplane.home.backlog import positions
 from controlplane.home.services import watch
 from tests.home.making import all_up, make_positions
 
