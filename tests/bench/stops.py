@@ -41,7 +41,7 @@ class Busy(msgspec.Struct, frozen=True):
 
 
 # Those that wait as for a network leave the processors to who stops them; the others do not.
-LOADS = (Busy(0), Busy(16, 0.05), Busy(48, 0.05, 0.15), Busy(16), Busy(48))
+LOADS = (Busy(0), Busy(16, 0.02, 0.05), Busy(48, 0.02, 0.15), Busy(16), Busy(48))
 
 _FORGET = (
     "DELETE FROM stops_listedturn",
