@@ -184,7 +184,8 @@ class Settlement:
         approval = self._decision(turn, fact, state)
         if approval is None:
             return
-        stop = self._stop(conversation, turn, approval.decided_at)
+        by_person_at = approval.decided_at if state == "rejected" else None
+        stop = self._stop(conversation, turn, by_person_at)
         turn.move(state)
         turn.record_id, turn.kind = fact.record_id, "safe_text"
         turn.reviewed = state == "rejected"
