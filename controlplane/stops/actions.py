@@ -123,11 +123,12 @@ def _prove_hard(stop: Stop, prover: User | str) -> None:
     bound is ended, and its turns are listed; DeliveriesError when even that does not help. Then
     what is being sent outside has its own bound.
     """
-    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(barrier.holders())))
+    at_request = barrier.holders()
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(at_request)))
     try:
         _close_barrier(stop, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
-        _end_overdue(stop, prover)
+        _end_overdue(stop, prover, at_request)
         try:
             _close_barrier(stop, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
@@ -147,9 +148,15 @@ def _close_barrier(stop: Stop, *, wait_ms: int) -> None:
 
 
 @transaction.atomic
-def _end_overdue(stop: Stop, prover: User | str) -> None:
-    """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
-    overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
+def _end_overdue(
+    stop: Stop, prover: User | str, at_request: Iterable[barrier.Holder]
+) -> None:
+    """End the deliveries that went on through all of the wait; what becomes of them nobody here knows.
+
+    Others are as old by now and hold the barrier, but have only waited behind us.
+    """
+    going_on = {each.transaction for each in barrier.holders()}
+    overdue = [each for each in at_request if each.transaction in going_on]
     ended = [holder for holder in overdue if barrier.end(holder)]
     met = _at_work(ended)
     _list(stop, ListedTurn.Fate.UNKNOWN, met)
@@ -220,8 +227,9 @@ def finish_release(stop: Stop, *, reason: str, finisher: User | str) -> bool:
     """End a release; return whether it was this call that did. The log keeps the receipt."""
     if not _move(stop, "released"):
         return False
-    _changed("stop_released", stop, finisher, reason)
+    # Counted before control state is locked, which whoever engages another stop has to wait for.
     receipt = msgspec.structs.asdict(receipt_of(stop))
+    _changed("stop_released", stop, finisher, reason)
     audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
     return True
 
