@@ -46,7 +46,11 @@ class Rated(msgspec.Struct, tag="feedback", frozen=True):
     reason: str = ""
 
 
-_decoder = msgspec.json.Decoder(Hello | Said | Rated)
+class Got(msgspec.Struct, tag="received", frozen=True):
+    seq: int
+
+
+_decoder = msgspec.json.Decoder(Hello | Said | Rated | Got)
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):
@@ -105,10 +109,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._greet(frame)
         elif self._visitor is None:
             await self._error("unauthorized", "Say hello first.")
-        elif isinstance(frame, Said):
-            await self._take(frame, self._visitor)
         else:
-            await self._rate(frame)
+            await self._heed(frame, self._visitor)
+
+    async def _heed(self, frame: Said | Rated | Got, visitor: tokens.Visitor) -> None:
+        match frame:
+            case Said():
+                await self._take(frame, visitor)
+            case Rated():
+                await self._rate(frame)
+            case Got():
+                await self._note_received(frame.seq)
 
     async def _greet(self, hello: Hello) -> None:
         if self._visitor is not None:
@@ -137,7 +148,16 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             seq=seq,
             now=datetime.now(UTC).isoformat(),
         )
+        if self.cursor:
+            kept.hub.received.note(self.conversation_id, self.cursor)
         kept.hub.join(self)
+
+    async def _note_received(self, seq: int) -> None:
+        """Nobody has what was not sent: the cursor is as far as this socket was told."""
+        if not 0 < seq <= self.cursor:
+            await self._error("bad_request", "No row of that number was sent.")
+            return
+        (await resources()).hub.received.note(self.conversation_id, seq)
 
     async def _refuse_socket(self, close_code: int, code: str, detail: str) -> None:
         """Say why and hang up; what the client has sent meanwhile is not read."""

@@ -11,11 +11,13 @@ from agents.control import Control
 from agents.postgres import Database
 from agents.registry import chosen
 from controlplane.chat import transcript
+from controlplane.chat.received import Collector
 from controlplane.chat.transcript import Line, OpenTurn
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
+END_S = 1.0  # what was noted last is kept within it, or not at all
 _CHAT_AGENTS = chosen("chat")
 
 
@@ -40,6 +42,7 @@ class Hub:
     def __init__(self, database: Database, control: Control) -> None:
         self._database = database
         self._control = control
+        self.received = Collector()
         self._sockets: set[Socket] = set()
         self._asked: set[Socket] = set()
         self._wake = asyncio.Event()
@@ -55,6 +58,10 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self.received.keep(self._database), END_S)
+        except (UnavailableError, TimeoutError) as error:
+            log.warning("received_not_kept", reason=repr(error))
 
     def join(self, socket: Socket) -> None:
         self._sockets.add(socket)
@@ -74,6 +81,7 @@ class Hub:
             await asyncio.sleep(TICK_S)
             try:
                 await self._ask_the_late()
+                await self.received.keep(self._database)
             except UnavailableError as error:
                 log.warning("sockets_wait", reason=str(error))
             except Exception:  # the next second may be better

@@ -3,10 +3,10 @@
 import uuid
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
-from controlplane.chat.models import Turn
+from controlplane.chat.models import Message, Received, Turn
 
 
 class StopQuerySet(models.QuerySet["Stop"]):
@@ -94,6 +94,19 @@ class Stop(models.Model):
         return turns
 
 
+class ListedTurnQuerySet(models.QuerySet["ListedTurn"]):
+    def with_fetched(self) -> "ListedTurnQuerySet":
+        """Tell of each whether a widget has said by now that it has the answer: is_fetched."""
+        answers = Message.objects.filter(
+            turn_id=OuterRef(OuterRef("turn_id")), role=Message.Role.ASSISTANT
+        )
+        latest = answers.order_by("-seq").values("seq")[:1]
+        told = Received.objects.filter(
+            conversation_id=OuterRef("conversation_id"), seq__gte=Subquery(latest)
+        )
+        return self.annotate(is_fetched=Exists(told))
+
+
 class ListedTurn(models.Model):
     """A turn that a hard stop met on its way to the user."""
 
@@ -101,12 +114,16 @@ class ListedTurn(models.Model):
         IN_FLIGHT = "in_flight"  # being settled at the request
         DELIVERED = "delivered"  # committed between request and proof
         UNKNOWN = "unknown"  # its transaction was ended, as it held up the proof
+        # Committed before the request, and no widget had said that it has it.
+        NOT_FETCHED = "not_fetched"
 
     stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="listed")
-    fate = models.CharField(max_length=10, choices=Fate)
+    fate = models.CharField(max_length=12, choices=Fate)
     turn_id = models.CharField(max_length=100)
     conversation_id = models.CharField(max_length=100)
     trace_id = models.CharField(max_length=32)
+
+    objects = ListedTurnQuerySet.as_manager()
 
     class Meta:
         constraints = [

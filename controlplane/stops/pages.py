@@ -1,5 +1,6 @@
 """What the pages of the stops show."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,12 +14,13 @@ from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
 from controlplane.spoken import spoken
 from controlplane.stops.forms import ReleaseForm, StopForm, target_of
-from controlplane.stops.models import ListedTurn, Stop
+from controlplane.stops.listed import Fate, lists_of
+from controlplane.stops.models import Stop
 from controlplane.stops.points import Point, points
 from controlplane.stops.targets import OURS
 
 HISTORY = 20
-Fate = ListedTurn.Fate
+Query = Mapping[str, str]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +33,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     slowest_ms: float | None  # of the workers that obey
     delivered: int
     unknown: int
+    not_fetched: int
     held: int
     in_flight: int
     release: ReleaseForm
@@ -75,15 +78,21 @@ def live_context(user: User) -> dict[str, Any]:
 
 
 def stop_context(
-    stop: Stop, user: User, release: ReleaseForm | None = None
+    stop: Stop,
+    user: User,
+    release: ReleaseForm | None = None,
+    *,
+    query: Query | None = None,
 ) -> dict[str, Any]:
-    listed = list(stop.listed.order_by("pk"))
-    lists = [(Fate(fate), [row for row in listed if row.fate == fate]) for fate in Fate]
+    """query: which of the turns that it has met to show."""
+    asked = query or {}
     card = card_of(stop, release)
     return {
         "card": card,
         "stop": stop,
-        "lists": lists,
+        "lists": lists_of(
+            stop, fate=asked.get("fate", ""), after=asked.get("after", "")
+        ),
         "lasted": _lasted(stop),
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
@@ -101,6 +110,7 @@ def card_of(stop: Stop, release: ReleaseForm | None = None) -> Card:
         slowest_ms=_slowest_ms(workers),
         delivered=fates.get(Fate.DELIVERED, 0),
         unknown=fates.get(Fate.UNKNOWN, 0),
+        not_fetched=fates.get(Fate.NOT_FETCHED, 0),
         held=_held_since(stop),
         in_flight=sum(point.in_flight for point in workers),
         release=release or ReleaseForm(auto_id=f"release-{stop.pk}-%s"),

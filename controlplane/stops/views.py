@@ -64,7 +64,7 @@ def _stop(
     *,
     status: int = 200,
 ) -> HttpResponse:
-    context = pages.stop_context(found, request.user, form)
+    context = pages.stop_context(found, request.user, form, query=request.GET.dict())
     template = "_stop" if _wants_fragment(request) else "stop"
     return render(request, f"stops/{template}.html", context, status=status)
 

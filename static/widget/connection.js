@@ -40,6 +40,11 @@ export function makeConnection(chat) {
     watching();
   }
 
+  /* What the server does not answer. */
+  function mention(frame) {
+    socket.send(JSON.stringify(frame));
+  }
+
   function watching() {
     clearTimeout(watch);
     watch = setTimeout(() => lost(), ANSWER_WITHIN);
@@ -108,5 +113,5 @@ export function makeConnection(chat) {
   addEventListener("online", () => { if (socket) lost(0); else wake(); });
   document.addEventListener("visibilitychange", () => document.hidden || wake());
 
-  return { connect, transmit, greeted, lost, unauthorized, forbidden, isReady: () => ready, owes: (trace) => owed.add(trace) };
+  return { connect, transmit, mention, greeted, lost, unauthorized, forbidden, isReady: () => ready, owes: (trace) => owed.add(trace) };
 }

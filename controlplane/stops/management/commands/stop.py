@@ -10,8 +10,11 @@ from django.db import InterfaceError, OperationalError
 
 from controlplane.audit.actions import at_the_shell
 from controlplane.stops import actions, targets
+from controlplane.stops.listed import TITLES
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import points
+
+MOST_LISTED = 200  # of each fate; the stop's page has them all
 
 AWAY = (
     "PostgreSQL does not answer, so the stop is not recorded. Nothing can be delivered meanwhile, and within "
@@ -171,14 +174,11 @@ def _told(stop: Stop) -> list[str]:
     ]
 
 
-_FATES = {
-    ListedTurn.Fate.IN_FLIGHT: "on their way at the request",
-    ListedTurn.Fate.DELIVERED: "went out between request and proof",
-    ListedTurn.Fate.UNKNOWN: "ended, outcome unknown",
-}
-
-
 def _listed(stop: Stop, fate: ListedTurn.Fate) -> str:
-    traces = stop.listed.filter(fate=fate).order_by("pk").values_list("trace_id")
-    told = "".join(f"\n    {trace}" for (trace,) in traces)
-    return f"{len(traces)} {_FATES[fate]}{told}"
+    listed = stop.listed.filter(fate=fate)
+    count, title = listed.count(), TITLES[fate]
+    traces = listed.order_by("pk").values_list("trace_id", flat=True)[:MOST_LISTED]
+    lines = [f"\n    {trace}" for trace in traces]
+    if count > len(lines):
+        lines.append(f"\n    and {count - len(lines)} more, on its page")
+    return f"{count} {title[0].lower()}{title[1:]}{''.join(lines)}"
