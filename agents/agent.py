@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import msgspec
 
 from agents.cloudevents import Envelope
-from agents.control import ControlState
+from agents.control_state import ControlState
 from agents.events import Payload
 from agents.records import Partition, Record
 from guardrails.engine import Engine

@@ -9,7 +9,7 @@ import aiohttp
 import msgspec
 
 from agents.agent import Answer, Said
-from agents.control import Route
+from agents.control_state import Route
 from agents.patience import patience
 from agents.postgres import plain
 

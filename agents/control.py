@@ -1,15 +1,16 @@
 """Control state as agents see it: followed from PostgreSQL, obeyed only while it is fresh."""
 
 import threading
-import time
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Hashable
 
 import msgspec
 import psycopg
 import structlog
 from tenacity import Retrying, wait_exponential_jitter
 
+from agents.clock import now_s
+from agents.control_state import ControlState, Ramp
+from agents.ramp import Slots
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import decode_rule_set, ruleset_hash
 
@@ -18,51 +19,8 @@ log = structlog.get_logger()
 MAX_AGE_S = 3.0
 POLL_S = 1.0
 CHANNEL = "interlock_control"
-# Counts while the machine or the process sleeps, so that a frozen process knows it is late.
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 Connection = psycopg.Connection[tuple[object, ...]]
-
-
-class Stop(msgspec.Struct, frozen=True, kw_only=True):
-    """An emergency stop in force."""
-
-    id: str
-    mode: Literal["soft", "hard"]
-    scope: Literal["everything", "workflow", "agent", "tier", "conversation"]
-    value: str = ""
-
-    def covers(self, **facts: str) -> bool:
-        """Tell whether it applies to something with these facts (workflow=, agent=, ...)."""
-        return self.scope == "everything" or facts.get(self.scope) == self.value
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a tier's questions go. An empty base_url is the default of the environment."""
-
-    tier: str
-    backend: str
-    base_url: str
-    model: str
-    key_variable: str
-    timeout_s: float
-    fallback_text: str
-
-
-class ControlState(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of everything that people control."""
-
-    version: int = 0
-    changed_at_ms: float = 0.0
-    stops: tuple[Stop, ...] = ()
-    routes: tuple[Route, ...] = ()
-    paused_agents: tuple[str, ...] = ()
-    ruleset_hash: str = ""
-
-    def route(self, tier: str) -> Route | None:
-        """Return the tier's route, else the one of the free tier."""
-        routes = {route.tier: route for route in self.routes}
-        return routes.get(tier) or routes.get("free")
 
 
 class RuleSetError(Exception):
@@ -76,7 +34,11 @@ SELECT json_build_object(
   'changed_at_ms', extract(epoch FROM changed_at) * 1000,
   'stops', (SELECT coalesce(json_agg(json_build_object(
       'id', id::text, 'mode', mode, 'scope', scope, 'value', value)), '[]')
-    FROM stops_stop WHERE released_at IS NULL),
+    FROM stops_stop WHERE releasing_at IS NULL),
+  'ramps', (SELECT coalesce(json_agg(json_build_object(
+      'id', id::text, 'scope', scope, 'value', value, 'per_s', ramp_per_s)), '[]')
+    FROM stops_stop WHERE releasing_at IS NOT NULL AND released_at IS NULL
+      AND ramp_per_s IS NOT NULL),
   'routes', (SELECT coalesce(json_agg(json_build_object(
       'tier', t.name, 'backend', b.name, 'base_url', b.base_url, 'model', b.model,
       'key_variable', b.key_variable, 'timeout_s', b.timeout_s,
@@ -88,11 +50,6 @@ SELECT json_build_object(
     ORDER BY id DESC LIMIT 1), ''))::text
 FROM runtime_controlversion
 """
-
-
-def now_s() -> float:
-    """Return seconds of a clock that no sleep stops."""
-    return time.clock_gettime(_CLOCK)
 
 
 class Control:
@@ -107,6 +64,7 @@ class Control:
         """on_tick(connection, changed) runs in the thread after each look, and says when the next is due, in s."""
         self.state = ControlState()
         self.engine: Engine | None = None
+        self.slots = Slots()
         self._conninfo = conninfo
         self._on_tick = on_tick
         self._read_at_s = float("-inf")
@@ -140,6 +98,15 @@ class Control:
                 return f"soft stop ({stop.scope} {stop.value})".replace(" )", ")")
         return ""
 
+    def has_slot(self, agent: str, workflow: str, tier: str, record: Hashable) -> bool:
+        """Tell whether a release's ramp lets this record start now; if so, that uses it up."""
+        ramps: list[Ramp] = [
+            ramp
+            for ramp in self.state.ramps
+            if ramp.covers(agent=agent, workflow=workflow, tier=tier)
+        ]
+        return not ramps or self.slots.take(ramps, agent, record)
+
     def _run(self) -> None:
         """Follow for ever, whatever happens: without a follower every agent holds for good."""
         retrying = Retrying(
@@ -170,9 +137,10 @@ class Control:
         ) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._stopping.is_set():
-                changed, wait_s = self.refresh(connection), POLL_S
+                changed = self.refresh(connection)
+                wait_s = min(POLL_S, self.slots.draw(connection, self.state.ramps))
                 if self._on_tick is not None:
-                    wait_s = min(POLL_S, self._on_tick(connection, changed))
+                    wait_s = min(wait_s, self._on_tick(connection, changed))
                 for _ in connection.notifies(timeout=wait_s, stop_after=1):
                     pass
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agents.agent import FALLBACK_TEXT, Answer, Said, UnavailableError
 from agents.backends import BackendError, Backends
-from agents.control import Route
+from agents.control_state import Route
 
 TIMEOUT_S = 60.0
 

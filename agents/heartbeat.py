@@ -12,7 +12,8 @@ import msgspec
 import structlog
 from psycopg.types.json import Jsonb
 
-from agents.control import Connection, ControlState
+from agents.control import Connection
+from agents.control_state import ControlState
 from agents.metrics import samples
 from agents.pace import Pacer
 

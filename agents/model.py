@@ -14,7 +14,7 @@ from tenacity import (
 
 from agents.agent import FALLBACK_TEXT, Answer, Said
 from agents.backends import BackendError, Backends, PassingError
-from agents.control import ControlState, Route
+from agents.control_state import ControlState, Route
 from agents.metrics import MODEL_REQUESTS, MODEL_SECONDS
 from agents.postgres import Database, plain
 from agents.retries import retried

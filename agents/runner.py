@@ -43,6 +43,7 @@ MAX_SPAN = (
     10_000  # what is done behind one slow record waits for it, and repeats after a kill
 )
 FAILURES_IN_ROW = 20
+RAMPED = "a release is ramped"
 
 
 class Runner:
@@ -165,7 +166,17 @@ class Runner:
             return self.paused or self.broken
         if self.agent.is_sink:
             return ""
-        return self._control.why_not(self.agent.name, self.agent.workflow, work.tier)
+        about = self.agent.name, self.agent.workflow, work.tier
+        return self._control.why_not(*about) or self._why_not_yet(work, *about)
+
+    def _why_not_yet(self, work: Work, agent: str, workflow: str, tier: str) -> str:
+        """A slot is the work's own until it starts, however often it is asked for."""
+        if not self._control.state.ramps:
+            return ""
+        work.has_slot = work.has_slot or self._control.has_slot(
+            agent, workflow, tier, work.record.coordinates
+        )
+        return "" if work.has_slot else RAMPED
 
     def succeeded(self, work: Work, sends: Iterable[Send]) -> None:
         try:

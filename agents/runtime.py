@@ -13,7 +13,8 @@ from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 
 from agents.agent import Agent, Context
 from agents.alive import Pulse
-from agents.control import POLL_S, Connection, Control, ControlState
+from agents.control import POLL_S, Connection, Control
+from agents.control_state import ControlState
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter

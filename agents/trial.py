@@ -18,7 +18,7 @@ from agents.agent import (
     UnavailableError,
 )
 from agents.cloudevents import Envelope
-from agents.control import ControlState
+from agents.control_state import ControlState
 from agents.events import Payload
 from agents.records import Record
 from guardrails.dealer import DEALER

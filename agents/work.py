@@ -32,6 +32,7 @@ class Work:
         "_lock",
         "_outstanding",
         "event",
+        "has_slot",
         "ledger",
         "problem",
         "record",
@@ -48,6 +49,7 @@ class Work:
         self.ledger = ledger
         self.event = event
         self.problem = problem
+        self.has_slot = False  # of a release that is ramped
         self._outstanding = 0
         self._is_buried = False
         self._lock = threading.Lock()
@@ -72,6 +74,7 @@ class Work:
         return self.event
 
     def start(self) -> None:
+        self.has_slot = False
         self.ledger.start(self.record.offset)
 
     def rest(self) -> None:

@@ -137,11 +137,20 @@ def take_over_stop(change: ControlChange, *, at: datetime) -> bool:
             },
         )
     else:
-        Stop.objects.filter(pk=number, released_at=None).update(
-            released_at=at, released_by=change.actor, release_reason=change.reason
-        )
+        _take_over_release(number, change, at)
     audit.record(RESTORE, f"{change.kind}_taken_over"[:64], change.subject)
     return True
+
+
+def _take_over_release(stop: str, change: ControlChange, at: datetime) -> None:
+    Stop.objects.in_force().filter(pk=stop).update(
+        releasing_at=at,
+        released_by=change.actor,
+        release_reason=change.reason,
+        ramp_per_s=change.detail.get("ramp_per_s"),
+    )
+    if change.kind == "stop_released":
+        Stop.objects.releasing().filter(pk=stop).update(released_at=at)
 
 
 @transaction.atomic

@@ -159,7 +159,7 @@ class Replay:
         self._waiting: dict[str, list[Fact]] = {}
         self._deadlines = dict(_deadlines())
         # The sweeper lets turns be while a soft stop is in force.
-        self._is_swept = not Stop.objects.in_force().filter(mode="soft").exists()
+        self._is_swept = not Stop.objects.not_over().filter(mode="soft").exists()
 
     def apply(self, record: Record) -> None:
         try:

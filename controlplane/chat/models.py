@@ -65,6 +65,8 @@ class Turn(models.Model):
         ]
         indexes = [
             models.Index(name="chat_turn_trace", fields=["trace_id"]),
+            # A stop counts what it met.
+            models.Index(name="chat_turn_created", fields=["created_at"]),
             # The control room counts what Kafka has not confirmed.
             models.Index(
                 name="chat_turn_unconfirmed",

@@ -33,7 +33,7 @@ SELECT pg_advisory_xact_lock_shared(%s), count(*) FROM (
 """
 _STOPS = """
 SELECT scope, value, requested_at FROM stops_stop
-WHERE mode = 'hard' AND released_at IS NULL
+WHERE mode = 'hard' AND releasing_at IS NULL
 """
 _LOCK = """
 SELECT id, tier, workflow, latest_turn, passed_turn, latest_seq, "user"

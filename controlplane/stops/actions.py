@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterable
 from datetime import timedelta
 
+import msgspec
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.utils import timezone
 
 from controlplane import locks
 from controlplane.audit import actions as audit
@@ -17,11 +17,15 @@ from controlplane.runtime.models import HEARTBEAT_EXPIRES
 from controlplane.stops import barrier
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import points
+from controlplane.stops.ramp import ramp_of
+from controlplane.stops.receipt import receipt_of
+from controlplane.stops.states import TIMES, State, may_move
 from controlplane.stops.unfetched import unfetched
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
 LOOK_S = 0.01
 AGAIN_MS = 500  # after what held it for so long was ended
+OVER = "Nothing waits for its ramp any more"
 CLOCKS_DIFFER = timedelta(minutes=10)  # at most, between machines
 
 
@@ -71,7 +75,7 @@ def engage_stop(
         mode=mode,
         scope=scope,
         value=value,
-        released_at=None,
+        releasing_at=None,
         defaults={
             "reason": reason,
             "requested_by": audit.name_of(requester),
@@ -173,33 +177,83 @@ def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None
 
 
 def _mark_proven(stop: Stop, prover: User | str) -> None:
-    now, snapshot = database_now(), barrier.snapshot()
-    unproven = Stop.objects.filter(pk=stop.pk, proven_at=None)
-    if unproven.update(proven_at=now, proven_snapshot=snapshot):
-        took_ms = round((now - stop.requested_at) / timedelta(milliseconds=1))
+    if _move(stop, "proven", proven_snapshot=barrier.snapshot()):
+        assert stop.proven_at is not None
+        took_ms = round(
+            (stop.proven_at - stop.requested_at) / timedelta(milliseconds=1)
+        )
         audit.record(
             prover, "stop_proven", f"stop:{stop.pk}", detail={"took_ms": took_ms}
         )
 
 
 @transaction.atomic
-def release_stop(stop: Stop, *, reason: str, releaser: User | str) -> bool:
-    """Release a stop; return whether it was this call that did. Held answers stay held."""
-    count = Stop.objects.filter(pk=stop.pk, released_at=None).update(
-        released_at=timezone.now(),
-        released_by=audit.name_of(releaser),
-        release_reason=reason,
-    )
-    if count:
-        _changed("stop_released", stop, releaser, reason)
-    return bool(count)
+def release_stop(
+    stop: Stop, *, reason: str, releaser: User | str, ramp_per_s: float | None = None
+) -> bool:
+    """Let a stop go; return whether it was this call that did. Held answers stay held.
+
+    ramp_per_s: how many records a second each agent of a soft stop may start of what has waited;
+    None: all at once. A hard stop kept no agent waiting.
+    """
+    if not _move(
+        stop, "releasing", released_by=audit.name_of(releaser), release_reason=reason
+    ):
+        return False
+    if stop.mode == Stop.Mode.HARD or ramp_per_s is None:
+        return finish_release(stop, reason=reason, finisher=releaser)
+    stop.ramp_per_s = ramp_per_s
+    detail = {"ramp_per_s": f"{ramp_per_s:g}"}
+    version = _changed("stop_releasing", stop, releaser, reason, detail)
+    stop.release_version = version
+    stop.save(update_fields=["ramp_per_s", "release_version"])
+    return True
 
 
-def _changed(kind: str, stop: Stop, actor: User | str, reason: str) -> int:
+@transaction.atomic
+def finish_release(stop: Stop, *, reason: str, finisher: User | str) -> bool:
+    """End a release; return whether it was this call that did. The log keeps the receipt."""
+    if not _move(stop, "released"):
+        return False
+    _changed("stop_released", stop, finisher, reason)
+    receipt = msgspec.structs.asdict(receipt_of(stop))
+    audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
+    return True
+
+
+def finish_releases(finisher: str) -> list[Stop]:
+    """End the ramps that hold nobody back any more."""
+    return [
+        stop
+        for stop in Stop.objects.releasing()
+        if not ramp_of(stop).is_needed
+        and finish_release(stop, reason=OVER, finisher=finisher)
+    ]
+
+
+def _move(stop: Stop, to: State, **fields: str) -> bool:
+    """Move the stop on, if it may; what is given comes with it. Call it in a transaction."""
+    locked = Stop.objects.select_for_update().get(pk=stop.pk)
+    if not may_move(locked.state, to):
+        return False
+    for name, value in {TIMES[to]: database_now(), **fields}.items():
+        setattr(stop, name, value)
+    stop.save(update_fields=[TIMES[to], *fields])
+    return True
+
+
+def _changed(
+    kind: str,
+    stop: Stop,
+    actor: User | str,
+    reason: str,
+    detail: dict[str, str] | None = None,
+) -> int:
     return change_control(
         kind=kind,
         subject=f"stop:{stop.pk}",
         actor=actor,
         reason=reason,
-        detail={"mode": stop.mode, "scope": stop.scope, "value": stop.value},
+        detail={"mode": stop.mode, "scope": stop.scope, "value": stop.value}
+        | (detail or {}),
     )

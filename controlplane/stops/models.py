@@ -3,14 +3,22 @@
 import uuid
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from controlplane.chat.models import Message, Received, Turn
+from controlplane.stops.states import State, state_of
 
 
 class StopQuerySet(models.QuerySet["Stop"]):
     def in_force(self) -> "StopQuerySet":
+        return self.filter(releasing_at=None)
+
+    def releasing(self) -> "StopQuerySet":
+        return self.filter(releasing_at__isnull=False, released_at=None)
+
+    def not_over(self) -> "StopQuerySet":
+        """In force, or on its way out."""
         return self.filter(released_at=None)
 
 
@@ -42,6 +50,10 @@ class Stop(models.Model):
     requested_snapshot = models.TextField(blank=True, db_default="")
     proven_snapshot = models.TextField(blank=True, db_default="")
     proven_at = models.DateTimeField(null=True, blank=True)
+    # A person lets it go; what waited starts again, ramped, until it is released.
+    releasing_at = models.DateTimeField(null=True, blank=True)
+    ramp_per_s = models.FloatField(null=True, blank=True)  # records, of each agent
+    release_version = models.BigIntegerField(db_default=0)
     released_at = models.DateTimeField(null=True, blank=True)
     released_by = models.CharField(max_length=150, blank=True, db_default="")
     release_reason = models.TextField(blank=True)
@@ -64,19 +76,32 @@ class Stop(models.Model):
             ),
             models.CheckConstraint(
                 name="stops_release_has_person_and_reason",
-                condition=Q(released_at=None)
+                condition=Q(releasing_at=None)
                 | (~Q(released_by="") & ~Q(release_reason="")),
+            ),
+            models.CheckConstraint(
+                name="stops_release_is_over_after_it_began",
+                condition=Q(released_at=None)
+                | Q(releasing_at__isnull=False, released_at__gte=F("releasing_at")),
+            ),
+            models.CheckConstraint(
+                name="stops_ramp_is_above_zero",
+                condition=Q(ramp_per_s=None) | Q(ramp_per_s__gt=0),
             ),
             # A stop engaged twice is one stop.
             models.UniqueConstraint(
                 name="stops_one_in_force_per_mode_and_scope",
                 fields=["mode", "scope", "value"],
-                condition=Q(released_at=None),
+                condition=Q(releasing_at=None),
             ),
         ]
 
     def __str__(self) -> str:
         return f"{self.mode} stop: {self.scope} {self.value}".strip()
+
+    @property
+    def state(self) -> State:
+        return state_of(self)
 
     def turns(self) -> "models.QuerySet[Turn]":
         """Return the turns in scope. Which agent a turn is with is not known before its answer: then all."""
@@ -135,3 +160,23 @@ class ListedTurn(models.Model):
 
     def __str__(self) -> str:
         return f"{self.fate} {self.turn_id}"
+
+
+class ReleasePace(models.Model):
+    """How far the ramp of a release has come for an agent. Workers draw from it: agents/ramp.py."""
+
+    stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="paces")
+    agent = models.CharField(max_length=64)
+    next_at = models.DateTimeField(default=timezone.now)  # of the next record's start
+    drawn = models.BigIntegerField(default=0)
+    short_at = models.DateTimeField(null=True)  # when somebody last wanted more
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="stops_releasepace_is_one_per_agent", fields=["stop", "agent"]
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.agent}: {self.drawn} started"

@@ -17,7 +17,7 @@ from controlplane.stops.forms import ReleaseForm, StopForm, target_of
 from controlplane.stops.listed import Fate, lists_of
 from controlplane.stops.models import Stop
 from controlplane.stops.points import Point, points
-from controlplane.stops.targets import OURS
+from controlplane.stops.targets import agents_in
 
 HISTORY = 20
 Query = Mapping[str, str]
@@ -134,7 +134,7 @@ def affected_by(target: str) -> Affected:
     """Return what a stop of the target would meet; of one conversation only its own turns."""
     scope, value = target_of(target)
     stop = Stop(mode=Stop.Mode.SOFT, scope=scope, value=value, control_version=0)
-    names = _agents_in(scope, value)
+    names = agents_in(scope, value)
     workers = points(stop) if scope != Stop.Scope.CONVERSATION else []
     open_now, held = _count(stop)
     return Affected(
@@ -146,15 +146,6 @@ def affected_by(target: str) -> Affected:
         held=held,
         kept_days=min(TOPICS[name].retention_ms for name in REQUESTS) // DAY_MS,
     )
-
-
-def _agents_in(scope: str, value: str) -> list[str]:
-    known = {name: flow for name, (flow, _) in AGENTS.items() if flow != OURS}
-    if scope == Stop.Scope.AGENT:
-        return [name for name in known if name == value]
-    if scope == Stop.Scope.WORKFLOW:
-        return [name for name, flow in known.items() if flow == value]
-    return [] if scope == Stop.Scope.CONVERSATION else list(known)
 
 
 def _outcomes(stop: Stop) -> "QuerySet[Outcome]":

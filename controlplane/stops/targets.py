@@ -20,6 +20,16 @@ def names_of(scope: str) -> tuple[str, ...]:
     return known.get(scope, ())
 
 
+def agents_in(scope: str, value: str) -> list[str]:
+    """Return the agents that a stop is about; of a conversation it is none."""
+    known = {name: flow for name, (flow, _) in AGENTS.items() if flow != OURS}
+    if scope == "agent":
+        return [name for name in known if name == value]
+    if scope == "workflow":
+        return [name for name, flow in known.items() if flow == value]
+    return [] if scope == "conversation" else list(known)
+
+
 def refusal(*, mode: str, scope: str, value: str) -> Refusal | None:
     """Return why there is no such stop, or nothing if there is."""
     if scope == "everything":

@@ -18,7 +18,8 @@ from agents import cloudevents
 from agents.agent import Agent, Answer, Context, Event, Said, Send
 from agents.broker import Producer
 from agents.cloudevents import Envelope, Headers
-from agents.control import Control, ControlState
+from agents.control import Control
+from agents.control_state import ControlState
 from agents.events import Payload
 from agents.ledger import Ledger
 from agents.records import Partition, Record

@@ -20,7 +20,7 @@ from agents.backends import (
     RefusedError,
     UnreachableError,
 )
-from agents.control import Route
+from agents.control_state import Route
 from tests.agents.raw_http import Server, head, ok
 
 KEY = "sk-very-secret"

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
+from agents import clock
 from agents import control as control_module
-from agents.control import MAX_AGE_S, POLL_S, Control, ControlState, Route, Stop, now_s
+from agents.clock import now_s
+from agents.control import MAX_AGE_S, POLL_S, Control
+from agents.control_state import ControlState, Route, Stop
 from agents.host import conninfo
 from controlplane.embedded.services import Services
 from controlplane.routing.actions import route_tier
@@ -367,7 +370,7 @@ def test_the_clock_counts_while_the_machine_sleeps(
 
     control._read_at_s = now_s()
     assert control.age_s < 1
-    assert control_module._CLOCK == time.CLOCK_BOOTTIME
+    assert clock._CLOCK == time.CLOCK_BOOTTIME
 
     asleep = now_s() + 3.5
     monkeypatch.setattr(control_module, "now_s", lambda: asleep)

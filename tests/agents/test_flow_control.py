@@ -7,7 +7,7 @@ import pytest
 from agents import runner as runner_module
 from agents import watchdog as watchdog_module
 from agents.agent import Context, Event, Send
-from agents.control import ControlState, Stop
+from agents.control_state import ControlState, Stop
 from tests.agents.stage import FreshControl, Stage, committed, members, repeat, texts
 from tests.waiting import wait_for
 

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from agents.control import ControlState
+from agents.control_state import ControlState
 from agents.heartbeat import Heartbeat
 from agents.host import conninfo
 from agents.metrics import DELIVERIES, samples

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from agents import model as model_module
 from agents.agent import FALLBACK_TEXT, Answer, Said, UnavailableError
-from agents.control import ControlState, Route
+from agents.control_state import ControlState, Route
 from agents.host import conninfo
 from agents.model import BackendModel
 from agents.postgres import Database

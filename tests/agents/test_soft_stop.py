@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from agents.agent import Context, Event, Send
-from agents.control import ControlState, Stop
+from agents.control_state import ControlState, Stop
 from tests.agents.stage import FreshControl, Stage, committed, repeat, texts
 from tests.waiting import wait_for
 

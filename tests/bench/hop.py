@@ -13,8 +13,10 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from agents import cloudevents, topics
 from agents.agent import Agent, Context, Event, Send
+from agents.clock import now_s
 from agents.cloudevents import Envelope
-from agents.control import Control, ControlState, now_s
+from agents.control import Control
+from agents.control_state import ControlState
 from agents.events import UserMessage
 from agents.interpreter import tune_interpreter
 from agents.runner import Runner

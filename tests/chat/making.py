@@ -221,8 +221,8 @@ async def put_stop(
 async def lift_stops(database: Database) -> None:
     await rows(
         database,
-        "UPDATE stops_stop SET released_at = now(), released_by = requested_by, "
-        "release_reason = 'over' WHERE released_at IS NULL",
+        "UPDATE stops_stop SET releasing_at = now(), released_at = now(), released_by = requested_by, "
+        "release_reason = 'over' WHERE releasing_at IS NULL",
     )
 
 

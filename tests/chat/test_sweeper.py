@@ -28,7 +28,7 @@ async def age(database: Database, **ages: str) -> None:
         "created": "UPDATE chat_turn SET created_at = now() - %s::interval",
         "changed": "UPDATE chat_outcome SET changed_at = now() - %s::interval",
         "released": "UPDATE stops_stop SET requested_at = now() - interval '1 day', "
-        "released_at = now() - %s::interval",
+        "releasing_at = now() - interval '1 day', released_at = now() - %s::interval",
     }
     for name, interval in ages.items():
         await rows(database, columns[name], [interval])

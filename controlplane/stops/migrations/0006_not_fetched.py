@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("stops", "0004_control_version"),
+        ("stops", "0005_releasing"),
     ]
 
     operations = [

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("chat", "0008_conversation_lock"),
+        ("chat", "0009_turn_created"),
     ]
 
     operations = [
