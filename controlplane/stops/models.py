@@ -3,10 +3,12 @@
 import uuid
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Concat, Trim
 from django.utils import timezone
 
 from controlplane.chat.models import Message, Received, Turn
+from controlplane.chat.turns import HELD_BY_STOP
 from controlplane.stops.states import State, state_of
 
 
@@ -16,6 +18,12 @@ class StopQuerySet(models.QuerySet["Stop"]):
 
     def releasing(self) -> "StopQuerySet":
         return self.filter(releasing_at__isnull=False, released_at=None)
+
+    def that_held(self, why: OuterRef, *, before: OuterRef) -> "StopQuerySet":
+        """Return the hard ones of which the gate says this to people, requested before."""
+        scope = Concat(Value(HELD_BY_STOP), "scope", Value(" "), "value")
+        hard = self.filter(mode=Stop.Mode.HARD, requested_at__lte=before)
+        return hard.annotate(why_held=Trim(scope)).filter(why_held=why)
 
     def not_over(self) -> "StopQuerySet":
         """In force, or on its way out."""
