@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError
 from agents.agent import UnavailableError
 from controlplane import locks
 from controlplane.chat import actions, ingress, live, tokens, transcript
+from controlplane.chat.answers import Answers
 from controlplane.chat.models import Feedback
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn, Status
@@ -60,6 +61,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     tier = ""
     cursor = 0
     has_open_turns = False
+    answers: Answers = "flowing"
 
     async def connect(self) -> None:
         self._visitor: tokens.Visitor | None = None
@@ -139,6 +141,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.conversation_id, self.tier = visitor.conversation_id, visitor.tier
         self.cursor = min(max(0, hello.after), seq)
         self.has_open_turns = True  # until the first look says otherwise
+        self.answers = kept.hub.answers(
+            tier=self.tier, conversation=self.conversation_id
+        )
         self._group = live.conversation_group(visitor.conversation_id)
         await self.channel_layer.group_add(self._group, self.channel_name)
         await self._send(
@@ -147,6 +152,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             tier=visitor.tier,
             seq=seq,
             now=datetime.now(UTC).isoformat(),
+            answers=self.answers,
         )
         if self.cursor:
             kept.hub.received.note(self.conversation_id, self.cursor)
@@ -236,9 +242,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         (await resources()).hub.ask(self)
 
     async def show(
-        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+        self,
+        lines: Iterable[Line],
+        turns: Iterable[OpenTurn],
+        *,
+        is_paused: bool,
+        answers: Answers,
     ) -> None:
         async with self._showing:
+            if answers != self.answers:
+                self.answers = answers
+                await self._send(type="answers", state=answers)
             for line in lines:
                 if line.seq > self.cursor:
                     self.cursor = line.seq

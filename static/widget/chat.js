@@ -82,6 +82,7 @@ export function start(src, data) {
     if (chat.last < frame.seq) panel.log.setAttribute("aria-busy", "true"); // the past is not read aloud as news
     connection.greeted();
     receipts.greeted();
+    panel.answers(frame.answers || "flowing");
     outbox.resume();
     for (const each of ratings.values()) {
       each.answers = 1;
@@ -110,7 +111,7 @@ export function start(src, data) {
     panel.warn(words.errors[code] || words.errors.unknown, "stop");
   }
 
-  const HANDLERS = { ready: welcomed, accepted: outbox.accepted, status: transcript.status, message: shown, feedback: confirmed, error: failed };
+  const HANDLERS = { ready: welcomed, accepted: outbox.accepted, status: transcript.status, message: shown, feedback: confirmed, answers: (frame) => panel.answers(frame.state), error: failed };
 
   // ---- ratings -----------------------------------------------------------------------------------------------------
   function rate(seq, rating, reason) {

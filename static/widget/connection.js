@@ -15,7 +15,7 @@ export function makeConnection(chat) {
     clearTimeout(timer);
     if (!token && options.tokenUrl && !(await renew())) return lost();
     if (token) chat.recall(token);
-    panel.tell(words.connecting);
+    panel.tell(words.connecting, false);
     const mine = (socket = new WebSocket(options.socketUrl));
     watching();
     mine.onopen = () => mine === socket && transmit({ type: "hello", token, after: chat.last });
@@ -75,7 +75,7 @@ export function makeConnection(chat) {
     clearTimeout(watch);
     owed.clear();
     chat.outbox.hold();
-    panel.tell(words.notConnected);
+    panel.tell(words.notConnected, false);
     if (old) old.close();
   }
 
