@@ -42,6 +42,7 @@ ROUTES: dict[str, Row] = {
     "stops:stop": {"GET": "stops.view_stop"},
     "stops:prove": {"POST": "stops.add_stop"},
     "stops:release": {"POST": "stops.change_stop"},
+    "stops:lift": {"POST": "stops.change_stop"},
     "chat:demo": {"GET": PUBLIC},
     "accounts:people": {"GET": "auth.view_user"},
     "accounts:add": {"GET": "auth.add_user", "POST": "auth.add_user"},
@@ -104,6 +105,7 @@ ROUTES: dict[str, Row] = {
 # What is dangerous asks again who it is, unless they have said so within five minutes: recent.py.
 RECENT: dict[str, set[str]] = {
     "stops:release": {"POST"},
+    "stops:lift": {"POST"},
     "account_go_on": {"GET"},
     "account_set_password": {"GET", "POST"},
     "mfa_activate_totp": {"GET", "POST"},

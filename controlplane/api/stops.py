@@ -18,6 +18,7 @@ from controlplane.api.idempotency import Keep, Key, Once
 from controlplane.api.problems import Problem, not_found
 from controlplane.stops import actions, targets
 from controlplane.stops.models import Stop
+from controlplane.stops.ramp import MAX_PER_S, MIN_PER_S, RAMP_PER_S
 
 log = structlog.get_logger()
 
@@ -29,9 +30,19 @@ RELEASE = Scoped(ApiToken.Scope.STOPS_RELEASE)
 Reason = Annotated[str, Field(max_length=2_000, pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
-class StopOut(Schema):
-    """state: requested (in force, and what was under way may still go on), proven, or released.
+_IN_STATE = {
+    "in_force": Stop.objects.in_force,
+    "releasing": Stop.objects.releasing,
+    "released": Stop.objects.released,
+    "all": Stop.objects.all,
+}
 
+
+class StopOut(Schema):
+    """state: requested (in force, and what was under way may still go on), proven, releasing, or released.
+
+    releasing: a soft stop was let go, and its agents start ramp_per_s records a second each, at
+    most, until nothing waits for that any more. releasing_at: when it was let go.
     proof_ms: from the request to the proof. A hard stop is proven when no delivery of before can
     commit any more, a soft one when every worker in its scope obeys it or has fallen silent.
     """
@@ -41,12 +52,14 @@ class StopOut(Schema):
     scope: str
     value: str
     reason: str
-    state: Literal["requested", "proven", "released"]
+    state: Literal["requested", "proven", "releasing", "released"]
     requested_by: str
     requested_at: datetime
     proven_at: datetime | None
     proof_ms: int | None
     released_by: str | None
+    releasing_at: datetime | None
+    ramp_per_s: float | None
     released_at: datetime | None
     release_reason: str
 
@@ -68,7 +81,10 @@ class StopIn(Schema):
 
 
 class ReleaseIn(Schema):
+    """ramp_per_s: of a soft stop, or null to let all that waits start at once."""
+
     reason: Reason
+    ramp_per_s: Annotated[float, Field(ge=MIN_PER_S, le=MAX_PER_S)] | None = RAMP_PER_S
 
 
 @router.get(
@@ -80,14 +96,12 @@ class ReleaseIn(Schema):
 )
 def list_stops(
     request: TokenRequest,
-    state: Literal["in_force", "released", "all"] = "in_force",
+    state: Literal["in_force", "releasing", "released", "all"] = "in_force",
     cursor: str = "",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> StopsOut:
     """Newest request first."""
-    stops = Stop.objects.all()
-    if state != "all":
-        stops = stops.filter(released_at__isnull=state == "in_force")
+    stops = _IN_STATE[state]()
     if cursor:
         at, key = cursors.decode(cursor)
         stops = stops.filter(Q(requested_at__lt=at) | Q(requested_at=at, pk__lt=key))
@@ -155,19 +169,24 @@ def _engaged(stop: Stop, *, is_new: bool) -> Status[StopOut]:
 def release(
     request: TokenRequest, stop_id: UUID, body: ReleaseIn, key: Key = ""
 ) -> Status[StopOut]:
-    """Takes effect at once. Answers that the stop has held still wait for people."""
+    """A hard stop is released at once; answers that it has held still wait for people.
+
+    A soft one is releasing, and released when nothing waits for its ramp any more.
+    """
     user = request.auth.user
     return Once(request, key, body).answer(
-        lambda keep: _release(stop_id, body.reason, user, keep)
+        lambda keep: _release(stop_id, body, user, keep)
     )
 
 
 @transaction.atomic
-def _release(stop_id: UUID, reason: str, releaser: User, keep: Keep) -> Status[StopOut]:
+def _release(
+    stop_id: UUID, body: ReleaseIn, releaser: User, keep: Keep
+) -> Status[StopOut]:
     stop = Stop.objects.filter(pk=stop_id).first()
     if stop is None:
         raise not_found("There is no such stop.")
-    is_released = actions.release_stop(stop, reason=reason, releaser=releaser)
+    is_released = actions.release_stop(stop, **body.dict(), releaser=releaser)
     out = _stop(Stop.objects.get(pk=stop_id))
     if not is_released:
         raise _already_released(out)
@@ -183,19 +202,20 @@ def _already_released(stop: StopOut) -> Problem:
 
 
 def _stop(stop: Stop) -> StopOut:
-    is_proven, is_released = stop.proven_at is not None, stop.released_at is not None
     return StopOut(
         id=stop.pk,
         mode=stop.mode,
         scope=stop.scope,
         value=stop.value,
         reason=stop.reason,
-        state="released" if is_released else "proven" if is_proven else "requested",
+        state=stop.state,
         requested_by=stop.requested_by,
         requested_at=stop.requested_at,
         proven_at=stop.proven_at,
         proof_ms=_proof_ms(stop),
         released_by=stop.released_by or None,
+        releasing_at=stop.releasing_at,
+        ramp_per_s=stop.ramp_per_s,
         released_at=stop.released_at,
         release_reason=stop.release_reason,
     )

@@ -36,21 +36,32 @@ class Band(msgspec.Struct, frozen=True, kw_only=True):
 
 RUNNING = Lamp("running", "Running")
 UNKNOWN = Lamp("unknown", "State unknown")
+RAMPED = "Its agents work off what has waited, slowly."
 SIGNED_OUT = Lamp("unknown", "Signed out")
 
 
 def stops_in_force() -> list[Stop]:
-    """The worst first: a hard stop outshines soft ones, an older one younger ones."""
-    stops = Stop.objects.in_force().order_by("requested_at", "pk")
-    return sorted(stops, key=lambda stop: stop.mode != Stop.Mode.HARD)
+    """The worst first: a hard stop outshines soft ones, these what is releasing, an older one younger ones."""
+    stops = Stop.objects.not_over().order_by("requested_at", "pk")
+    return sorted(stops, key=lambda stop: (_is_releasing(stop), stop.mode != "hard"))
+
+
+def _is_releasing(stop: Stop) -> bool:
+    return stop.state == "releasing"
 
 
 def lamp_of(stops: Sequence[Stop]) -> Lamp:
     if not stops:
         return RUNNING
-    mode = Stop.Mode(stops[0].mode)
-    of_mode = [stop for stop in stops if stop.mode == mode]
+    mode, is_releasing = Stop.Mode(stops[0].mode), _is_releasing(stops[0])
+    of_mode = [
+        stop
+        for stop in stops
+        if stop.mode == mode and _is_releasing(stop) == is_releasing
+    ]
     where = _short(of_mode[0]) if len(of_mode) == 1 else f"{len(of_mode)} scopes"
+    if is_releasing:
+        return Lamp(mode.value, f"Releasing · {where}")
     is_proven = all(stop.proven_at is not None for stop in of_mode)
     what = f"{mode.label} stop" if is_proven else f"{mode.label} stop requested"
     return Lamp(mode.value, f"{what} · {where}")
@@ -67,9 +78,11 @@ def band_of(stops: Sequence[Stop], reader: User) -> Band | None:
     mode = Stop.Mode(worst.mode)
     return Band(
         state=mode.value,
-        what=f"{mode.label} stop on {_where(worst)}",
-        since=worst.requested_at,
-        meaning=_meaning(mode, reader),
+        what=f"Release of the {mode.value} stop on {_where(worst)}"
+        if worst.releasing_at
+        else f"{mode.label} stop on {_where(worst)}",
+        since=worst.releasing_at or worst.requested_at,
+        meaning=RAMPED if worst.releasing_at else _meaning(mode, reader),
         proof=_proof(worst),
         others=len(stops) - 1,
     )
@@ -93,6 +106,8 @@ def _meaning(mode: Stop.Mode, reader: User) -> str:
 
 def _proof(stop: Stop) -> str:
     """Only what is proven is said to be so."""
+    if stop.releasing_at is not None:
+        return f"at most {stop.ramp_per_s:g} records a second for each agent"
     if stop.proven_at is None:
         return "requested, not proven yet"
     took_ms = (stop.proven_at - stop.requested_at) / timedelta(milliseconds=1)

@@ -6,6 +6,7 @@ from django import forms
 
 from controlplane.stops import targets
 from controlplane.stops.models import Stop
+from controlplane.stops.ramp import MAX_PER_S, MIN_PER_S, RAMP_PER_S
 
 REASONS = (
     "It says what is not true",
@@ -99,10 +100,30 @@ class StopForm(forms.Form):
         }
 
 
+class LiftForm(forms.Form):
+    reason = forms.CharField(
+        label="Why need nothing hold it back any more?",
+        max_length=MAX_REASON,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        error_messages={"required": "Say why."},
+    )
+
+
 class ReleaseForm(forms.Form):
+    """ramp_per_s is for soft stops: a hard one keeps no agent waiting."""
+
     reason = forms.CharField(
         label="Why may it go on?",
         max_length=MAX_REASON,
         widget=forms.Textarea(attrs={"rows": 2}),
         error_messages={"required": "Say why it may go on."},
+    )
+    ramp_per_s = forms.FloatField(
+        label="Each agent starts at most so many records a second",
+        help_text="Until nothing waits for it. Empty: all at once.",
+        required=False,
+        initial=RAMP_PER_S,
+        min_value=MIN_PER_S,
+        max_value=MAX_PER_S,
+        widget=forms.NumberInput(attrs={"step": "any"}),
     )

@@ -25,6 +25,9 @@ class StopQuerySet(models.QuerySet["Stop"]):
         hard = self.filter(mode=Stop.Mode.HARD, requested_at__lte=before)
         return hard.annotate(why_held=Trim(scope)).filter(why_held=why)
 
+    def released(self) -> "StopQuerySet":
+        return self.filter(released_at__isnull=False)
+
     def not_over(self) -> "StopQuerySet":
         """In force, or on its way out."""
         return self.filter(released_at=None)

@@ -13,10 +13,12 @@ from agents.registry import AGENTS
 from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
 from controlplane.spoken import spoken
-from controlplane.stops.forms import ReleaseForm, StopForm, target_of
+from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm, target_of
 from controlplane.stops.listed import Fate, lists_of
 from controlplane.stops.models import Stop
 from controlplane.stops.points import Point, points
+from controlplane.stops.ramp import Ramp, ramp_of
+from controlplane.stops.receipt import receipt_of
 from controlplane.stops.targets import agents_in
 
 HISTORY = 20
@@ -36,7 +38,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     not_fetched: int
     held: int
     in_flight: int
-    release: ReleaseForm
+    release: ReleaseForm | LiftForm
+    ramp: Ramp | None  # while it is releasing
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +71,7 @@ def index_context(user: User, form: StopForm | None = None) -> dict[str, Any]:
 
 def live_context(user: User) -> dict[str, Any]:
     """Return what changes by itself. The number of queries grows with the stops in force alone."""
-    stops = Stop.objects.in_force().order_by("-requested_at", "-pk")
+    stops = Stop.objects.not_over().order_by("-requested_at", "-pk")
     return {
         "cards": [card_of(stop) for stop in stops],
         "past": _history(),
@@ -80,7 +83,7 @@ def live_context(user: User) -> dict[str, Any]:
 def stop_context(
     stop: Stop,
     user: User,
-    release: ReleaseForm | None = None,
+    release: ReleaseForm | LiftForm | None = None,
     *,
     query: Query | None = None,
 ) -> dict[str, Any]:
@@ -94,12 +97,13 @@ def stop_context(
             stop, fate=asked.get("fate", ""), after=asked.get("after", "")
         ),
         "lasted": _lasted(stop),
+        "receipt": receipt_of(stop) if stop.releasing_at else None,
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
     }
 
 
-def card_of(stop: Stop, release: ReleaseForm | None = None) -> Card:
+def card_of(stop: Stop, release: ReleaseForm | LiftForm | None = None) -> Card:
     workers = points(stop)
     fates = dict(stop.listed.values_list("fate").annotate(count=Count("pk")))
     return Card(
@@ -113,8 +117,14 @@ def card_of(stop: Stop, release: ReleaseForm | None = None) -> Card:
         not_fetched=fates.get(Fate.NOT_FETCHED, 0),
         held=_held_since(stop),
         in_flight=sum(point.in_flight for point in workers),
-        release=release or ReleaseForm(auto_id=f"release-{stop.pk}-%s"),
+        release=release or _form_for(stop),
+        ramp=ramp_of(stop) if stop.state == "releasing" else None,
     )
+
+
+def _form_for(stop: Stop) -> ReleaseForm | LiftForm:
+    form = LiftForm if stop.releasing_at else ReleaseForm
+    return form(auto_id=f"release-{stop.pk}-%s")
 
 
 def _slowest_ms(workers: list[Point]) -> float | None:
@@ -170,9 +180,10 @@ def _held_since(stop: Stop) -> int:
 
 
 def _history() -> list[Past]:
-    released = Stop.objects.filter(released_at__isnull=False)
-    latest = released.annotate(listed_turns=Count("listed")).order_by(
-        "-released_at", "-pk"
+    latest = (
+        Stop.objects.released()
+        .annotate(listed_turns=Count("listed"))
+        .order_by("-released_at", "-pk")
     )
     return [
         Past(
@@ -186,5 +197,5 @@ def _history() -> list[Past]:
 
 
 def _lasted(stop: Stop) -> str:
-    until: datetime = stop.released_at or timezone.now()
+    until: datetime = stop.releasing_at or timezone.now()
     return spoken(until - stop.requested_at)

@@ -9,6 +9,8 @@ from controlplane.runtime.models import Heartbeat
 from controlplane.stops.models import ReleasePace, Stop
 from controlplane.stops.targets import agents_in
 
+RAMP_PER_S: float = 20  # unless the person who releases says otherwise
+MIN_PER_S, MAX_PER_S = 0.1, 1_000.0
 CALM_FOR = timedelta(seconds=5)  # nobody wanted more than it gave
 
 
@@ -16,6 +18,7 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True):
     """started: records, by agent, in the order of the chain. nobody_runs: agents whose backlog nobody sees."""
 
     per_s: float
+    is_new: bool  # who waits may not have asked yet
     started: dict[str, int]
     held_back: list[str]
     nobody_runs: list[str]
@@ -23,7 +26,7 @@ class Ramp(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_needed(self) -> bool:
-        return bool(self.held_back or self.nobody_runs or self.behind)
+        return bool(self.is_new or self.held_back or self.nobody_runs or self.behind)
 
 
 def ramp_of(stop: Stop) -> Ramp:
@@ -38,8 +41,9 @@ def ramp_of(stop: Stop) -> Ramp:
     run = set().union(*(agents for _, agents in live))
     return Ramp(
         per_s=stop.ramp_per_s,
+        is_new=stop.releasing_at > timezone.now() - CALM_FOR,
         started={name: paces[name].drawn for name in names if name in paces},
-        held_back=[name for name in names if _is_short(stop, paces.get(name))],
+        held_back=[name for name in names if _is_short(paces.get(name))],
         nobody_runs=[name for name in names if name not in run],
         behind=[
             row.instance
@@ -49,8 +53,7 @@ def ramp_of(stop: Stop) -> Ramp:
     )
 
 
-def _is_short(stop: Stop, pace: ReleasePace | None) -> bool:
-    """Right after the release everybody is: who waits has not asked yet."""
-    calm_since = timezone.now() - CALM_FOR
-    latest = pace.short_at if pace is not None and pace.short_at else stop.releasing_at
-    return latest is not None and latest > calm_since
+def _is_short(pace: ReleasePace | None) -> bool:
+    if pace is None or pace.short_at is None:
+        return False
+    return pace.short_at > timezone.now() - CALM_FOR

@@ -9,7 +9,7 @@ from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
 from controlplane.stops import actions, pages
-from controlplane.stops.forms import ReleaseForm, StopForm
+from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm
 from controlplane.stops.models import Stop
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ def stop(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
 def _stop(
     request: SignedInRequest,
     found: Stop,
-    form: ReleaseForm | None = None,
+    form: ReleaseForm | LiftForm | None = None,
     *,
     status: int = 200,
 ) -> HttpResponse:
@@ -91,9 +91,25 @@ def release(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
     if not form.is_valid():
         return _stop(request, found, form, status=422)
     reason = form.cleaned_data["reason"]
-    if not actions.release_stop(found, reason=reason, releaser=request.user):
+    ramp_per_s = form.cleaned_data["ramp_per_s"]
+    if not actions.release_stop(
+        found, reason=reason, releaser=request.user, ramp_per_s=ramp_per_s
+    ):
         found.refresh_from_db()
         form.add_error(None, f"{found.released_by} has released it before.")
+        return _stop(request, found, form, status=409)
+    return redirect("stops:stop", found.pk)
+
+
+def lift(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
+    """End the ramp of a release. Who comes after its end sees that it is over."""
+    found = get_object_or_404(Stop, pk=stop_id)
+    form = LiftForm(request.POST, auto_id=f"release-{stop_id}-%s")
+    if not form.is_valid():
+        return _stop(request, found, form, status=422)
+    reason = form.cleaned_data["reason"]
+    if not actions.finish_release(found, reason=reason, finisher=request.user):
+        form.add_error(None, "There is no ramp to end here any more.")
         return _stop(request, found, form, status=409)
     return redirect("stops:stop", found.pk)
 

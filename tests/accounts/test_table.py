@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "stops:stop": {"stop_id": uuid4()},
     "stops:prove": {"stop_id": uuid4()},
     "stops:release": {"stop_id": uuid4()},
+    "stops:lift": {"stop_id": uuid4()},
     "deadletters:job": {"job_id": uuid4()},
     "deadletters:cancel": {"job_id": uuid4()},
     "accounts:person": {"person_id": 1_000_000},

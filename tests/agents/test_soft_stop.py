@@ -1,10 +1,13 @@
 import threading
+from collections.abc import AsyncIterator, Hashable, Iterable
 from typing import Any
 
 import pytest
 
 from agents.agent import Context, Event, Send
-from agents.control_state import ControlState, Stop
+from agents.control_state import ControlState, Ramp, Stop
+from agents.ramp import Slots
+from agents.runner import RAMPED
 from tests.agents.stage import FreshControl, Stage, committed, repeat, texts
 from tests.waiting import wait_for
 
@@ -97,6 +100,46 @@ def test_a_stop_of_a_tier_holds_its_records_alone(stage: Stage) -> None:
     control.state = RUNNING
     wait_for(lambda: sum(committed(agent).values()) == 2)
     assert texts(agent.writes[0]) == ["free", "pro"]
+
+
+class Counted(Slots):
+    """Has so many and gets no more."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def take(self, ramps: Iterable[Ramp], agent: str, record: Hashable) -> bool:
+        if not self.left:
+            return False
+        self.left -= 1
+        return True
+
+
+async def repeat_async(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
+    for send in repeat(event, ctx):
+        yield send
+
+
+@pytest.mark.parametrize("handler", [repeat, repeat_async])
+def test_each_start_of_a_ramped_release_takes_one_slot(
+    stage: Stage, handler: Any
+) -> None:
+    ramp = Ramp(id="1", scope="everything", per_s=1)
+    control = FreshControl(ControlState(version=2, ramps=(ramp,)))
+    control.slots = Counted(7)
+    kind = "handle" if handler is repeat else "handle_async"
+    agent = stage.agent(**{kind: handler})
+    running = stage.start(agent, control=control)
+    stage.send_all(agent.reads[0], map(str, range(20)))
+
+    wait_for(lambda: running.runner.status()["why"] == RAMPED)
+    wait_for(lambda: sum(committed(agent).values()) == 7)
+    assert texts(agent.writes[0]) == list(map(str, range(7)))
+
+    control.state = RUNNING
+    wait_for(lambda: sum(committed(agent).values()) == 20)
+    assert texts(agent.writes[0]) == list(map(str, range(20)))
 
 
 def test_no_soft_stop_holds_a_sink(stage: Stage) -> None:

@@ -35,8 +35,10 @@ def engage(call: Caller, token: str, **fields: Any) -> Any:
     return call("POST", "/api/stops", json.dumps(body), token=token)
 
 
-def release(call: Caller, token: str, stop_id: object, reason: str = "over") -> Any:
-    body = json.dumps({"reason": reason})
+def release(
+    call: Caller, token: str, stop_id: object, reason: str = "over", **fields: Any
+) -> Any:
+    body = json.dumps({"reason": reason} | fields)
     return call("POST", f"/api/stops/{stop_id}/release", body, token=token)
 
 
@@ -209,6 +211,28 @@ def test_lists_what_is_in_force_or_released_or_all(call: Caller, token: str) -> 
     assert values() == values("?state=in_force") == ["c2", "c0"]
     assert values("?state=released") == ["c1"]
     assert values("?state=all") == ["c2", "c1", "c0"]
+
+
+def test_a_soft_stop_is_releasing_while_its_ramp_is_needed(
+    call: Caller, token: str
+) -> None:
+    soft = actions.request_stop(
+        mode="soft", scope="everything", reason="x", requester="ada"
+    )
+
+    problem(release(call, token, soft.pk, ramp_per_s=0), 422)
+    told = release(call, token, soft.pk, ramp_per_s=7).json()
+
+    assert (told["state"], told["ramp_per_s"], told["released_at"]) == (
+        "releasing",
+        7,
+        None,
+    )
+    assert told["releasing_at"]
+    [one] = listed(call, token, "?state=releasing")
+    assert one == told
+    assert listed(call, token) == []
+    problem(release(call, token, soft.pk), 409)
 
 
 def test_pages_hold_each_stop_once(call: Caller, token: str) -> None:

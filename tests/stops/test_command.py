@@ -77,6 +77,22 @@ def test_a_soft_stop_is_proven_when_its_workers_obey_or_are_silent() -> None:
     assert Stop.objects.get().proven_at is not None
 
 
+def test_a_soft_stop_is_released_by_a_ramp_that_may_be_ended() -> None:
+    run("soft", "--reason", "prices are wrong")
+    stop = Stop.objects.get()
+
+    with pytest.raises(CommandError, match=r"--ramp is 0\.1 to 1000"):
+        run("release", str(stop.pk), "--reason", "over", "--ramp", "-1")
+    assert "releasing." in run("release", str(stop.pk), "--reason", "over")
+    status = run("status")
+    ended = run("release", str(stop.pk), "--reason", "no need", "--ramp", "0")
+
+    assert "releasing, at most 20 records a second for each agent" in status
+    assert "no worker runs input-guard, tier-router" in status
+    assert "released." in ended
+    assert run("status") == "no stop is in force\n"
+
+
 def test_status_and_release_are_on_record() -> None:
     assert run("status") == "no stop is in force\n"
     run("hard", "--scope", "tier:pro", "--reason", "prices are wrong")

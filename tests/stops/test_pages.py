@@ -218,6 +218,33 @@ def test_releasing_needs_a_reason_and_is_done_once(client: Client, ada: User) ->
     assert "Nothing is stopped" in history
 
 
+def test_a_ramped_release_shows_how_far_it_is_until_it_is_over(
+    client: Client, ada: User
+) -> None:
+    made = stop(mode="soft")
+    address = reverse("stops:release", args=[made.pk])
+    too_fast = client.post(address, {"reason": "x", "ramp_per_s": "5000"})
+    page = text(client.post(address, {"reason": "x", "ramp_per_s": "7"}, follow=True))
+    pace = made.paces.create(agent="responder", drawn=1_234)
+
+    assert too_fast.status_code == 422
+    assert "less than or equal to 1000" in text(too_fast)
+    assert "Releasing" in page
+    assert "at most <b>7</b> records a second" in page
+    assert "No worker runs an agent of it" not in page
+    live = text(client.get(reverse("stops:stop", args=[made.pk]), headers=FRAGMENT))
+    assert (
+        f'<b class="figure">1,234</b><span class="meta">started by {pace.agent}' in live
+    )
+    assert "no worker runs it" in live
+    assert "every turn accounted for" in live
+
+    lift = reverse("stops:lift", args=[made.pk])
+    assert "Say why." in text(client.post(lift, {"reason": ""}))
+    assert "Released" in text(client.post(lift, {"reason": "no need"}, follow=True))
+    assert "no ramp to end" in text(client.post(lift, {"reason": "no need"}))
+
+
 def test_history_costs_the_same_for_one_stop_or_ten(
     client: Client, ada: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:

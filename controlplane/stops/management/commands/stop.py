@@ -13,6 +13,7 @@ from controlplane.stops import actions, targets
 from controlplane.stops.listed import TITLES
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import points
+from controlplane.stops.ramp import MAX_PER_S, MIN_PER_S, RAMP_PER_S, Ramp, ramp_of
 
 MOST_LISTED = 200  # of each fate; the stop's page has them all
 
@@ -40,6 +41,13 @@ class Command(BaseCommand):
         releasing = verbs.add_parser("release", help="let go; held answers stay held")
         releasing.add_argument("stop", metavar="ID", type=UUID)
         releasing.add_argument("--reason", required=True)
+        releasing.add_argument(
+            "--ramp",
+            type=float,
+            default=RAMP_PER_S,
+            metavar="PER_S",
+            help="of a soft stop: how many records a second each agent starts at most; 0: all at once, also if it is releasing already",
+        )
         drilling = verbs.add_parser("drill", help="measure the time to proof")
         drilling.add_argument("--times", type=int, default=DRILLS)
 
@@ -53,7 +61,7 @@ class Command(BaseCommand):
         if verb == "status":
             self._status()
         elif verb == "release":
-            self._release(options["stop"], options["reason"])
+            self._release(options["stop"], options["reason"], options["ramp"])
         elif verb == "drill":
             self._drill(options["times"])
         else:
@@ -87,7 +95,7 @@ class Command(BaseCommand):
             self.stdout.write(line)
 
     def _status(self) -> None:
-        stops = list(Stop.objects.in_force().order_by("requested_at", "pk"))
+        stops = list(Stop.objects.not_over().order_by("requested_at", "pk"))
         if not stops:
             self.stdout.write("no stop is in force")
         for stop in stops:
@@ -97,15 +105,26 @@ class Command(BaseCommand):
             for line in _told(stop):
                 self.stdout.write(f"  {line}")
 
-    def _release(self, stop: UUID, reason: str) -> None:
+    def _release(self, stop: UUID, reason: str, ramp_per_s: float) -> None:
         row = Stop.objects.filter(pk=stop).first()
         if row is None:
             raise CommandError(f"there is no stop {stop}")
         if not reason.strip():
             raise CommandError("say why: --reason")
-        if not actions.release_stop(row, reason=reason, releaser=at_the_shell()):
+        if ramp_per_s and not MIN_PER_S <= ramp_per_s <= MAX_PER_S:
+            raise CommandError(
+                f"--ramp is {MIN_PER_S:g} to {MAX_PER_S:g} records a second, or 0"
+            )
+        is_done = actions.release_stop(
+            row, reason=reason, releaser=at_the_shell(), ramp_per_s=ramp_per_s or None
+        )
+        if not is_done and not ramp_per_s:
+            is_done = actions.finish_release(
+                row, reason=reason, finisher=at_the_shell()
+            )
+        if not is_done:
             raise CommandError(f"{row} was released before")
-        self.stdout.write(f"{row}: released. What it held still waits for people.")
+        self.stdout.write(f"{row}: {_RELEASED[row.state]}")
 
     def _drill(self, times: int) -> None:
         """Stop a conversation that nobody has: everything but its effect is real."""
@@ -161,6 +180,8 @@ def _scope(mode: str, text: str) -> tuple[str, str]:
 
 def _told(stop: Stop) -> list[str]:
     """Return what is proven, and what is still open."""
+    if stop.state == "releasing":
+        return _ramped(ramp_of(stop))
     if stop.proven_at is None:
         lines = ["not proven yet"]
     else:
@@ -172,6 +193,24 @@ def _told(stop: Stop) -> list[str]:
         f"{each.instance}: {each.state}, {each.in_flight} in flight"
         for each in points(stop)
     ]
+
+
+def _ramped(ramp: Ramp) -> list[str]:
+    lines = [f"releasing, at most {ramp.per_s:g} records a second for each agent"]
+    lines += [f"{agent}: {started} started" for agent, started in ramp.started.items()]
+    for what, names in (
+        ("more waits with", ramp.held_back),
+        ("no worker runs", ramp.nobody_runs),
+        ("these workers still obey the stop:", ramp.behind),
+    ):
+        lines += [f"{what} {', '.join(names)}"] if names else []
+    return lines
+
+
+_RELEASED = {
+    "released": "released. What it held still waits for people.",
+    "releasing": "releasing. See how far it is: manage.py stop status",
+}
 
 
 def _listed(stop: Stop, fate: ListedTurn.Fate) -> str:
