@@ -19,6 +19,7 @@ from controlplane.stops.models import Stop
 from controlplane.stops.points import Point, points
 from controlplane.stops.ramp import Ramp, ramp_of
 from controlplane.stops.receipt import receipt_of
+from controlplane.stops.retention import retention_of
 from controlplane.stops.targets import agents_in
 
 HISTORY = 20
@@ -97,6 +98,7 @@ def stop_context(
             stop, fate=asked.get("fate", ""), after=asked.get("after", "")
         ),
         "lasted": _lasted(stop),
+        "retention": retention_of(stop),
         "receipt": receipt_of(stop) if stop.releasing_at else None,
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
