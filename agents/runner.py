@@ -12,6 +12,7 @@ from agents.agent import Agent, Context, Send
 from agents.batch_execution import BatchExecutor
 from agents.broker import BrokerError, Consumer
 from agents.control import Control
+from agents.control_state import ControlState
 from agents.execution import Executor, InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.metrics import RECORDS
@@ -64,7 +65,8 @@ class Runner:
         self.errors = 0
         self.done = 0
         self._control = control
-        self.obeys = control.state  # nothing is started against an older one any more
+        self._obeys = control.state
+        self._is_fetching = False
         self._decoders = decoders_for(agent)
         self._ledgers: dict[Partition, Ledger] = {}
         self._committed: dict[Partition, int] = {}
@@ -99,17 +101,31 @@ class Runner:
 
         What was asked of an older control state, and started, was so in the rounds before.
         """
-        self.obeys = self._control.state
+        self._obeys = self._control.state
         told = self._outlet.serve()
         self._control_flow()
         wait_s = 0.0 if told else POLL_S
-        records = self._consumer.fetch(self.agent.batch_size, wait_s)
+        records = self._fetch(wait_s)
         if records:
             self._executor.add(self._admit(records))
         self._advance()
         self._commit_finished()
         self._watchdog.look(self._idle)
         return bool(records or told)
+
+    def _fetch(self, wait_s: float) -> list[Record]:
+        self._is_fetching = True
+        records = self._consumer.fetch(self.agent.batch_size, wait_s)
+        self._is_fetching = False
+        return records
+
+    @property
+    def obeys(self) -> ControlState:
+        """Return the state than which no older one starts anything here any more. For who follows it.
+
+        What is fetched asks afterwards, and nothing starts meanwhile.
+        """
+        return self._control.state if self._is_fetching else self._obeys
 
     def _advance(self) -> None:
         if self.agent.handle is None:  # it sends from the loop's thread too

@@ -7,6 +7,7 @@ import pytest
 from agents.agent import Context, Event, Send
 from agents.control_state import ControlState, Ramp, Stop
 from agents.ramp import Slots
+from agents.records import Record
 from agents.runner import RAMPED
 from tests.agents.stage import FreshControl, Stage, committed, repeat, texts
 from tests.waiting import wait_for
@@ -100,6 +101,33 @@ def test_a_stop_of_a_tier_holds_its_records_alone(stage: Stage) -> None:
     control.state = RUNNING
     wait_for(lambda: sum(committed(agent).values()) == 2)
     assert texts(agent.writes[0]) == ["free", "pro"]
+
+
+def test_who_waits_for_records_obeys_at_once_and_who_handles_one_does_not(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control, told = FreshControl(RUNNING), list[int]()
+
+    def handle(event: Event[Any], ctx: Context) -> list[Send]:
+        control.state = ControlState(version=4)
+        told.append(running.runner.obeys.version)
+        return []
+
+    agent = stage.agent(handle=handle)
+    running = stage.start(agent, control=control)
+    stage.send_all(agent.reads[0], ["a"])
+    wait_for(lambda: told)
+    wait_for(lambda: running.runner.obeys.version == 4)
+    running.halt()
+
+    def fetch(*_: object) -> list[Record]:
+        control.state = EVERYTHING
+        told.append(running.runner.obeys.version)
+        return []
+
+    monkeypatch.setattr(running.runner._consumer, "fetch", fetch)
+    running.runner.step()
+    assert told == [3, 2]
 
 
 class Counted(Slots):
