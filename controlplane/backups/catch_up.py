@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from agents import reader, registry, topics
-from agents.admin import Admin, Positions
+from agents.admin import Admin, Positions, group_of
 from agents.agent import Event
 from agents.events import ControlChange, DecidedResponse, UserMessage
 from agents.host import conninfo
@@ -30,7 +30,7 @@ from controlplane.chat.settle import settle
 from controlplane.chat.sinks import limits
 from controlplane.chat.sweeper import REASON
 from controlplane.chat.turns import Fact
-from controlplane.home.backlog import group_of, reads
+from controlplane.home.backlog import reads
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 

@@ -7,7 +7,7 @@ import msgspec
 from django.conf import settings
 
 from agents import registry
-from agents.admin import Admin, Positions
+from agents.admin import Admin, Positions, group_of
 from agents.broker import BrokerError
 from agents.records import Partition
 from agents.topics import DEAD_LETTERS
@@ -90,10 +90,6 @@ def _admin(client: tuple[tuple[str, str], ...]) -> Admin:
         if agent != RECORDER
     }
     return Admin(dict(client), groups)
-
-
-def group_of(agent: str) -> str:
-    return f"interlock.{agent}"
 
 
 positions: Fresh[Positions | str] = Fresh(_ask_kafka)

@@ -6,7 +6,7 @@ import msgspec
 from django.conf import settings
 
 from agents import registry
-from agents.admin import Admin, Positions
+from agents.admin import Admin, Positions, group_of
 from agents.broker import BrokerError
 from agents.records import Partition
 from agents.topic_setup import retentions
@@ -57,7 +57,7 @@ def _oldest(
     found: dict[tuple[str, str], int] = {}
     for agent, topics in reads().items():
         times = admin.times_ms(
-            waiting_offsets(seen, _group(agent), topics),
+            waiting_offsets(seen, group_of(agent), topics),
             ago_ms=2 * max([DAY_S * 1000, *kept.values()]),
             timeout_s=TIMEOUT_S,
         )
@@ -81,12 +81,8 @@ def waiting_offsets(
 
 @lru_cache(maxsize=1)
 def _admin(client: tuple[tuple[str, str], ...]) -> Admin:
-    groups = {_group(agent): topics for agent, topics in reads().items()}
+    groups = {group_of(agent): topics for agent, topics in reads().items()}
     return Admin(dict(client), groups)
-
-
-def _group(agent: str) -> str:
-    return f"interlock.{agent}"
 
 
 look: Fresh[Waiting | str] = Fresh(_ask_kafka)

@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "deadletters:letter": {"letter_id": 1},
     "stops:stop": {"stop_id": uuid4()},
     "stops:prove": {"stop_id": uuid4()},
+    "stops:extend": {"stop_id": uuid4()},
     "stops:release": {"stop_id": uuid4()},
     "stops:lift": {"stop_id": uuid4()},
     "deadletters:job": {"job_id": uuid4()},
