@@ -140,10 +140,6 @@ class Admin:
         return {each: offset for each, offset in found.items() if offset >= 0}
 
 
-def group_of(agent: str) -> str:
-    return f"interlock.{agent}"
-
-
 def _onlooker(client: Mapping[str, str], group: str) -> KafkaConsumer:
     options: Any = dict(client) | {
         "group.id": group,

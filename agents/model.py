@@ -27,9 +27,9 @@ SELECT answer, backend, model, finish_reason, latency_ms, kind
 FROM chat_modelcall WHERE request_id = %s
 """
 _STORE = """
-INSERT INTO chat_modelcall (request_id, backend, model, messages, answer, finish_reason,
-  kind, latency_ms, created_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, now()) ON CONFLICT (request_id) DO NOTHING
+INSERT INTO chat_modelcall (request_id, tier, backend, model, messages, answer,
+  finish_reason, kind, latency_ms, created_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, now()) ON CONFLICT (request_id) DO NOTHING
 """
 
 
@@ -54,7 +54,7 @@ class BackendModel:
         if stored is not None:
             return stored
         answer = await self._ask_or_fall_back(tier, messages)
-        if await self._store(request_id, messages, answer):
+        if await self._store(request_id, tier, messages, answer):
             return answer
         first = await self._stored(request_id)
         assert first is not None  # that is why ours was not
@@ -95,7 +95,7 @@ class BackendModel:
         )
 
     async def _store(
-        self, request_id: str, messages: Sequence[Said], answer: Answer
+        self, request_id: str, tier: str, messages: Sequence[Said], answer: Answer
     ) -> bool:
         """Return whether it is the first answer to this request."""
         async with self._database.connection() as connection:
@@ -103,6 +103,7 @@ class BackendModel:
                 _STORE,
                 [
                     request_id,
+                    tier,
                     answer.backend,
                     answer.model,
                     Jsonb(

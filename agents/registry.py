@@ -38,6 +38,7 @@ AGENTS = {
     "failures": ("platform", "controlplane.chat.sinks:failures"),
     "recorder": ("platform", "controlplane.traces.sinks:recorder"),
     "relay": ("platform", "controlplane.runtime.sinks:relay"),
+    "tripwire": ("platform", "controlplane.stops.tripwire:tripwire"),
 }
 
 

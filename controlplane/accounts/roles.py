@@ -39,6 +39,7 @@ ADMIN = [
     "guardrails.add_publication",
     "stops.add_stop",
     "stops.change_stop",
+    "stops.change_stoprule",
     "routing.view_tier",
     "routing.change_tier",
     "routing.view_backend",

@@ -44,6 +44,7 @@ ROUTES: dict[str, Row] = {
     "stops:extend": {"POST": "stops.add_stop"},
     "stops:release": {"POST": "stops.change_stop"},
     "stops:lift": {"POST": "stops.change_stop"},
+    "stops:rule": {"GET": "stops.view_stop", "POST": "stops.change_stoprule"},
     "chat:demo": {"GET": PUBLIC},
     "accounts:people": {"GET": "auth.view_user"},
     "accounts:add": {"GET": "auth.add_user", "POST": "auth.add_user"},
@@ -107,6 +108,7 @@ ROUTES: dict[str, Row] = {
 RECENT: dict[str, set[str]] = {
     "stops:release": {"POST"},
     "stops:lift": {"POST"},
+    "stops:rule": {"POST"},
     "account_go_on": {"GET"},
     "account_set_password": {"GET", "POST"},
     "mfa_activate_totp": {"GET", "POST"},

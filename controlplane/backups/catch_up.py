@@ -15,10 +15,11 @@ from django.conf import settings
 from django.db.models import Q
 
 from agents import reader, registry, topics
-from agents.admin import Admin, Positions, group_of
+from agents.admin import Admin, Positions
 from agents.agent import Event
 from agents.events import ControlChange, DecidedResponse, UserMessage
 from agents.host import conninfo
+from agents.lags import group_of, reads
 from agents.postgres import Database
 from agents.records import Partition, Record
 from agents.work import UnreadableError, read_event
@@ -30,7 +31,6 @@ from controlplane.chat.settle import settle
 from controlplane.chat.sinks import limits
 from controlplane.chat.sweeper import REASON
 from controlplane.chat.turns import Fact
-from controlplane.home.backlog import reads
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 

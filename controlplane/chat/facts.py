@@ -7,6 +7,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Event
+from agents.chat.output_guard import AGENT as OUTPUT_GUARD
 from agents.cloudevents import Envelope
 from agents.events import (
     BlockedMessage,
@@ -49,7 +50,11 @@ def fact_of(event: Event[Any]) -> Fact:
             )
         case FinalResponse():
             return Fact(
-                kind="reply", text=plain(data.text), text_kind=data.kind, **common
+                kind="reply",
+                text=plain(data.text),
+                text_kind=data.kind,
+                is_flagged=_is_flagged(event, data.verdict),
+                **common,
             )
         case PendingResponse():
             return Fact(
@@ -60,6 +65,7 @@ def fact_of(event: Event[Any]) -> Fact:
                     _cleaned(msgspec.to_builtins(data.verdict)), Verdict
                 ),
                 reason=plain(why(data.verdict)),
+                is_flagged=_is_flagged(event, data.verdict),
                 **common,
             )
         case DecidedResponse():
@@ -89,6 +95,13 @@ def failed(
         reason=reason,
         approval_id=approval_id,
     )
+
+
+def _is_flagged(event: Event[Any], verdict: Verdict) -> bool | None:
+    """Whether the output guard did not pass a reply as it was. What the input guard holds is no reply."""
+    if event.envelope.source != OUTPUT_GUARD.name:
+        return None
+    return verdict.action not in {"allow", "tag"}
 
 
 def _cleaned(value: Any) -> Any:

@@ -143,6 +143,27 @@ class Outcome(models.Model):
         return f"{self.state}: {self.turn_id}"
 
 
+class Judgement(models.Model):
+    """What the output guard said of the reply to a turn. Never edited: rules count over the latest."""
+
+    turn = models.OneToOneField(Turn, on_delete=models.PROTECT, primary_key=True)
+    workflow = models.CharField(max_length=50)
+    tier = models.CharField(max_length=50)
+    source = models.CharField(max_length=100)  # the guard
+    is_flagged = models.BooleanField()  # it did not pass as it was
+    judged_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            # Automatic stops look at the latest, of all tiers or of one.
+            models.Index(name="chat_judgement_latest", fields=["judged_at"]),
+            models.Index(name="chat_judgement_tier", fields=["tier", "judged_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{'flagged' if self.is_flagged else 'passed'}: {self.turn_id}"
+
+
 class Duplicate(models.Model):
     """A record that came after its turn's outcome and said otherwise. Nobody acts on it."""
 
@@ -229,6 +250,10 @@ class Feedback(models.Model):
                 condition=Q(rating__in=["up", "down"]),
             ),
         ]
+        indexes = [
+            # Automatic stops look at the latest.
+            models.Index(name="chat_feedback_latest", fields=["given_at"]),
+        ]
 
     def __str__(self) -> str:
         return f"{self.rating} for message {self.message_id}"
@@ -238,6 +263,7 @@ class ModelCall(models.Model):
     """A model's answer, stored before it is published, so that a retry publishes the same."""
 
     request_id = models.CharField(primary_key=True, max_length=100)
+    tier = models.CharField(max_length=50, blank=True, db_default="")
     backend = models.CharField(max_length=50)
     model = models.CharField(max_length=200)
     messages = models.JSONField()
@@ -246,6 +272,13 @@ class ModelCall(models.Model):
     kind = models.CharField(max_length=10)
     latency_ms = models.FloatField()
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [
+            # Automatic stops look at the latest, of all tiers or of one.
+            models.Index(name="chat_modelcall_latest", fields=["created_at"]),
+            models.Index(name="chat_modelcall_tier", fields=["tier", "created_at"]),
+        ]
 
     def __str__(self) -> str:
         return self.request_id

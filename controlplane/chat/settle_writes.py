@@ -61,6 +61,14 @@ SELECT gen_random_uuid(), coalesce(nullif(r.team, ''), 'general'), 'pending', r.
 FROM now, jsonb_to_recordset(rows) AS r (team text, turn_id text, record_id text, text text,
   why text, verdict jsonb)
 """,
+    # By PostgreSQL's clock, as the releases of stops: rules look at what came after one.
+    "judgements": """
+INSERT INTO chat_judgement (turn_id, workflow, tier, source, is_flagged, judged_at)
+SELECT r.turn_id, r.workflow, r.tier, r.source, r.is_flagged, clock_timestamp()
+FROM jsonb_to_recordset(rows) AS r (turn_id text, workflow text, tier text, source text,
+  is_flagged bool)
+ON CONFLICT (turn_id) DO NOTHING
+""",
     "duplicates": """
 INSERT INTO chat_duplicate
   (record_id, turn_id, topic, partition, "offset", outcome_state, seen_at)
@@ -103,6 +111,7 @@ async def write(
         "outcomes": plan.turns,
         "messages": plan.messages,
         "approvals": plan.approvals,
+        "judgements": plan.judgements,
         "duplicates": plan.duplicates,
         "conversations": plan.conversations,
         "audit": plan.audit,

@@ -13,6 +13,7 @@ from controlplane.chat.turns import (
     DecidedApproval,
     Duplicate,
     Fact,
+    Judgement,
     NewApproval,
     NewMessage,
     Plan,
@@ -99,6 +100,7 @@ class Settlement:
         turn.record_id = fact.record_id
         turn.ready_text, turn.kind = fact.text, fact.text_kind
         turn.source = fact.source
+        self._judge(conversation, turn, fact)
 
     def _apply_hold(
         self, conversation: ConversationState, turn: TurnState, fact: Fact
@@ -106,6 +108,7 @@ class Settlement:
         if not self._is_first(turn, fact):
             return
         turn.record_id, turn.source = fact.record_id, fact.source
+        self._judge(conversation, turn, fact)
         assert fact.verdict is not None
         self._hold(
             turn, fact.text, team=fact.team, verdict=fact.verdict, why=fact.reason
@@ -348,6 +351,22 @@ class Settlement:
                 text=text,
                 kind=kind,
                 reviewed=turn.reviewed and role == "assistant",
+            )
+        )
+
+    def _judge(
+        self, conversation: ConversationState, turn: TurnState, fact: Fact
+    ) -> None:
+        """Keep what the guard said, whatever stops and people make of the reply."""
+        if fact.is_flagged is None:
+            return
+        self._plan.judgements.append(
+            Judgement(
+                turn_id=turn.id,
+                workflow=conversation.workflow,
+                tier=turn.tier or conversation.tier,
+                source=fact.source,
+                is_flagged=fact.is_flagged,
             )
         )
 

@@ -52,6 +52,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     text_kind: str = "reply"
     team: str = ""
     verdict: Verdict | None = None
+    is_flagged: bool | None = None  # None: the output guard did not judge it
     approval_id: str = ""
     reason: str = ""
 
@@ -171,6 +172,16 @@ class NewApproval(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the output guard said of the reply to a turn."""
+
+    turn_id: str
+    workflow: str
+    tier: str
+    source: str
+    is_flagged: bool
+
+
 class Duplicate(msgspec.Struct, frozen=True, kw_only=True):
     """A record that came when its turn had another: state is what the turn was then."""
 
@@ -192,6 +203,7 @@ class Plan(msgspec.Struct, kw_only=True):
 
     messages: list[NewMessage] = []
     approvals: list[NewApproval] = []
+    judgements: list[Judgement] = []
     duplicates: list[Duplicate] = []
     audit: list[AuditLine] = []
     turns: list[TurnState] = []

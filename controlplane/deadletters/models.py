@@ -76,6 +76,8 @@ class Letter(models.Model):
             ),
         ]
         indexes = [
+            # Automatic stops count those of the latest minutes.
+            models.Index(name="deadletters_letter_latest", fields=["at"]),
             # The page lists open letters, newest first.
             models.Index(
                 name="deadletters_letter_open",

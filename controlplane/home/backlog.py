@@ -1,15 +1,13 @@
 """How far agents are behind, as Kafka and the recorder's own offsets tell."""
 
-from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import msgspec
 from django.conf import settings
 
-from agents import registry
-from agents.admin import Admin, Positions, group_of
+from agents.admin import Admin, Positions
 from agents.broker import BrokerError
-from agents.records import Partition
+from agents.lags import Lags, group_of, lags_of, reads
 from agents.topics import DEAD_LETTERS
 from controlplane.fresh import Fresh
 from controlplane.traces.models import RecorderOffset
@@ -18,8 +16,6 @@ TIMEOUT_S = 1.0
 WINDOW_S = 300.0  # dead letters are counted over it
 RECORDER = "recorder"  # its offsets are in PostgreSQL
 
-Lags = dict[tuple[str, str], int]
-
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """None is not known; error says why."""
@@ -27,12 +23,6 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     lags: Lags | None = None  # by agent and topic
     dead_letters_per_minute: float | None = None
     error: str = ""
-
-
-@cache
-def reads() -> dict[str, tuple[str, ...]]:
-    """Return the topics of each agent that has any."""
-    return {each.name: each.reads for each in registry.declarations() if each.reads}
 
 
 def read_backlog() -> Backlog:
@@ -53,18 +43,6 @@ def read_backlog() -> Backlog:
         lags=lags_of(seen, committed),
         dead_letters_per_minute=seen.recent * 60 / WINDOW_S,
     )
-
-
-def lags_of(seen: Positions, committed: Mapping[str, Mapping[Partition, int]]) -> Lags:
-    """Count what lies between an agent and the end; what retention took is not waited for."""
-    lags: Lags = {}
-    for agent, offsets in committed.items():
-        for (topic, number), end in seen.ends.items():
-            if topic in reads()[agent]:
-                start = seen.starts[topic, number]
-                at = max(start, offsets.get((topic, number), start))
-                lags[agent, topic] = lags.get((agent, topic), 0) + max(0, end - at)
-    return lags
 
 
 def _ask_kafka() -> Positions | str:

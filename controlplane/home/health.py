@@ -5,11 +5,12 @@ from controlplane.home.services import Service
 from controlplane.runtime.models import Heartbeat
 
 NEEDED_SERVICES = ("postgresql", "kafka", "valkey")
-# Without the recorder traces are missing, and no answer is.
+# Without them traces are missing, or nothing stops by itself; no answer is missing.
+NOT_NEEDED = {"recorder", "tripwire"}
 NEEDED_AGENTS = tuple(
     name
     for name, (workflow, _) in AGENTS.items()
-    if workflow in {"chat", "platform"} and name != "recorder"
+    if workflow in {"chat", "platform"} and name not in NOT_NEEDED
 )
 
 

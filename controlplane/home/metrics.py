@@ -10,13 +10,15 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from agents.lags import Lags
 from controlplane.accounts.models import Team
 from controlplane.home.alerts import Figures, active
-from controlplane.home.backlog import Lags, read_backlog
+from controlplane.home.backlog import read_backlog
 from controlplane.home.figures import measure, thresholds
 from controlplane.home.workers import LISTED_FOR
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, Heartbeat
 from controlplane.stops.models import Stop
+from controlplane.stops.rule_pages import closeness_by_rule
 from moderation.models import Approval
 
 Labels = tuple[tuple[str, str], ...]
@@ -40,6 +42,7 @@ class ControlPlaneCollector(Collector):
         yield from _approvals()
         yield _workers()
         yield _stops()
+        yield _rules_of_stops()
 
 
 def _added_up(heartbeats: Iterable[Heartbeat]) -> Iterator[Metric]:
@@ -149,4 +152,15 @@ def _stops() -> Metric:
     for scope in Stop.Scope.values:
         for mode in Stop.Mode.values:
             gauge.add_metric([scope, mode], active.get((scope, mode), 0))
+    return gauge
+
+
+def _rules_of_stops() -> Metric:
+    gauge = GaugeMetricFamily(
+        "interlock_stop_rule_closeness",
+        "How close a rule of automatic stops is to tripping: above 1 it trips. None for what is unknown.",
+        labels=["rule"],
+    )
+    for rule, closeness in closeness_by_rule().items():
+        gauge.add_metric([rule], closeness)
     return gauge

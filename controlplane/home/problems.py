@@ -61,7 +61,7 @@ def problems_of_stops(stops: Iterable[Stop]) -> list[Problem]:
         Problem(
             "stop" if stop.mode == Stop.Mode.HARD else "soft",
             f"{stop.mode} stop",
-            f"{stop.requested_by} stopped {_scope(stop)}: “{stop.reason}”",
+            f"{stop.requester} stopped {_scope(stop)}: “{stop.reason}”",
             _proof(stop),
             since=stop.requested_at,
             about=str(stop.pk),

@@ -7,11 +7,12 @@ import msgspec
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from agents.lags import Lags
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
 from controlplane.deadletters.models import Letter
 from controlplane.home.alerts import Alert, Figures, alerts
-from controlplane.home.backlog import Backlog, Lags, read_backlog
+from controlplane.home.backlog import Backlog, read_backlog
 from controlplane.home.charts import Chart, added_up, by_minute, chart_of, said
 from controlplane.home.figures import measure, sightings, thresholds
 from controlplane.home.problems import (

@@ -11,6 +11,7 @@ _ROUTES = {
     "approval": "moderation:item",
     "job": "deadletters:job",
     "stop": "stops:stop",
+    "stop-rule": "stops:rule",
 }
 _PARTS = {"agent": "#agents", "database": "#services"}
 TRACE = "traces:trace"

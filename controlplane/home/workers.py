@@ -8,9 +8,9 @@ from django.db.models import TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from agents.lags import Lags
 from agents.pace import BUCKETS, Pace
 from agents.registry import AGENTS
-from controlplane.home.backlog import Lags
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, ControlVersion, Heartbeat
 from controlplane.spoken import spoken
 

@@ -1,15 +1,18 @@
 """Emergency stops: what is stopped, by whom, since when."""
 
 import uuid
+from collections.abc import Iterable
+from datetime import datetime
 
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Concat, Trim
 from django.utils import timezone
 
 from controlplane.chat.models import Message, Received, Turn
 from controlplane.chat.turns import HELD_BY_STOP
 from controlplane.stops.states import State, state_of
+from controlplane.stops.tripping import METRICS, Figure, Terms, covers
 
 
 class StopQuerySet(models.QuerySet["Stop"]):
@@ -31,6 +34,12 @@ class StopQuerySet(models.QuerySet["Stop"]):
     def not_over(self) -> "StopQuerySet":
         """In force, or on its way out."""
         return self.filter(released_at=None)
+
+    def latest_releases(self) -> list[tuple[str, str, datetime]]:
+        """Return what was let go, by scope and value, and when last."""
+        let_go = self.filter(releasing_at__isnull=False).order_by()
+        rows = let_go.values_list("scope", "value").annotate(Max("releasing_at"))
+        return [(scope, value, at) for scope, value, at in rows]
 
 
 class Stop(models.Model):
@@ -114,6 +123,12 @@ class Stop(models.Model):
     def state(self) -> State:
         return state_of(self)
 
+    @property
+    def requester(self) -> str:
+        """Who stopped it, as one says it."""
+        kind, _, name = self.requested_by.partition(":")
+        return f"the rule {name}" if kind == "rule" else self.requested_by
+
     def turns(self) -> "models.QuerySet[Turn]":
         """Return the turns in scope. Which agent a turn is with is not known before its answer: then all."""
         turns = Turn.objects.all()
@@ -191,3 +206,91 @@ class ReleasePace(models.Model):
 
     def __str__(self) -> str:
         return f"{self.agent}: {self.drawn} started"
+
+
+class StopRule(models.Model):
+    """What stops by itself: a soft stop on its scope when a figure is over its threshold."""
+
+    METRICS = [(name, metric.title) for name, metric in METRICS.items()]
+
+    name = models.SlugField(primary_key=True, max_length=50)
+    metric = models.CharField(max_length=30, choices=METRICS)
+    scope = models.CharField(max_length=12, choices=Stop.Scope)
+    value = models.CharField(max_length=200, blank=True)
+    threshold = models.FloatField()  # in the metric's unit; it trips above
+    window = models.IntegerField()  # the latest items, or seconds
+    minimum = models.IntegerField(default=1)  # of items
+    is_on = models.BooleanField()
+    changed_at = models.DateTimeField(default=timezone.now)  # what was before is over
+    # What was counted last. The tripwire writes it, over plain psycopg.
+    count = models.BigIntegerField(default=0)
+    items = models.IntegerField(default=0)
+    about = models.TextField(blank=True)
+    unknown = models.TextField(blank=True)
+    above_since = models.DateTimeField(null=True, blank=True)
+    measured_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="stops_stoprule_names_what_it_stops",
+                condition=Q(scope="everything", value="")
+                | (~Q(scope__in=["everything", "conversation"]) & ~Q(value="")),
+            ),
+            models.CheckConstraint(
+                name="stops_stoprule_threshold_is_above_zero",
+                condition=Q(threshold__gt=0),
+            ),
+            models.CheckConstraint(
+                name="stops_stoprule_share_is_below_100",
+                condition=~Q(metric__endswith="_share") | Q(threshold__lt=100),
+            ),
+            models.CheckConstraint(
+                name="stops_stoprule_window_holds_the_minimum",
+                condition=Q(minimum__gte=1, window__gte=F("minimum")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def where(self) -> str:
+        """What it stops, as one says it."""
+        return f"the {self.scope} {self.value}" if self.value else self.scope
+
+    @property
+    def actor(self) -> str:
+        """What the log calls it."""
+        return f"rule:{self.name}"
+
+    def stops_over(self, stops: Iterable[Stop]) -> list[Stop]:
+        """Return those that stop all that the rule would."""
+        return [each for each in stops if self._is_under(each.scope, each.value)]
+
+    def armed_at(self, releases: Iterable[tuple[str, str, datetime]]) -> datetime:
+        """Return from when on things count: who let it go on, or changed it, had seen what was before."""
+        over_it = [at for scope, value, at in releases if self._is_under(scope, value)]
+        return max([self.changed_at, *over_it])
+
+    def _is_under(self, scope: str, value: str) -> bool:
+        return covers(scope, value, rule_scope=self.scope, rule_value=self.value)
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(
+            metric=self.metric,
+            threshold=self.threshold,
+            window=self.window,
+            minimum=self.minimum,
+        )
+
+    @property
+    def figure(self) -> Figure:
+        return Figure(
+            count=self.count,
+            items=self.items,
+            about=self.about,
+            above_since=self.above_since,
+            unknown=self.unknown,
+        )

@@ -20,6 +20,7 @@ from controlplane.stops.points import Point, points
 from controlplane.stops.ramp import Ramp, ramp_of
 from controlplane.stops.receipt import receipt_of
 from controlplane.stops.retention import retention_of
+from controlplane.stops.rule_pages import rule_cards
 from controlplane.stops.targets import agents_in
 
 HISTORY = 20
@@ -75,6 +76,7 @@ def live_context(user: User) -> dict[str, Any]:
     stops = Stop.objects.not_over().order_by("-requested_at", "-pk")
     return {
         "cards": [card_of(stop) for stop in stops],
+        "rules": rule_cards(stops),
         "past": _history(),
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),

@@ -6,8 +6,9 @@ import msgspec
 from django.conf import settings
 
 from agents import registry
-from agents.admin import Admin, Positions, group_of
+from agents.admin import Admin, Positions
 from agents.broker import BrokerError
+from agents.lags import group_of
 from agents.records import Partition
 from agents.topic_setup import retentions
 from controlplane.fresh import Fresh

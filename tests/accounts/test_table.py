@@ -42,6 +42,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "stops:extend": {"stop_id": uuid4()},
     "stops:release": {"stop_id": uuid4()},
     "stops:lift": {"stop_id": uuid4()},
+    "stops:rule": {"name": "nothing"},
     "deadletters:job": {"job_id": uuid4()},
     "deadletters:cancel": {"job_id": uuid4()},
     "accounts:person": {"person_id": 1_000_000},

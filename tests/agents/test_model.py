@@ -82,7 +82,7 @@ async def asking(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asking]:
 def stored() -> list[tuple[Any, ...]]:
     with psycopg.connect(conninfo()) as connection:
         return connection.execute(
-            "SELECT request_id, answer, backend, kind, finish_reason, messages FROM chat_modelcall"
+            "SELECT request_id, answer, backend, kind, finish_reason, messages, tier FROM chat_modelcall"
         ).fetchall()
 
 
@@ -98,9 +98,9 @@ async def test_an_answer_is_streamed_stored_and_returned(asking: Asking) -> None
         "stop",
     )
     assert answer.latency_ms > 0
-    [(request_id, text, backend, kind, finish_reason, messages)] = stored()
+    [(request_id, text, backend, kind, finish_reason, messages, tier)] = stored()
     assert (request_id, text, backend) == (asking.request_id, answer.text, "demo")
-    assert (kind, finish_reason) == ("reply", "stop")
+    assert (kind, finish_reason, tier) == ("reply", "stop", "free")
     assert messages == [
         {"role": "system", "text": "Be short."},
         {"role": "user", "text": asking.word},
@@ -230,7 +230,7 @@ async def test_what_the_database_cannot_hold_is_made_visible_and_not_lost(
 
     assert answer.text == kept
     assert asking.asked() == 1
-    [(_, text, _, kind, _, messages)] = stored()
+    [(_, text, _, kind, _, messages, _)] = stored()
     assert (text, kind) == (kept, "reply")
     assert "\x00" not in messages[1]["text"]
 

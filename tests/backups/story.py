@@ -9,10 +9,10 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from agents.admin import Admin, group_of
+from agents.admin import Admin
+from agents.lags import group_of, reads
 from controlplane.backups.catch_up import SINKS
 from controlplane.chat import tokens
-from controlplane.home.backlog import reads
 from tests.e2e.product import Process, Product
 from tests.e2e.widget import Frame, Widget
 from tests.waiting import wait_for

@@ -83,6 +83,48 @@ def test_a_pending_answer_is_held_for_its_team(topic: str) -> None:
     assert fact.verdict == ESCALATE
 
 
+@pytest.mark.parametrize(
+    ("action", "flagged"),
+    [
+        ("allow", False),
+        ("tag", False),
+        ("replace", True),
+        ("block", True),
+        ("escalate", True),
+    ],
+)
+def test_a_reply_is_flagged_that_its_guard_did_not_pass_as_it_was(
+    action: str, *, flagged: bool
+) -> None:
+    verdict = Verdict(action=action)  # type: ignore[arg-type]
+    final = FinalResponse(**TURN, text="x", kind="fallback", verdict=verdict)
+    held = PendingResponse(**TURN, question="q", text="x", team="", verdict=verdict)
+
+    for data in (final, held):
+        assert fact_of(event(topics.PENDING, data)).is_flagged is flagged
+
+
+@pytest.mark.parametrize(
+    ("data", "source"),
+    [
+        (
+            PendingResponse(**TURN, question="q", text="x", team="", verdict=ESCALATE),
+            "input-guard",
+        ),
+        (BlockedMessage(**TURN, text="bad", reply="no", verdict=ALLOW), "input-guard"),
+        (
+            DecidedResponse(
+                **TURN, approval_id="a", text="x", text_sha256="", decided_by="mira"
+            ),
+            "moderation",
+        ),
+    ],
+)
+def test_what_no_output_guard_has_judged_is_neither(data: Payload, source: str) -> None:
+    topic = topics.RESPONSES_APPROVED
+    assert fact_of(event(topic, data, source=source)).is_flagged is None
+
+
 @pytest.mark.parametrize("kind", ["approved", "rejected", "expired"])
 def test_a_decided_answer_is_what_its_topic_says(kind: str) -> None:
     data = DecidedResponse(

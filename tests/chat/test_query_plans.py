@@ -8,6 +8,7 @@ import pytest
 from agents.postgres import Database
 from controlplane.chat import settle, sweeper, transcript
 from controlplane.home import figures
+from controlplane.stops import measures
 from tests.chat.making import rows
 from tests.owner import connect_as_owner
 
@@ -53,11 +54,28 @@ async def crowded(database: Database) -> Database:
             "SELECT id, 'up', '', 1, now() FROM chat_message "
             "WHERE conversation_id = 'long' AND role = 'assistant'"
         ),
+        (
+            "INSERT INTO chat_judgement (turn_id, workflow, tier, source, is_flagged, judged_at) "
+            "SELECT id, 'chat', CASE WHEN number = 1 THEN 'pro' ELSE 'free' END, 'output-guard', "
+            "false, now() - make_interval(secs => number) FROM chat_turn"
+        ),
+        (
+            "INSERT INTO chat_modelcall (request_id, tier, backend, model, messages, answer, "
+            "finish_reason, kind, latency_ms, created_at) SELECT id, tier, 'demo', '', '[]', '', '', "
+            "'reply', 1, now() - make_interval(secs => number) FROM chat_turn"
+        ),
+        (
+            'INSERT INTO deadletters_letter (partition, "offset", at, trace_id, agent, topic, key, '
+            "reason, attempts, size_bytes, redrive_of, state, decided_why) SELECT 0, n, "
+            "now() - make_interval(mins => n), '', '', '', '', '', 1, 1, '', 'open', '' "
+            "FROM generate_series(1, 10000) n"
+        ),
     ):
         await rows(database, statement)
     with connect_as_owner() as owner:
         owner.execute(
-            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message, chat_feedback"
+            "ANALYZE chat_conversation, chat_turn, chat_outcome, chat_message, chat_feedback, "
+            "chat_judgement, chat_modelcall, deadletters_letter"
         )
     return database
 
@@ -106,3 +124,23 @@ async def test_the_control_room_reads_only_what_is_unfinished(
 ) -> None:
     lately = datetime.now(UTC) - timedelta(hours=1)
     assert await rows_read(crowded, figures._UNFINISHED, [lately]) < 50
+
+
+# Of a tier's ratings alone more is read: only their answers' conversations know it.
+COUNTED = [
+    ("everything", "flagged_share"),
+    ("everything", "model_error_share"),
+    ("everything", "negative_feedback_share"),
+    ("everything", "dead_letters_per_minute"),
+    ("tier", "flagged_share"),
+    ("tier", "model_error_share"),
+]
+
+
+async def test_automatic_stops_read_only_their_window(crowded: Database) -> None:
+    given = {"since": datetime(2020, 1, 1, tzinfo=UTC), "window": 50, "value": "pro"}
+    for scope, metric in COUNTED:
+        only = measures._ONLY.get((metric, scope), "")
+        statement = measures._STATEMENTS[metric].format(only=only)
+
+        assert await rows_read(crowded, statement, given) < 500, (scope, metric)

@@ -85,6 +85,7 @@ class Product:
         self.env.pop("COVERAGE_PROCESS_CONFIG", None)
         self.password = PASSWORD
         self.port = 0
+        self.worker_program = ("-m", "celery")
         self._processes: list[Process] = []
         self._usual: Process | None = None
 
@@ -140,10 +141,18 @@ class Product:
 
     def launch_worker(self, agents: str = "all") -> Process:
         """Start a worker; it may take a while until it has its partitions."""
-        celery = ("-m", "celery", "-A", "controlplane", "worker", "-P", "threads")
+        celery = ("-A", "controlplane", "worker", "-P", "threads")
         name = f"worker-{time.monotonic_ns()}"
         worker = self.start(
-            "worker", *celery, "-n", name, "--agents", agents, "--loglevel", "warning"
+            "worker",
+            *self.worker_program,
+            *celery,
+            "-n",
+            name,
+            "--agents",
+            agents,
+            "--loglevel",
+            "warning",
         )
         worker.node = f"celery@{name}"
         return worker
@@ -178,7 +187,8 @@ class Product:
         """Tell whether the process said that each of its agents has its partitions."""
         rows = self.sql("SELECT agents FROM runtime_heartbeat WHERE pid = %s", pid)
         return bool(rows) and all(
-            agent["partitions"] > 0 or agent["agent"] == "relay" for agent in rows[0][0]
+            agent["partitions"] > 0 or agent["agent"] in {"relay", "tripwire"}
+            for agent in rows[0][0]
         )
 
     def end(self) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from agents.lags import Lags
 from agents.topics import TOPICS
-from controlplane.home.backlog import Lags, positions
+from controlplane.home.backlog import positions
 from controlplane.home.services import watch
 from controlplane.stops import waiting
 from controlplane.stops.waiting import Waiting

@@ -7,9 +7,9 @@ from typing import Any
 from django.utils import timezone
 from msgspec import structs
 
-from agents.admin import Positions, group_of
+from agents.admin import Positions
+from agents.lags import Lags, group_of, reads
 from agents.registry import AGENTS
-from controlplane.home.backlog import Lags, reads
 from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, VALKEY, Service
 from controlplane.runtime.models import ControlVersion, Heartbeat
 from controlplane.traces.models import RecorderOffset

@@ -5,12 +5,13 @@ from django.conf import settings
 
 from agents.admin import Positions
 from agents.broker import Producer
+from agents.lags import Lags, lags_of
 from agents.registry import AGENTS
 from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS, USER_RAW
 from controlplane.fresh import Fresh
 from controlplane.home import backlog
-from controlplane.home.backlog import Lags, lags_of, read_backlog
+from controlplane.home.backlog import read_backlog
 from controlplane.traces.models import RecorderOffset
 from tests.home.conftest import KafkaSays
 from tests.waiting import wait_for
@@ -92,7 +93,7 @@ def test_asks_the_real_kafka_for_every_agent(monkeypatch: pytest.MonkeyPatch) ->
 
     assert before is not None
     assert after is not None
-    assert {agent for agent, _ in after} == AGENTS.keys() - {"relay"}
+    assert {agent for agent, _ in after} == AGENTS.keys() - {"relay", "tripwire"}
     for agent in ("input-guard", "recorder"):
         assert after[agent, USER_RAW] == before[agent, USER_RAW] + 3
 

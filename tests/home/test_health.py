@@ -56,8 +56,8 @@ def test_is_not_ready_without_agents_and_names_them(client: Client) -> None:
     ]
 
 
-def test_is_ready_without_the_recorder(client: Client) -> None:
-    make_heartbeat(agents=AGENTS.keys() - {"recorder"})
+def test_is_ready_without_what_no_answer_needs(client: Client) -> None:
+    make_heartbeat(agents=AGENTS.keys() - {"recorder", "tripwire"})
 
     assert client.get("/readyz").json() == {"ready": True, "missing": []}
 

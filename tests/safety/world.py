@@ -18,7 +18,7 @@ from controlplane.audit.models import Entry
 from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
 from controlplane.deadletters.models import Job, JobItem, Letter
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
-from controlplane.stops.models import Stop
+from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
 from guardrails.models import Publication, Rule, RuleSet
 from moderation.models import Approval, Decision
@@ -29,6 +29,7 @@ LINES = 60  # of a transcript
 ROWS = 100  # of a list of the admin
 LETTERS = 50  # of a page
 PEOPLE = 50
+RULES = 30  # one for so many texts
 ASKED_FOR = 75  # breaks out of an attribute
 TRACE = "5afe" * 8
 TOPIC = "agents.dlq"
@@ -314,9 +315,25 @@ def _stops(texts: Sequence[str]) -> list[Shown]:
         )
         for text in texts[:100]
     )
+    rules = StopRule.objects.bulk_create(
+        StopRule(
+            name=f"rule-{number}",
+            metric="lag_records",
+            scope="agent",
+            value=text[:200],
+            threshold=1,
+            window=1,
+            is_on=True,
+            about=text,
+            unknown=text if number % 2 else "",
+            measured_at=timezone.now() + timedelta(minutes=1),
+        )
+        for number, text in enumerate(texts[::RULES])
+    )
     return [
-        Shown(reverse("stops:index")),
+        Shown(reverse("stops:index"), range(0, len(texts), RULES)),
         Shown(reverse("stops:stop", args=[stops[75].pk])),
+        Shown(reverse("stops:rule", args=[rules[0].pk]), range(1)),
     ]
 
 

@@ -9,6 +9,7 @@ from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM, Signals
 
 from controlplane.embedded.processes import Child
 from tests.soak.facts import Window
+from tests.soak.soft_stop import SoftStop
 from tests.soak.stage import WEBS, WORKERS, Stage
 
 END_WITHIN_S = 20.0  # a worker drains in 10 s, on a machine that does nothing else
@@ -91,6 +92,17 @@ def _scripted(**script: object) -> Inject:
     return inject
 
 
+def _stopped(stage: Stage, place: str) -> Heal:
+    return SoftStop(stage).release
+
+
+def _joined(stage: Stage, place: str) -> Heal:
+    """One more worker comes, and goes again: the group shares its work out anew, twice."""
+    stage.launch(place)
+    stage.await_ready(place)
+    return stage.processes[place].end
+
+
 def _service(name: str) -> Callable[[Stage], list[Child]]:
     def children(stage: Stage) -> list[Child]:
         if name == "kafka":
@@ -118,6 +130,9 @@ def _kinds(kafka_nodes: int) -> Iterator[Fault]:
         name = f"kafka-{number}"
         lasts = (2.0, 5.0, 10.0)
         yield Fault(f"SIGKILL {name}", "kafka", lasts, _killed(_service(name)))
+    yield Fault("soft stop", "stop", (5.0, 10.0, 20.0), _stopped)
+    one_more = f"worker-{WORKERS}"
+    yield Fault("one more worker", one_more, SHORT, _joined)
     yield Fault("slow model", "model", FREEZE, _scripted(delay_ms=4_000))
     yield Fault("broken model", "model", FREEZE, _scripted(status=500))
     yield Fault("cut-off model", "model", FREEZE, _scripted(break_stream_after=1))

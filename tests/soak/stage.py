@@ -12,6 +12,7 @@ from controlplane.embedded import services
 from controlplane.embedded.model import answers
 from controlplane.embedded.services import Services
 from tests.e2e.product import Process, Product, running
+from tests.soak.counting_worker import STARTS
 from tests.soak.load import HELD
 from tests.waiting import wait_for
 
@@ -46,6 +47,9 @@ class Stage:
             backing.ports.choose(f"soak-web-{number}", 8400) for number in range(WEBS)
         ]
         self.processes: dict[str, Process] = {}
+        self.starts = product.logs / "starts"  # of the agents' handlers
+        product.env[STARTS] = str(self.starts)
+        product.worker_program = ("-m", "tests.soak.counting_worker")
 
     @property
     def sockets(self) -> list[str]:
@@ -55,6 +59,8 @@ class Stage:
         self.product.port = self.ports[0]
         self.product.env["INTERLOCK_MESSAGES_PER_MINUTE"] = "100000"
         self.product.manage("prepare")
+        # One in ten of these answers is held, so by chance more than a fifth of fifty is soon.
+        self.product.sql_only("UPDATE stops_stoprule SET is_on = false")
         self.script_model()
         for number in range(WORKERS):
             self.launch(f"worker-{number}")

@@ -253,11 +253,10 @@ def test_history_costs_the_same_for_one_stop_or_ten(
 
     past()
     client.get(INDEX, headers=FRAGMENT)
-    with django_assert_num_queries(
-        6
-    ):  # session, user, 2 permissions, in force, history
+    # session, user, 2 permissions, in force, releases, rules, history
+    with django_assert_num_queries(8):
         client.get(INDEX, headers=FRAGMENT)
     for _ in range(9):
         past()
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         client.get(INDEX, headers=FRAGMENT)

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("stops", "0005_releasing"),
+        ("stops", "0006_automatic_stops"),
     ]
 
     operations = [
