@@ -1,5 +1,6 @@
 """The contracts: what agents read and write, one frozen struct per kind of event."""
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -89,14 +90,28 @@ class PendingResponse(TurnEvent, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class CorrectionCopy(Payload, frozen=True, kw_only=True):
+    """Which correction a text is, and what whoever sent it had seen of the conversation."""
+
+    correction_id: str
+    seen_turn: int  # the latest one
+    asked_at: datetime
+    confirmed: bool = False  # send it even if the conversation has moved on
+    stop_id: str = ""  # of the stop after which it was written
+
+
 class DecidedResponse(TurnEvent, frozen=True, kw_only=True):
-    """A person's decision on a held answer. text is what the user is to get, if anything."""
+    """A person's decision on a held answer. text is what the user is to get, if anything.
+
+    With a correction it is that, of an answer that the turn had: then there is no approval.
+    """
 
     approval_id: str
     text: str
     text_sha256: str
     decided_by: str
     reason: str = ""
+    correction: CorrectionCopy | None = None
 
 
 class Feedback(TurnEvent, frozen=True, kw_only=True):
@@ -105,6 +120,14 @@ class Feedback(TurnEvent, frozen=True, kw_only=True):
     seq: int  # the answer's number in its conversation
     rating: Literal["up", "down"]
     reason: str = ""
+
+
+class SendMail(Payload, frozen=True, kw_only=True):
+    """A mail to one address, as plain text. The same record is sent at most once."""
+
+    to: str
+    subject: str
+    text: str
 
 
 class ControlChange(Payload, frozen=True, kw_only=True):

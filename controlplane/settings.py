@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "controlplane.runtime",
     "controlplane.audit",
     "controlplane.accounts",
+    "controlplane.effects",
     "controlplane.stops",
     "controlplane.routing",
     "guardrails",
@@ -128,6 +129,11 @@ REDIS_URL = environment.valkey("REDIS_URL", "redis://127.0.0.1:6379/0")
 KAFKA = environment.kafka_client()
 OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
+
+# Without a server, mails wait.
+MAIL_SERVER = environment.mail_server(
+    "INTERLOCK_MAIL_URL", sender=environment.text("INTERLOCK_MAIL_FROM")
+)
 
 CHANNEL_LAYERS = {
     "default": {
@@ -278,6 +284,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
+    "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},

@@ -17,13 +17,14 @@ from django.db.models import Q
 from agents import reader, registry, topics
 from agents.admin import Admin, Positions
 from agents.agent import Event
-from agents.events import ControlChange, DecidedResponse, UserMessage
+from agents.events import ControlChange, DecidedResponse, SendMail, UserMessage
 from agents.host import conninfo
 from agents.lags import group_of, reads
 from agents.postgres import Database
 from agents.records import Partition, Record
 from agents.work import UnreadableError, read_event
 from controlplane.backups import actions
+from controlplane.backups.corrections import take_over_correction
 from controlplane.backups.models import Position
 from controlplane.chat.facts import fact_of, failed
 from controlplane.chat.models import Turn
@@ -31,10 +32,12 @@ from controlplane.chat.settle import settle
 from controlplane.chat.sinks import limits
 from controlplane.chat.sweeper import REASON
 from controlplane.chat.turns import Fact
+from controlplane.effects import actions as effects
+from controlplane.effects.sinks import row_of
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 
-SINKS = ("gate", "intake")
+SINKS = ("gate", "intake", "mail-intake")
 KAFKA_TIMEOUT_S = 10.0
 BATCH = 100
 EVERY = 5_000  # records between two words about progress
@@ -53,7 +56,9 @@ class Caught(msgspec.Struct):
     records: int = 0
     unreadable: int = 0
     decisions: int = 0
+    corrections: int = 0
     stops: int = 0
+    mails: int = 0  # of which nobody here knows whether they went out
     version: int = 0
     lost_changes: list[str] = []
     conversations: set[str] = set()
@@ -61,7 +66,7 @@ class Caught(msgspec.Struct):
 
 
 def committed() -> dict[Partition, int]:
-    """Ask Kafka how far gate and intake have come. BrokerError."""
+    """Ask Kafka how far gate and intakes have come. BrokerError."""
     found = _look().committed
     return {
         partition: offset
@@ -73,6 +78,7 @@ def committed() -> dict[Partition, int]:
 def catch_up(report: Report) -> Caught:
     """Apply all of it. Doing it again changes nothing but the numbers that come next."""
     found = Caught(version=ControlVersion.objects.get(pk=1).version)
+    found.mails = effects.distrust_all(actor=actions.RESTORE)
     records = _sorted(_ranges(found), report)
     with asyncio.Runner() as runner:
         database = Database(conninfo(), max_size=1)
@@ -169,6 +175,8 @@ class Replay:
             return
         if isinstance(event.data, ControlChange):
             self._follow(event.data, _at(record))
+        elif isinstance(event.data, SendMail):
+            self._found.mails += effects.take_over(row_of(event), actor=actions.RESTORE)
         else:
             self._found.records += 1
             self._add(event)
@@ -199,6 +207,9 @@ class Replay:
         self._waiting[fact.conversation_id] = [*self._too_late(event, fact), fact]
 
     def _decided(self, fact: Fact, event: "Event[DecidedResponse]") -> Fact:
+        if event.data.correction is not None:
+            self._found.corrections += take_over_correction(event)
+            return fact
         approval = actions.take_over_decision(
             event.data,
             topic=event.record.topic,

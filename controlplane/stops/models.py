@@ -151,9 +151,9 @@ class ListedTurnQuerySet(models.QuerySet["ListedTurn"]):
         answers = Message.objects.filter(
             turn_id=OuterRef(OuterRef("turn_id")), role=Message.Role.ASSISTANT
         )
-        latest = answers.order_by("-seq").values("seq")[:1]
+        first = answers.order_by("seq").values("seq")[:1]  # then come its corrections
         told = Received.objects.filter(
-            conversation_id=OuterRef("conversation_id"), seq__gte=Subquery(latest)
+            conversation_id=OuterRef("conversation_id"), seq__gte=Subquery(first)
         )
         return self.annotate(is_fetched=Exists(told))
 

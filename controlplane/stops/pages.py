@@ -12,6 +12,7 @@ from django.utils import timezone
 from agents.registry import AGENTS
 from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
+from controlplane.effects.pages import met_by
 from controlplane.spoken import spoken
 from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm, target_of
 from controlplane.stops.listed import Fate, lists_of
@@ -99,6 +100,7 @@ def stop_context(
         "lists": lists_of(
             stop, fate=asked.get("fate", ""), after=asked.get("after", "")
         ),
+        "mails": met_by(stop.pk),
         "lasted": _lasted(stop),
         "retention": retention_of(stop),
         "receipt": receipt_of(stop) if stop.releasing_at else None,

@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "offset": 0,
     },
     "deadletters:letter": {"letter_id": 1},
+    "effects:effect": {"effect_id": 1},
     "stops:stop": {"stop_id": uuid4()},
     "stops:prove": {"stop_id": uuid4()},
     "stops:extend": {"stop_id": uuid4()},

@@ -8,6 +8,7 @@ from agents import registry
 from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
     ConversationState,
+    CopyState,
     Decided,
     DecidedApproval,
     Fact,
@@ -32,6 +33,7 @@ class Case:
         )
         self.stops: list[StopInForce] = []
         self.approvals: dict[str, DecidedApproval] = {}
+        self.copies: list[CopyState] = []
         self.now = NOW
 
     def settle(self, *facts: Fact) -> Plan:
@@ -39,6 +41,7 @@ class Case:
             {"c1": self.conversation},
             stops=self.stops,
             approvals=self.approvals,
+            corrections=self.copies,
             upstream=registry.upstream(),
             now=self.now,
         )
@@ -645,6 +648,23 @@ def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: Decided) 
     assert plan.messages == []
     assert [held.text for held in plan.approvals] == ["sorry"]
     assert case.state() == "held"
+
+
+@pytest.mark.parametrize(
+    ("state", "after"), [("rejected", "rejected"), ("expired", "held")]
+)
+def test_during_a_stop_a_deadline_is_no_persons_decision(
+    state: Decided, after: str
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.stop(at=NOW)
+    case.decide("a1", state=state, text="sorry", at=NOW + SECOND)
+
+    plan = case.settle(decided(state, "a1", text="sorry"))
+
+    assert (case.state(), len(plan.messages)) == (after, after == "rejected")
+    assert [held.text for held in plan.approvals] == ["sorry"] * (after == "held")
 
 
 def test_releasing_a_stop_releases_no_held_answer() -> None:

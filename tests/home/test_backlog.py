@@ -93,7 +93,11 @@ def test_asks_the_real_kafka_for_every_agent(monkeypatch: pytest.MonkeyPatch) ->
 
     assert before is not None
     assert after is not None
-    assert {agent for agent, _ in after} == AGENTS.keys() - {"relay", "tripwire"}
+    assert {agent for agent, _ in after} == AGENTS.keys() - {
+        "mailer",
+        "relay",
+        "tripwire",
+    }
     for agent in ("input-guard", "recorder"):
         assert after[agent, USER_RAW] == before[agent, USER_RAW] + 3
 

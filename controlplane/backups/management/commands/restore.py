@@ -73,7 +73,9 @@ class Command(BaseCommand):
             "records": str(found.records),
             "unreadable": str(found.unreadable),
             "decisions": str(found.decisions),
+            "corrections": str(found.corrections),
             "stops": str(found.stops),
+            "mails": str(found.mails),
             "kafka": "whole" if found.is_whole else "incomplete",
             "changes_lost": str(len(found.lost_changes)),
         }
@@ -85,13 +87,19 @@ class Command(BaseCommand):
         )
         self.stdout.write(
             f"Restored. Since the backup: {found.records:,} records"
-            f" ({found.unreadable:,} unreadable), {found.decisions:,} decisions and"
-            f" {found.stops:,} changes of stops taken over from Kafka."
+            f" ({found.unreadable:,} unreadable), {found.decisions:,} decisions,"
+            f" {found.corrections:,} corrections and {found.stops:,} changes of stops taken over"
+            " from Kafka."
         )
         if not found.is_whole:
             self.stdout.write(
                 "Kafka no longer has all that came after the backup: turns that were open in it"
                 " fail at their deadline, unless they are answered."
+            )
+        if found.mails:
+            self.stdout.write(
+                f"{found.mails:,} mails may have gone out since the backup: none is sent by"
+                " itself, and people decide on /effects/."
             )
         for change in found.lost_changes:
             self.stdout.write(f"Not in the backup, to be made again: {change}")

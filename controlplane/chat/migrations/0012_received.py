@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("chat", "0010_judgements"),
+        ("chat", "0011_corrections"),
     ]
 
     operations = [
