@@ -45,6 +45,7 @@ ROUTES: dict[str, Row] = {
     "stops:affected": {"GET": "stops.add_stop"},
     "stops:stop": {"GET": "stops.view_stop"},
     "stops:prove": {"POST": "stops.add_stop"},
+    "stops:extend": {"POST": "stops.add_stop"},
     "stops:release": {"POST": "stops.change_stop"},
     "stops:lift": {"POST": "stops.change_stop"},
     "stops:rule": {"GET": "stops.view_stop", "POST": "stops.change_stoprule"},

@@ -21,6 +21,7 @@ from controlplane.stops.points import points
 from controlplane.stops.ramp import ramp_of
 from controlplane.stops.receipt import receipt_of
 from controlplane.stops.states import TIMES, State, may_move
+from controlplane.stops.unfetched import unfetched
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
 LOOK_S = 0.01
@@ -102,6 +103,7 @@ def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
     if stop.mode == Stop.Mode.HARD:
         _list(stop, ListedTurn.Fate.DELIVERED, _of(stop, _delivered(stop)))
+        _list(stop, ListedTurn.Fate.NOT_FETCHED, unfetched(stop))
     return stop
 
 

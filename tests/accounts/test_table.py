@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "effects:effect": {"effect_id": 1},
     "stops:stop": {"stop_id": uuid4()},
     "stops:prove": {"stop_id": uuid4()},
+    "stops:extend": {"stop_id": uuid4()},
     "stops:release": {"stop_id": uuid4()},
     "stops:lift": {"stop_id": uuid4()},
     "stops:rule": {"name": "nothing"},

@@ -9,9 +9,9 @@ from agents.lags import Lags, lags_of
 from agents.registry import AGENTS
 from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS, USER_RAW
+from controlplane.fresh import Fresh
 from controlplane.home import backlog
 from controlplane.home.backlog import read_backlog
-from controlplane.home.fresh import Fresh
 from controlplane.traces.models import RecorderOffset
 from tests.home.conftest import KafkaSays
 from tests.waiting import wait_for
