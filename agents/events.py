@@ -1,5 +1,6 @@
 """The contracts: what agents read and write, one frozen struct per kind of event."""
 
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -89,14 +90,28 @@ class PendingResponse(TurnEvent, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class CorrectionCopy(Payload, frozen=True, kw_only=True):
+    """Which correction a text is, and what whoever sent it had seen of the conversation."""
+
+    correction_id: str
+    seen_turn: int  # the latest one
+    asked_at: datetime
+    confirmed: bool = False  # send it even if the conversation has moved on
+    stop_id: str = ""  # of the stop after which it was written
+
+
 class DecidedResponse(TurnEvent, frozen=True, kw_only=True):
-    """A person's decision on a held answer. text is what the user is to get, if anything."""
+    """A person's decision on a held answer. text is what the user is to get, if anything.
+
+    With a correction it is that, of an answer that the turn had: then there is no approval.
+    """
 
     approval_id: str
     text: str
     text_sha256: str
     decided_by: str
     reason: str = ""
+    correction: CorrectionCopy | None = None
 
 
 class Feedback(TurnEvent, frozen=True, kw_only=True):

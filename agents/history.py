@@ -1,12 +1,15 @@
 """The history port: what a conversation's two sides have seen."""
 
+from typing import Literal
+
 from agents.agent import Said
 from agents.postgres import Database
 
 LATEST = 20
+CORRECTION = "Correction to an earlier answer: "
 # A turn that nobody has numbered yet comes after all that have a number.
 _DELIVERED = """
-SELECT m.role, m.text FROM chat_message m
+SELECT m.role, m.text, m.kind FROM chat_message m
 JOIN chat_turn t ON t.id = m.turn_id
 JOIN chat_outcome o ON o.turn_id = t.id AND o.effect = 'reply'
 WHERE m.conversation_id = %(conversation)s
@@ -31,4 +34,9 @@ class DeliveredHistory:
                 {"conversation": conversation_id, "turn": before, "latest": LATEST},
             )
             rows = await cursor.fetchall()
-        return [Said(role, text) for role, text in reversed(rows)]
+        return [_said(*row) for row in reversed(rows)]
+
+
+def _said(role: Literal["user", "assistant"], text: str, kind: str) -> Said:
+    """A correction may come long after the answer that it takes back: it says that it is one."""
+    return Said(role, f"{CORRECTION}{text}" if kind == "correction" else text)

@@ -10,7 +10,7 @@ from django.db import transaction
 from agents import topics
 from agents.cloudevents import Envelope, derive_id
 from agents.events import DecidedResponse
-from controlplane import locks
+from controlplane import locks, written
 from controlplane.accounts.models import Team
 from controlplane.audit import actions as audit
 from controlplane.chat.models import Conversation, Turn
@@ -24,12 +24,9 @@ from moderation import guard, live
 from moderation.models import EVERY_TEAM, Approval, Decision
 
 DECIDE_LOCK_MS = 2_000  # the gate holds a conversation for milliseconds
-MAX_TEXT = 8_000
-MAX_REASON = 2_000
 OVERRIDE = "moderation.override_guardrail"
 SAFE_TEXT = "I'm sorry, I can't help with that. Please contact us directly."
 
-_CHARACTERS_NO_TEXT_HAS = re.compile("[\x00\ud800-\udfff]")
 _STATES = {
     Decision.Verdict.APPROVE: Approval.State.APPROVED,
     Decision.Verdict.EDIT: Approval.State.APPROVED,
@@ -222,27 +219,19 @@ def _turns_since(approval: Approval, fingerprint: str) -> list[Turn]:
 
 
 def _clean_reason(reason: str, *, is_required: bool) -> str:
-    reason = _lines(reason).strip()
-    if is_required and not reason:
-        raise ReasonError("Say why.")
-    if len(reason) > MAX_REASON:
-        raise ReasonError(f"Keep it under {MAX_REASON:,} characters.")
-    if _CHARACTERS_NO_TEXT_HAS.search(reason):
-        raise ReasonError("It holds a character that no text can have.")
+    reason = written.lines(reason).strip()
+    if problem := written.problem_of_reason(reason, is_required=is_required):
+        raise ReasonError(problem)
     return reason
 
 
 def _clean_text(approval: Approval, verdict: Decision.Verdict, text: str) -> str:
     if verdict == Decision.Verdict.APPROVE:
         return _approved_text(approval, text)
-    text = normalise(text)
-    if not text:
-        raise TextError("The customer cannot get an empty text.")
-    if len(text) > MAX_TEXT:
-        raise TextError(f"{len(text):,} characters; {MAX_TEXT:,} may be sent.")
-    if _CHARACTERS_NO_TEXT_HAS.search(text):
-        raise TextError("It holds a character that no text can have.")
-    if verdict == Decision.Verdict.EDIT and text == normalise(approval.text):
+    text = written.normalise(text)
+    if problem := written.problem_of_text(text):
+        raise TextError(problem)
+    if verdict == Decision.Verdict.EDIT and text == written.normalise(approval.text):
         raise TextError("Nothing was changed. Approve it to send it as it is.")
     return text
 
@@ -255,15 +244,6 @@ def _approved_text(approval: Approval, text: str) -> str:
     if sha256(approval.text) != approval.text_sha256:
         raise TextError("The draft is not the text that was held: its hash differs.")
     return approval.text
-
-
-def normalise(text: str) -> str:
-    """Return the text as it is kept and sent: lines end in LF, nothing white at its end."""
-    return _lines(text).rstrip()
-
-
-def _lines(text: str) -> str:
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _check_rules(

@@ -294,6 +294,8 @@ def _line(message: Message, held: Turn) -> Line:
         is_later = message.turn.number > held.number
         note = "after the draft" if is_later else ""
         note = "the question" if message.turn_id == held.pk else note
+    elif message.copy_id:
+        note = "a correction to an earlier answer"
     else:
         note = "reviewed by a person" if message.reviewed else ""
     return Line(
@@ -324,7 +326,7 @@ def _team_name(slug: str) -> str:
 def _delivery(approval: Approval) -> tuple[str, str]:
     """Return the state and the words for what has become of a decision so far."""
     reply = Message.objects.filter(
-        turn=approval.turn_id, role=Message.Role.ASSISTANT
+        turn=approval.turn_id, role=Message.Role.ASSISTANT, copy=None
     ).first()
     if reply:
         return "go", f"The customer has it since {reply.delivered_at:%H:%M:%S} UTC."

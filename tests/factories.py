@@ -11,7 +11,14 @@ from django.test import Client
 from django.utils import timezone
 
 from controlplane.accounts.models import Team
-from controlplane.chat.models import Conversation, Message, Outcome, Turn
+from controlplane.chat.models import (
+    Conversation,
+    Correction,
+    CorrectionCopy,
+    Message,
+    Outcome,
+    Turn,
+)
 from moderation.models import Approval
 
 
@@ -91,6 +98,48 @@ def make_turn(conversation: Conversation | None = None, **fields: Any) -> Turn:
         text=turn.text,
     )
     return turn
+
+
+def make_answer(turn: Turn, **fields: Any) -> Message:
+    """The next line of its conversation: the turn's answer, delivered."""
+    conversation = turn.conversation
+    conversation.latest_seq += 1
+    conversation.save(update_fields=["latest_seq"])
+    defaults = {"seq": conversation.latest_seq, "role": "assistant", "text": "Ten."}
+    return Message.objects.create(
+        conversation=conversation, turn=turn, **(defaults | fields)
+    )
+
+
+def make_copy(turn: Turn | None = None, **fields: Any) -> CorrectionCopy:
+    """A correction of an answer, owed to one conversation; with its line if it is delivered."""
+    turn = turn or make_turn()
+    text = fields.pop("text", "It costs 58,000 euros.")
+    correction = fields.pop("correction", None) or Correction.objects.create(
+        text=text,
+        text_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        reason="It had named the price of another car.",
+        written_by="mona",
+        written_at=timezone.now(),
+    )
+    is_delivered = fields.get("state") == CorrectionCopy.State.DELIVERED
+    defaults = {
+        "seen_turn": turn.conversation.latest_turn,
+        "asked_at": correction.written_at,
+        "queued_at": correction.written_at,
+        "seq": turn.conversation.latest_seq + 1 if is_delivered else None,
+    }
+    copy = CorrectionCopy.objects.create(
+        correction=correction,
+        conversation=turn.conversation,
+        turn=turn,
+        **(defaults | fields),
+    )
+    if is_delivered:
+        line = {"kind": "correction", "reviewed": True, "text": correction.text}
+        made = {"seq": copy.seq, "delivered_at": copy.changed_at}
+        make_answer(turn, copy=copy, **line, **made)
+    return copy
 
 
 def make_approval(turn: Turn | None = None, **fields: Any) -> Approval:

@@ -24,6 +24,7 @@ from agents.postgres import Database
 from agents.records import Partition, Record
 from agents.work import UnreadableError, read_event
 from controlplane.backups import actions
+from controlplane.backups.corrections import take_over_correction
 from controlplane.backups.models import Position
 from controlplane.chat.facts import fact_of, failed
 from controlplane.chat.models import Turn
@@ -53,6 +54,7 @@ class Caught(msgspec.Struct):
     records: int = 0
     unreadable: int = 0
     decisions: int = 0
+    corrections: int = 0
     stops: int = 0
     version: int = 0
     lost_changes: list[str] = []
@@ -199,6 +201,9 @@ class Replay:
         self._waiting[fact.conversation_id] = [*self._too_late(event, fact), fact]
 
     def _decided(self, fact: Fact, event: "Event[DecidedResponse]") -> Fact:
+        if event.data.correction is not None:
+            self._found.corrections += take_over_correction(event)
+            return fact
         approval = actions.take_over_decision(
             event.data,
             topic=event.record.topic,

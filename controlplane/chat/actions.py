@@ -14,7 +14,7 @@ from agents.events import Feedback as FeedbackEvent
 from agents.postgres import plain
 from controlplane import locks
 from controlplane.audit import actions as audit
-from controlplane.chat import ingress, live
+from controlplane.chat import corrections, ingress, live
 from controlplane.chat.letters import LETTERS, About
 from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
 from controlplane.chat.turns import TRANSITIONS, State
@@ -47,12 +47,15 @@ class TooManyChangesError(Exception):
 def reopen_turns(letter: About | None, *, actor: User, because: str) -> list[str]:
     """Open the failed turns that a letter is about, so that its record may still be answered.
 
-    Return their ids. Locks their conversations, as the gate does.
+    A letter about a correction opens its copy, and no turn. Return their ids. Locks their conversations, as the gate does.
     """
     if letter is None:
         return []
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LETTERS])
+    if letter.correction_id:
+        corrections.reopen_copy(letter, actor=actor, because=because)
+        return []
     one = (
         Q(turn=letter.turn_id) if letter.turn_id else Q(turn__trace_id=letter.trace_id)
     )
@@ -128,7 +131,12 @@ def give_feedback(
         list(Conversation.objects.select_for_update().filter(pk=conversation_id))
         answer = (
             Message.objects.select_related("turn__conversation", "feedback")
-            .filter(conversation=conversation_id, seq=seq, role=Message.Role.ASSISTANT)
+            .filter(
+                conversation=conversation_id,
+                seq=seq,
+                role=Message.Role.ASSISTANT,
+                copy=None,
+            )
             .first()
         )
         if answer is None:

@@ -11,6 +11,7 @@ from agents.chat.output_guard import AGENT as OUTPUT_GUARD
 from agents.cloudevents import Envelope
 from agents.events import (
     BlockedMessage,
+    CorrectionCopy,
     DecidedResponse,
     FinalResponse,
     PendingResponse,
@@ -68,6 +69,13 @@ def fact_of(event: Event[Any]) -> Fact:
                 is_flagged=_is_flagged(event, data.verdict),
                 **common,
             )
+        case DecidedResponse(correction=CorrectionCopy(correction_id=correction)):
+            return Fact(
+                kind="correction",
+                text=plain(data.text),
+                correction_id=correction,
+                **common,
+            )
         case DecidedResponse():
             return Fact(
                 kind=_DECIDED[event.record.topic],
@@ -86,14 +94,16 @@ def failed(
     record_id: str,
     reason: str,
     approval_id: str = "",
+    correction_id: str = "",
 ) -> Fact:
     return Fact(
-        kind="failed",
+        kind="correction_failed" if correction_id else "failed",
         turn_id=turn_id,
         conversation_id=conversation_id,
         record_id=record_id,
         reason=reason,
         approval_id=approval_id,
+        correction_id=correction_id,
     )
 
 

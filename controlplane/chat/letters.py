@@ -21,9 +21,14 @@ LETTERS = 0x1A7E610E
 _ID_MAX_CHARS = 96  # what PostgreSQL keeps of it, with a prefix
 
 
+class _Correction(msgspec.Struct, frozen=True):
+    correction_id: str
+
+
 class _Named(msgspec.Struct, frozen=True):
     turn_id: str
     approval_id: str = ""
+    correction: _Correction | None = None
 
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +39,12 @@ class About(msgspec.Struct, frozen=True, kw_only=True):
     turn_id: str
     trace_id: str
     approval_id: str
+    correction_id: str = ""
+
+    @property
+    def is_of_a_person(self) -> bool:
+        """Whether a person decided or wrote what the record says."""
+        return bool(self.approval_id or self.correction_id)
 
     def is_about(self, turn: str, trace: str) -> bool:
         """The turn that is named counts; the trace may have others."""
@@ -56,6 +67,7 @@ def about(headers: Headers, value: bytes) -> About | None:
         turn_id=named.turn_id,
         trace_id=_trace_of(own, texts),
         approval_id=named.approval_id,
+        correction_id=named.correction.correction_id if named.correction else "",
     )
     return found if found.turn_id or found.trace_id else None
 
@@ -80,7 +92,7 @@ def _named_in(value: bytes) -> _Named:
         named = msgspec.json.decode(value, type=_Named)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _Named("")
-    return _Named(plain(named.turn_id), named.approval_id)
+    return msgspec.structs.replace(named, turn_id=plain(named.turn_id))
 
 
 def _trace_of(headers: Headers, texts: dict[str, str]) -> str:

@@ -1,10 +1,13 @@
-"""Conversations, their turns, the one outcome of each turn, and what both sides have seen.
+"""Conversations, their turns, the one outcome of each turn, what both sides have seen, corrections.
 
 A turn writes all of these tables: a foreign key that begins a unique constraint has no other index.
 """
 
+import uuid
+from datetime import datetime
+
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Count, F, Func, Q
 from django.utils import timezone
 
 
@@ -197,6 +200,14 @@ class Message(models.Model):
     text = models.TextField()
     kind = models.CharField(max_length=10, blank=True)
     reviewed = models.BooleanField(default=False)
+    copy = models.ForeignKey(  # of a correction: that is this line
+        "CorrectionCopy",
+        on_delete=models.PROTECT,
+        related_name="lines",
+        null=True,
+        blank=True,
+        db_index=False,
+    )
     delivered_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -205,8 +216,21 @@ class Message(models.Model):
                 name="chat_message_seq_is_unique_in_conversation",
                 fields=["conversation", "seq"],
             ),
+            # Besides it a turn has only corrections. One index also finds a turn's lines.
             models.UniqueConstraint(
-                name="chat_message_is_one_per_turn_and_role", fields=["turn", "role"]
+                name="chat_message_is_one_per_turn_and_role",
+                fields=["turn", "role", "copy"],
+                nulls_distinct=False,
+            ),
+            models.UniqueConstraint(
+                name="chat_message_is_one_per_correction_and_conversation",
+                fields=["copy"],
+                condition=Q(copy__isnull=False),
+            ),
+            models.CheckConstraint(
+                name="chat_message_is_a_correction_if_it_is_a_copy_of_one",
+                condition=Q(kind="correction", copy__isnull=False)
+                | (~Q(kind="correction") & Q(copy=None)),
             ),
         ]
 
@@ -268,3 +292,107 @@ class ModelCall(models.Model):
 
     def __str__(self) -> str:
         return self.request_id
+
+
+class CorrectionQuerySet(models.QuerySet["Correction"]):
+    def with_progress(self) -> "CorrectionQuerySet":
+        """How many conversations each is owed to, has reached, and did not reach."""
+        return self.annotate(
+            **{
+                state.value: Count("copies", filter=Q(copies__state=state.value))
+                for state in CorrectionCopy.State
+            }
+        )
+
+
+class Correction(models.Model):
+    """What a person wrote once, for everybody whom an answer reached that was wrong."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    stop_id = models.UUIDField(null=True, blank=True, db_index=True)
+    text = models.TextField()
+    text_sha256 = models.CharField(max_length=64)
+    reason = models.TextField()
+    written_by = models.CharField(max_length=150)
+    written_at = models.DateTimeField()  # by the database's clock
+
+    objects = CorrectionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="chat_correction_says_something_and_why",
+                condition=~Q(text="") & ~Q(reason=""),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"correction {self.pk} by {self.written_by}"
+
+
+class CorrectionCopyQuerySet(models.QuerySet["CorrectionCopy"]):
+    def unsent(self) -> "CorrectionCopyQuerySet":
+        """What is owed, and is not in the outbox yet."""
+        return self.filter(state=CorrectionCopy.State.OWED, queued_at=None)
+
+
+class CorrectionCopy(models.Model):
+    """A correction on its way to one conversation. The gate alone delivers or refuses it."""
+
+    class State(models.TextChoices):
+        OWED = "owed"
+        DELIVERED = "delivered"
+        REFUSED = "refused"
+
+    correction = models.ForeignKey(
+        Correction, on_delete=models.PROTECT, related_name="copies", db_index=False
+    )
+    # Checked as its turn's: a constraint's check would lock thousands of them against the gate.
+    conversation = models.ForeignKey(
+        Conversation,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+    )
+    turn = models.ForeignKey(  # whose answer it corrects
+        Turn, on_delete=models.PROTECT, related_name="corrections"
+    )
+    seen_turn = models.IntegerField()  # the latest one when a person asked for it
+    confirmed = models.BooleanField(default=False)  # even where it has moved on
+    asked_at = models.DateTimeField()  # by a person: compared with that of stops
+    tries = models.IntegerField(default=1)  # each has a record of its own
+    queued_at = models.DateTimeField(null=True, blank=True)  # the outbox has it
+    state = models.CharField(max_length=10, choices=State, default=State.OWED)
+    why = models.TextField(blank=True)  # it was refused
+    seq = models.IntegerField(null=True, blank=True)  # under which it was delivered
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    objects = CorrectionCopyQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="chat_correctioncopy_is_one_per_conversation",
+                fields=["correction", "conversation"],
+            ),
+            models.CheckConstraint(
+                name="chat_correctioncopy_has_a_number_once_it_is_delivered",
+                condition=Q(state="delivered", seq__isnull=False)
+                | (~Q(state="delivered") & Q(seq=None)),
+            ),
+        ]
+        indexes = [
+            models.Index(
+                name="chat_correctioncopy_unsent",
+                fields=["id"],
+                condition=Q(state="owed", queued_at=None),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} to {self.conversation_id}"
+
+    @property
+    def delivered_at(self) -> datetime | None:
+        return self.changed_at if self.state == self.State.DELIVERED else None

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from agents.postgres import Connection, Database, in_two_trips
+from controlplane.chat.settle_copies import is_uuid, read_copies
 from controlplane.chat.settle_writes import INSERT_CONVERSATIONS, Limits, write
 from controlplane.chat.settlement import Settlement
 from controlplane.chat.turns import (
@@ -47,7 +47,7 @@ SELECT t.id, t.conversation_id, t.number, t.text, t.trace_id, t.client_id,
   coalesce(o.text, ''), coalesce(o.reviewed, false), coalesce(o.reason, ''),
   coalesce(o.source, ''),
   ARRAY(SELECT a.record_id FROM moderation_approval a WHERE a.turn_id = t.id), t.tier,
-  ARRAY(SELECT m.role FROM chat_message m WHERE m.turn_id = t.id)
+  ARRAY(SELECT m.role FROM chat_message m WHERE m.turn_id = t.id AND m.copy_id IS NULL)
 FROM (
   SELECT n.* FROM unnest(%(names)s::text[]) AS named(id)
     CROSS JOIN LATERAL (
@@ -120,6 +120,7 @@ async def _read(
         _conversations(locked, turns),
         stops=[StopInForce(*row) for row in await stops.fetchall()],
         approvals=await _decided(connection, facts),
+        corrections=await read_copies(connection, facts),
         upstream=upstream,
         now=datetime.now(UTC),
     )
@@ -139,7 +140,7 @@ async def _lock(
 async def _decided(
     connection: Connection, facts: Sequence[Fact]
 ) -> dict[str, DecidedApproval]:
-    asked = [fact.approval_id for fact in facts if _is_uuid(fact.approval_id)]
+    asked = [fact.approval_id for fact in facts if is_uuid(fact.approval_id)]
     if not asked:
         return {}
     rows = await connection.execute(_APPROVALS, [asked])
@@ -160,14 +161,6 @@ def _introductions(facts: Sequence[Fact]) -> list[list[str]]:
         [found[name].user for name in names],
         [found[name].tier for name in names],
     ]
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _conversations(

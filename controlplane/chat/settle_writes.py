@@ -47,10 +47,10 @@ ON CONFLICT (turn_id, effect) DO UPDATE SET state = excluded.state,
 """,
     "messages": """
 INSERT INTO chat_message
-  (conversation_id, seq, turn_id, role, text, kind, reviewed, delivered_at)
-SELECT r.conversation_id, r.seq, r.turn_id, r.role, r.text, r.kind, r.reviewed, now.at
+  (conversation_id, seq, turn_id, role, text, kind, reviewed, copy_id, delivered_at)
+SELECT r.conversation_id, r.seq, r.turn_id, r.role, r.text, r.kind, r.reviewed, r.copy_id, now.at
 FROM now, jsonb_to_recordset(rows) AS r (conversation_id text, seq int, turn_id text,
-  role text, text text, kind text, reviewed bool)
+  role text, text text, kind text, reviewed bool, copy_id bigint)
 """,
     "approvals": """
 INSERT INTO moderation_approval (id, team, state, turn_id, effect, record_id, text,
@@ -88,6 +88,11 @@ ON CONFLICT (id) DO UPDATE SET "user" = excluded."user", tier = excluded.tier,
   latest_turn = excluded.latest_turn, passed_turn = excluded.passed_turn,
   latest_seq = excluded.latest_seq
 """,
+    "copies": """
+UPDATE chat_correctioncopy c SET state = r.state, why = r.why, seq = r.seq, changed_at = now.at
+FROM now, jsonb_to_recordset(rows) AS r (id bigint, state text, why text, seq int)
+WHERE c.id = r.id
+""",
     "audit": """
 INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
 SELECT now.at, now.actor, r.action, r.subject, r.trace_id, r.detail
@@ -114,6 +119,7 @@ async def write(
         "judgements": plan.judgements,
         "duplicates": plan.duplicates,
         "conversations": plan.conversations,
+        "copies": plan.copies,
         "audit": plan.audit,
     }
     rows = {name: each for name, each in rows.items() if each}

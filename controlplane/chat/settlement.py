@@ -6,9 +6,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from controlplane.chat.copies import Corrections
 from controlplane.chat.turns import (
     AuditLine,
     ConversationState,
+    CopyState,
     Decided,
     DecidedApproval,
     Duplicate,
@@ -20,6 +22,7 @@ from controlplane.chat.turns import (
     StopInForce,
     TurnState,
     buried,
+    mismatch,
     sha256,
 )
 from guardrails.verdicts import Verdict
@@ -39,10 +42,14 @@ class Settlement:
         *,
         stops: Iterable[StopInForce],
         approvals: dict[str, DecidedApproval],
+        corrections: Iterable[CopyState] = (),
         upstream: Mapping[str, frozenset[str]],
         now: datetime,
     ) -> None:
-        """upstream: by the source of a text, the agents whose work is in it."""
+        """corrections: the copies that facts name.
+
+        upstream: by the source of a text, the agents whose work is in it.
+        """
         self._plan = Plan()
         self._conversations = conversations
         self._counters_before = [known.counters() for known in conversations.values()]
@@ -53,11 +60,15 @@ class Settlement:
         }
         self._stops = list(stops)
         self._approvals = approvals
+        self._corrections = Corrections(corrections, self._plan, self._stop)
         self._upstream = upstream
         self._now = now
 
     def apply(self, fact: Fact) -> None:
         conversation = self._conversations[fact.conversation_id]
+        if fact.correction_id:
+            self._corrections.apply(conversation, fact)
+            return
         turn = conversation.turns.get(fact.turn_id) or self._open(conversation, fact)
         if fact.kind == "opened" and not turn.text:
             turn.text, turn.client_id = fact.text, fact.client_id
@@ -200,7 +211,7 @@ class Settlement:
         if turn.has_seen(fact.record_id):
             return None
         approval = self._approvals.get(fact.approval_id)
-        problem = _mismatch(approval, turn, fact, state)
+        problem = mismatch(approval, turn, fact, state)
         if problem:
             self._tell_duplicate(turn, fact)
             self._log("record_refused", turn, reason=problem, record=fact.record_id)
@@ -392,20 +403,3 @@ class Settlement:
                 detail=detail,
             )
         )
-
-
-def _mismatch(
-    approval: DecidedApproval | None, turn: TurnState, fact: Fact, state: Decided
-) -> str:
-    """Return what is wrong with a record that says a person decided, or nothing."""
-    if approval is None or approval.turn_id != turn.id:
-        return "no such approval"
-    if turn.has_buried(fact.record_id):
-        return "it had failed, and people were asked again"
-    if approval.state != state:
-        return f"the approval is {approval.state}"
-    if approval.text_sha256 != sha256(fact.text):
-        return "not the text that was decided"
-    if turn.state != "held":
-        return f"the turn is {turn.state}"
-    return ""

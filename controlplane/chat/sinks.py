@@ -156,9 +156,10 @@ async def _failed_turns(
         failed(
             turn,
             conversation,
-            record_id=letter.record_id if letter.approval_id else f"dlq:{trace}",
+            record_id=letter.record_id if letter.is_of_a_person else f"dlq:{trace}",
             reason=letter.reason,
             approval_id=letter.approval_id,
+            correction_id=letter.correction_id,
         )
         for letter in letters
         for turn, conversation, trace in rows

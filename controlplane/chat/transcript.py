@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from agents.postgres import Database
+from controlplane.chat.copies import KIND
 
 Status = Literal["checking", "thinking", "waiting_for_person", "paused", "failed"]
 
@@ -92,6 +93,8 @@ class Line(msgspec.Struct, frozen=True):
             frame["rating"] = self.rating
         if self.question:
             frame["question"] = self.question
+        if self.kind == KIND:
+            frame["correction"] = True
         return frame
 
 

@@ -13,7 +13,15 @@ State = Literal[
 ]
 Decided = Literal["approved", "rejected", "expired"]
 FactKind = Literal[
-    "opened", "reply", "hold", "approved", "rejected", "expired", "failed"
+    "opened",
+    "reply",
+    "hold",
+    "approved",
+    "rejected",
+    "expired",
+    "failed",
+    "correction",
+    "correction_failed",
 ]
 
 TRANSITIONS: dict[State, frozenset[State]] = {
@@ -25,6 +33,17 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     "expired": frozenset({"held"}),
     "delivered": frozenset(),
     "failed": frozenset({"open"}),  # when a person has its dead letter sent again
+}
+
+
+CopyStateName = Literal["owed", "delivered", "refused"]
+
+# The copy of a correction that one conversation is to get.
+COPY_TRANSITIONS: dict[CopyStateName, frozenset[CopyStateName]] = {
+    "owed": frozenset({"delivered", "refused"}),
+    # when a person confirms it, or has its dead letter sent again
+    "refused": frozenset({"owed"}),
+    "delivered": frozenset(),
 }
 
 
@@ -51,6 +70,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     is_flagged: bool | None = None  # None: the output guard did not judge it
     approval_id: str = ""
+    correction_id: str = ""  # then it is about that, and the turn stays as it is
     reason: str = ""
 
 
@@ -70,6 +90,28 @@ class DecidedApproval(msgspec.Struct, frozen=True):
     decided_at: datetime | None
     text: str
     team: str
+
+
+class CopyState(msgspec.Struct, kw_only=True):
+    """What PostgreSQL says of the copy of a correction, then what it is to say."""
+
+    id: int
+    correction_id: str
+    conversation_id: str
+    turn_id: str
+    seen_turn: int
+    confirmed: bool
+    asked_at: datetime
+    tries: int
+    state: CopyStateName
+    text_sha256: str
+    why: str = ""
+    seq: int | None = None
+
+    def move(self, state: CopyStateName) -> None:
+        if state not in COPY_TRANSITIONS[self.state]:
+            raise TransitionError(f"{self.state} to {state}")
+        self.state = state
 
 
 class TurnState(msgspec.Struct, kw_only=True):
@@ -140,6 +182,7 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     kind: str
     reviewed: bool
+    copy_id: int | None = None
 
 
 class NewApproval(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,6 +230,7 @@ class Plan(msgspec.Struct, kw_only=True):
     audit: list[AuditLine] = []
     turns: list[TurnState] = []
     conversations: list[Counters] = []
+    copies: list[CopyState] = []
 
 
 def buried(record_id: str) -> str:
@@ -196,3 +240,20 @@ def buried(record_id: str) -> str:
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def mismatch(
+    approval: DecidedApproval | None, turn: TurnState, fact: Fact, state: Decided
+) -> str:
+    """Return what is wrong with a record that says a person decided, or nothing."""
+    if approval is None or approval.turn_id != turn.id:
+        return "no such approval"
+    if turn.has_buried(fact.record_id):
+        return "it had failed, and people were asked again"
+    if approval.state != state:
+        return f"the approval is {approval.state}"
+    if approval.text_sha256 != sha256(fact.text):
+        return "not the text that was decided"
+    if turn.state != "held":
+        return f"the turn is {turn.state}"
+    return ""

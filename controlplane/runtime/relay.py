@@ -51,9 +51,7 @@ class Relay:
     """Runs on the runtime's loop. Any number may run; one leads."""
 
     name = "relay"
-    description = (
-        "Publishes what the database decided: decisions, ratings, control history."
-    )
+    description = "Publishes what the database decided: decisions, corrections, ratings, control history."
     writes = (
         topics.RESPONSES_APPROVED,
         topics.RESPONSES_REJECTED,

@@ -49,7 +49,7 @@ FROM audit_entry e
 CROSS JOIN LATERAL (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) x
 CROSS JOIN LATERAL (SELECT x.next - ((x.next - e.xmin::text::bigint) & 4294967295) AS whole) n
 JOIN chat_turn t ON t.id = substr(e.subject, 6)
-WHERE e.action = 'reply_delivered' AND e.at > %(since)s
+WHERE e.action IN ('reply_delivered', 'correction_delivered') AND e.at > %(since)s
   AND NOT pg_visible_in_snapshot(n.whole::text::xid8, %(requested)s::pg_snapshot)
   AND pg_visible_in_snapshot(n.whole::text::xid8, %(proven)s::pg_snapshot)
 ORDER BY e.id

@@ -8,7 +8,8 @@ from typing import Literal
 import msgspec
 
 from agents.topics import ALL_PENDING, DEAD_LETTERS, TRAINING_FEEDBACK
-from controlplane.chat.models import Message, Turn
+from controlplane.chat.copies import SOURCE
+from controlplane.chat.models import CorrectionCopy, Message, Turn
 from controlplane.deadletters.models import Letter
 from controlplane.traces.diff import Piece, word_diff
 from controlplane.traces.models import TraceRecord
@@ -60,6 +61,7 @@ def hops_of(
         *_records(in_causal_order(records), duplicates),
         *(_decision(*pair) for turn in turns for pair in _decisions(turn)),
         *(_letter(letter) for letter in letters),
+        *(_correction(copy) for turn in turns for copy in turn.corrections.all()),
         *(
             _delivery(line)
             for turn in turns
@@ -115,7 +117,7 @@ def _records(
             tier=record.tier,
             text=record.text,
             marks=marks,
-            is_after=record.topic == TRAINING_FEEDBACK,
+            is_after=record.topic == TRAINING_FEEDBACK or record.agent == SOURCE,
         )
 
 
@@ -158,19 +160,38 @@ def _letter(letter: Letter) -> Hop:
     )
 
 
+def _correction(copy: CorrectionCopy) -> Hop:
+    """Return what a person asked for when the turn was over, and what has become of it."""
+    written = copy.correction
+    state = {"delivered": "go", "refused": "stop"}.get(copy.state, "hold")
+    return Hop(
+        kind="decision",
+        title=f"{written.written_by} wrote a correction",
+        at=written.written_at,
+        text=written.text,
+        marks=[(state, copy.state)],
+        note=f"{written.reason} {copy.why}".strip(),
+        is_after=True,
+    )
+
+
 def _is_reply(line: Message) -> bool:
     return line.role == Message.Role.ASSISTANT
 
 
 def _delivery(line: Message) -> Hop:
+    is_correction = line.copy_id is not None
+    is_read = line.reviewed and not is_correction
+    what = "correction delivered" if is_correction else "delivered"
     return Hop(
         kind="delivery",
-        title=f"delivered as message {line.seq}",
+        title=f"{what} as message {line.seq}",
         at=line.delivered_at,
         agent="gate",
         text=line.text,
         marks=[("go", "delivered")],
-        note="A person has read it before." if line.reviewed else "",
+        note="A person has read it before." if is_read else "",
+        is_after=is_correction,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from django.db.models import Prefetch, QuerySet
 
-from controlplane.chat.models import Feedback, Message, Outcome, Turn
+from controlplane.chat.models import CorrectionCopy, Feedback, Message, Outcome, Turn
 from controlplane.deadletters.models import Letter
 from controlplane.traces.hops import Hop, hops_of
 from controlplane.traces.models import TraceRecord
@@ -125,6 +125,9 @@ def _turns(trace_id: str) -> QuerySet[Turn]:
             "duplicates",
             Prefetch("messages", Message.objects.select_related("feedback")),
             "approvals__decision__decided_by",
+            Prefetch(
+                "corrections", CorrectionCopy.objects.select_related("correction")
+            ),
         )
         .order_by("number", "pk")
     )

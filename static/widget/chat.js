@@ -125,7 +125,7 @@ export function start(src, data) {
     else if (frame.seq > (chat.kept.read[chat.conversation] || 0)) unseen += 1;
     panel.tellBelow(!follow && panel.isOpen());
     panel.unread(unseen);
-    if (!panel.isOpen() && unseen) panel.announce(words.newAnswer(options.title));
+    if (!panel.isOpen() && unseen) panel.announce((frame.correction ? words.newCorrection : words.newAnswer)(options.title));
   }
 
   function read() {

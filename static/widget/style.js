@@ -52,6 +52,9 @@ const TALK = `
 .assistant .text { border-bottom-left-radius: 4px; }
 .user.unsent .text { border-style: dashed; border-color: var(--edge); background: none; }
 .quote { max-width: 86%; padding-left: 8px; border-left: 2px solid var(--line-strong); font-size: 12px; line-height: 1.4; color: var(--ink-2); display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; unicode-bidi: plaintext; }
+.label { display: inline-flex; align-items: center; gap: 6px; font-size: 13px; font-weight: 620; color: var(--soft); }
+.label svg { width: 16px; height: 16px; }
+.correction .text { background: var(--soft-bg); border-color: var(--soft); border-left-width: 4px; }
 .reviewed { display: inline-flex; align-items: center; gap: 4px; font-size: 12px; color: var(--ink-2); }
 .reviewed svg { width: 14px; height: 14px; }
 .foot { display: flex; align-items: center; gap: 4px; min-height: 24px; }

@@ -19,14 +19,14 @@ export function makeTranscript(chat) {
     log.replaceChildren();
   }
 
-  function turnOf(role, text, { id, pending = null, question, reviewed }) {
+  function turnOf(role, text, { id, pending = null, question, reviewed, correction }) {
     const turn = { role, text, id, pending, rank: Infinity };
     turn.note = el("div", { className: "note", hidden: true, "aria-live": "off" });
     turn.foot = el("div", { className: "meta foot", hidden: true, "aria-live": "off" });
-    turn.box = el("div", { className: `turn ${role}` }, el("span", { className: "sr" }, role === "user" ? words.you : words.answer));
+    turn.box = el("div", { className: `turn ${role}${correction ? " correction" : ""}` }, correction ? labelled() : el("span", { className: "sr" }, role === "user" ? words.you : words.answer));
     if (question) turn.box.append(el("p", { className: "quote", dir: "auto" }, el("span", { className: "sr" }, words.toYourQuestion), inert(question)));
     turn.box.append(el("p", { className: "text", dir: "auto", lang: "" }, inert(text)));
-    if (reviewed) turn.box.append(el("span", { className: "reviewed" }, icon("M4 10.5l4 4 8-9"), words.reviewed));
+    if (reviewed) turn.box.append(el("span", { className: "reviewed" }, icon("M4 10.5l4 4 8-9"), correction ? words.written : words.reviewed));
     turn.box.append(turn.foot);
     turn.box.turn = turn;
     if (role === "user") {
@@ -35,6 +35,11 @@ export function makeTranscript(chat) {
       if (pending?.person) forPerson.add(turn);
     }
     return turn;
+  }
+
+  /* What follows is no answer: it takes one back. */
+  function labelled() {
+    return el("strong", { className: "label" }, icon("M10 6.5v4.5M10 13.8v.1M10 2.5l8 14.5H2z"), words.correction);
   }
 
   function stamp(turn, at) {
@@ -123,7 +128,7 @@ export function makeTranscript(chat) {
     const turn = (frame.role === "user" && byId.get(frame.id)) || turnOf(frame.role, frame.text, frame);
     bySeq.set(frame.seq, turn);
     turn.rank = frame.seq;
-    if (frame.role === "assistant") rateable(turn, frame);
+    if (frame.role === "assistant" && !frame.correction) rateable(turn, frame);
     const follow = following(() => {
       stamp(turn, frame.at);
       settle(turn, frame);

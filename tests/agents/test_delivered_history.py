@@ -6,7 +6,7 @@ from agents.history import DeliveredHistory
 from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat.models import Message, Outcome, Turn
-from tests.factories import make_conversation, make_turn
+from tests.factories import make_conversation, make_copy, make_turn
 from tests.loop_thread import LoopThread
 
 
@@ -54,6 +54,24 @@ def test_history_is_what_both_sides_have_seen_without_the_present_turn(
         Said("user", "What does it cost?"),
         Said("assistant", "50,000."),
     ]
+
+
+def test_a_correction_says_that_it_takes_back_an_earlier_answer(
+    transactional_db: None, loop_thread: LoopThread
+) -> None:
+    conversation = make_conversation()
+    first = make_turn(conversation, text="What does it cost?")
+    answer(first, "48,000.")
+    answer(make_turn(conversation, text="And in red?"), "Yes.")
+    make_copy(first, state="delivered", text="It costs 58,000.")
+
+    said = delivered(loop_thread, conversation.id, make_turn(conversation).id)
+
+    assert said[-2:] == [
+        Said("assistant", "Yes."),
+        Said("assistant", "Correction to an earlier answer: It costs 58,000."),
+    ]
+    assert said[1] == Said("assistant", "48,000.")  # as it was told
 
 
 def test_history_is_the_latest_messages_oldest_first(

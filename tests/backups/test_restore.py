@@ -235,7 +235,7 @@ def test_the_application_s_role_has_its_rights_and_no_more(story: Story) -> None
 def test_the_log_says_that_it_was_restored_and_from_what(story: Story) -> None:
     [entry] = of_audit(story.product, "database_restored")
 
-    assert "2 decisions and 0 changes of stops taken over" in story.said
+    assert "2 decisions, 0 corrections and 0 changes of stops taken over" in story.said
     assert "monday.dump" in str(entry["reason"])
     assert entry["kafka"] == "whole"
     version = count(story.product, "SELECT version FROM runtime_controlversion")

@@ -17,6 +17,7 @@ from agents.events import Payload
 from agents.postgres import Database
 from agents.records import Record
 from controlplane.chat import tasks
+from controlplane.chat.copies import record_id_of
 from controlplane.chat.settle import Settled, settle
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact, sha256
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 ESCALATE = Verdict(action="escalate", team="discount")
 TRACE = "ab" * 16
+CORRECTION = "7c3b6a52-6f0c-4d1e-9a53-2f0c6f5f2a41"
+CORRECTED = "It costs 58,000 euros."
 
 
 def opened(turn: str = "t1", conversation: str = "c1", **fields: Any) -> Fact:
@@ -62,6 +65,22 @@ def decided(
         "approval_id": approval,
         "text": f"risky {turn}",
         "source": "moderation",
+    }
+    return _fact(kind, turn, conversation, defaults | fields)
+
+
+def correction(
+    correction_id: str = CORRECTION,
+    turn: str = "t1",
+    conversation: str = "c1",
+    **fields: Any,
+) -> Fact:
+    kind, tries = fields.pop("kind", "correction"), fields.pop("tries", 1)
+    defaults = {
+        "record_id": record_id_of(correction_id, conversation, tries),
+        "correction_id": correction_id,
+        "text": CORRECTED,
+        "source": "corrections",
     }
     return _fact(kind, turn, conversation, defaults | fields)
 

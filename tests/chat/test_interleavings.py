@@ -1,15 +1,24 @@
-"""Whatever the order of records, repeats, decisions and stops: one turn, one outcome."""
+"""Whatever the order of records, repeats, decisions and stops: one turn, one outcome.
+
+And of each correction one line, or none.
+"""
 
 import copy
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+)
 
 from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
     ConversationState,
+    CopyState,
     Decided,
     DecidedApproval,
     Fact,
@@ -19,7 +28,15 @@ from controlplane.chat.turns import (
     TurnState,
     sha256,
 )
-from tests.chat.making import decided, failed, hold, opened, reply
+from tests.chat.making import (
+    CORRECTED,
+    correction,
+    decided,
+    failed,
+    hold,
+    opened,
+    reply,
+)
 
 TURNS = ["t1", "t2", "t3", "t4"]
 
@@ -39,6 +56,10 @@ def facts() -> st.SearchStrategy[Fact]:
             lambda t: decided("approved", "forged", t, text="free car"), turn
         ),
     )
+
+
+def record_of(copy: CopyState, **fields: str) -> Fact:
+    return correction(copy.correction_id, copy.turn_id, tries=copy.tries, **fields)
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -63,6 +84,12 @@ class Interleavings(RuleBasedStateMachine):
         self.records: list[Fact] = []
         self.late: set[str] = set()
         self.opened: set[str] = set()
+        self.copies: list[CopyState] = []
+
+    @initialize(is_answered=st.booleans())
+    def a_conversation_begins(self, *, is_answered: bool) -> None:
+        if is_answered:
+            self.settle([opened("t1"), reply("t1", record_id="t1-r1", text="t1 r1")])
 
     @rule(turn=st.sampled_from(TURNS))
     def ingress_numbers(self, turn: str) -> None:
@@ -113,6 +140,53 @@ class Interleavings(RuleBasedStateMachine):
             [failed(approval.turn_id, record_id=record, approval_id=approval.id)]
         )
 
+    @precondition(lambda self: self.reached())
+    @rule(data=st.data(), unseen=st.integers(0, 1))
+    def a_person_writes_a_correction(self, data: st.DataObject, unseen: int) -> None:
+        self.now += timedelta(milliseconds=1)
+        copy = CopyState(
+            id=len(self.copies),
+            correction_id=f"k{len(self.copies)}",
+            conversation_id="c1",
+            turn_id=data.draw(st.sampled_from(self.reached())),
+            seen_turn=self.kept.latest_turn - unseen,
+            confirmed=False,
+            asked_at=self.now,
+            tries=1,
+            state="owed",
+            text_sha256=sha256(CORRECTED),
+        )
+        self.copies.append(copy)
+        self.records.append(record_of(copy))
+
+    @precondition(lambda self: self.refused())
+    @rule(data=st.data())
+    def a_person_confirms_a_correction(self, data: st.DataObject) -> None:
+        copy = self.copies[data.draw(st.sampled_from(self.refused()))]
+        self.now += timedelta(milliseconds=1)
+        copy.move("owed")
+        copy.confirmed, copy.asked_at, copy.tries = True, self.now, copy.tries + 1
+        self.records.append(record_of(copy))
+
+    @precondition(lambda self: self.copies)
+    @rule(data=st.data())
+    def the_gate_reads_a_correction(self, data: st.DataObject) -> None:
+        self.settle([record_of(data.draw(st.sampled_from(self.copies)))])
+
+    @precondition(lambda self: self.copies)
+    @rule(data=st.data())
+    def the_gate_fails_on_a_correction(self, data: st.DataObject) -> None:
+        copy = data.draw(st.sampled_from(self.copies))
+        self.settle([record_of(copy, kind="correction_failed")])
+
+    @precondition(lambda self: self.copies)
+    @rule(data=st.data())
+    def somebody_forges_a_correction(self, data: st.DataObject) -> None:
+        copy = data.draw(st.sampled_from(self.copies))
+        before = copy.state
+        self.settle([record_of(copy, text="free car")])
+        assert self.copies[copy.id].state == before
+
     @rule()
     def a_hard_stop_comes(self) -> None:
         self.now += timedelta(milliseconds=1)
@@ -147,6 +221,7 @@ class Interleavings(RuleBasedStateMachine):
             {"c1": conversation},
             stops=self.stops,
             approvals=dict(self.decided),
+            corrections=copy.deepcopy(self.copies),
             upstream={},
             now=self.now,
         )
@@ -175,7 +250,10 @@ class Interleavings(RuleBasedStateMachine):
             assert turn.state == self.turns[turn.id].state, "changed and not written"
         self.kept = conversation
         self.kept.turns = {}
+        self.check_corrections(plan)
         self.messages += plan.messages
+        for kept in plan.copies:
+            self.copies[kept.id] = kept
         for held in plan.approvals:
             assert held.turn_id not in {turn for turn, _ in self.pending.values()}
             key = f"a{len(self.pending) + len(self.decided)}"
@@ -186,10 +264,11 @@ class Interleavings(RuleBasedStateMachine):
             range(1, len(self.messages) + 1)
         )
         by_person = {approval.turn_id: approval for approval in self.decided.values()}
+        own = [line for line in self.messages if line.copy_id is None]
         for role in ("user", "assistant"):
-            told = [line.turn_id for line in self.messages if line.role == role]
+            told = [line.turn_id for line in own if line.role == role]
             assert len(told) == len(set(told))
-        replies = [line for line in self.messages if line.role == "assistant"]
+        replies = [line for line in own if line.role == "assistant"]
         in_order = [
             self.turns[line.turn_id].number
             for line in replies
@@ -233,9 +312,36 @@ class Interleavings(RuleBasedStateMachine):
                     and not self.is_given_up(earlier)
                 )
 
+    def check_corrections(self, plan: Plan) -> None:
+        """Each is told once, as written, to whoever had not gone on unless a person confirmed it."""
+        for line in plan.messages:
+            if line.copy_id is not None:
+                before = self.copies[line.copy_id]
+                assert before.state == "owed"
+                assert (line.turn_id, line.text) == (before.turn_id, CORRECTED)
+                assert before.confirmed or before.seen_turn == self.kept.latest_turn
+                assert all(before.asked_at > each.requested_at for each in self.stops)
+        told = [*self.messages, *plan.messages]
+        now = dict(enumerate(self.copies)) | {each.id: each for each in plan.copies}
+        assert sorted(
+            (each.id, each.seq) for each in now.values() if each.seq
+        ) == sorted(
+            (line.copy_id, line.seq) for line in told if line.copy_id is not None
+        )
+
+    def reached(self) -> list[str]:
+        return [
+            line.turn_id
+            for line in self.messages
+            if line.role == "assistant" and line.copy_id is None
+        ]
+
+    def refused(self) -> list[int]:
+        return [copy.id for copy in self.copies if copy.state == "refused"]
+
     def check_stop(self, plan: Plan) -> None:
         for line in plan.messages:
-            if line.role == "assistant" and self.stops:
+            if line.role == "assistant" and line.copy_id is None and self.stops:
                 assert any(
                     approval.turn_id == line.turn_id
                     and approval.decided_at is not None

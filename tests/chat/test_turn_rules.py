@@ -8,6 +8,7 @@ from agents import registry
 from controlplane.chat.settlement import UNCONFIRMED_PASSES_AFTER, Settlement
 from controlplane.chat.turns import (
     ConversationState,
+    CopyState,
     Decided,
     DecidedApproval,
     Fact,
@@ -32,6 +33,7 @@ class Case:
         )
         self.stops: list[StopInForce] = []
         self.approvals: dict[str, DecidedApproval] = {}
+        self.copies: list[CopyState] = []
         self.now = NOW
 
     def settle(self, *facts: Fact) -> Plan:
@@ -39,6 +41,7 @@ class Case:
             {"c1": self.conversation},
             stops=self.stops,
             approvals=self.approvals,
+            corrections=self.copies,
             upstream=registry.upstream(),
             now=self.now,
         )

@@ -9,11 +9,13 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import override_settings
 
-from controlplane.chat import hub, ingress, tokens
+from controlplane.chat import hub, ingress, sinks, tokens
 from controlplane.chat.consumers import WAITING_MAX
 from controlplane.chat.resources import Resources
 from controlplane.runtime.actions import switch_agent
+from tests.chat.correcting import reach, send, sent
 from tests.chat.making import (
+    CORRECTED,
     commit,
     decide,
     decided,
@@ -202,6 +204,34 @@ async def test_a_conversation_is_shown_as_it_goes(kept: Resources) -> None:
     assert answer["in_reply_to"] == said
     assert answer["reviewed"] is False
     assert "question" not in answer
+
+
+async def test_a_correction_is_shown_as_one_also_after_a_reconnect(
+    kept: Resources,
+) -> None:
+    async with Widget(user="ada") as widget:
+        name = widget.conversation_id
+        [target] = await reach(kept.database, name)
+        await rows(kept.database, "UPDATE chat_turn SET client_id = 'm1'")
+        await widget.hello()
+        await widget.receive("message")
+        answer = await widget.receive("message")
+        await send([target])
+        await sinks.settle_and_tell(kept.database, await sent(), "gate")
+        live = await widget.receive("message")
+        await widget.send(type="feedback", seq=live["seq"], rating="up")
+        refused = await widget.receive("error")  # it answers nothing
+    async with Widget(user="ada") as again:
+        await again.hello(after=answer["seq"])
+        missed = await again.receive("message")
+
+    assert "correction" not in answer
+    assert (refused["seq"], refused["code"]) == (3, "bad_request")
+    assert live == missed
+    assert (live["seq"], live["role"], live["text"]) == (3, "assistant", CORRECTED)
+    assert (live["correction"], live["reviewed"]) == (True, True)
+    assert (live["in_reply_to"], live["question"]) == ("m1", f"question t-{name}")
+    assert live["trace_id"] == answer["trace_id"]
 
 
 @pytest.mark.parametrize(

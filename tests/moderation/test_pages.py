@@ -18,8 +18,10 @@ from controlplane.runtime.models import OutboxRecord
 from moderation import actions
 from moderation.models import Approval, Decision
 from tests.factories import (
+    make_answer,
     make_approval,
     make_conversation,
+    make_copy,
     make_moderator,
     make_turn,
     make_user,
@@ -324,6 +326,18 @@ def test_a_message_that_kafka_has_yet_to_confirm_is_shown_as_such(
     assert "not confirmed yet Are you there?" in words(
         mira_client.get(url_of(approval))
     )
+
+
+def test_a_correction_in_the_conversation_is_shown_as_one(
+    mira_client: Client, approval: Approval
+) -> None:
+    earlier = make_turn(approval.turn.conversation, text="And in red?")
+    make_answer(earlier, text="Ten.")
+    make_copy(earlier, state="delivered", text="Twenty.")
+
+    shown = words(mira_client.get(url_of(approval)))
+
+    assert re.search("a correction to an earlier answer .{,40}Twenty", shown), shown
 
 
 def test_an_expired_answer_has_no_form(mira_client: Client, approval: Approval) -> None:

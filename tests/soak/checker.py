@@ -76,7 +76,7 @@ def accepted_ones_are_known(facts: Facts) -> Iterator[Difference]:
 def one_outcome(facts: Facts) -> Iterator[Difference]:
     by_turn = _grouped(facts.outcomes, lambda outcome: outcome.turn_id)
     answers = Counter(
-        message.turn_id for message in facts.messages if message.line.role != "user"
+        message.turn_id for message in facts.messages if message.line.is_answer
     )
     told = {
         told.trace_id
@@ -145,7 +145,7 @@ def answers_stand_in_order(facts: Facts) -> Iterator[Difference]:
         answers = [
             turns[message.turn_id]
             for message in messages
-            if message.line.role != "user" and message.turn_id not in passed
+            if message.line.is_answer and message.turn_id not in passed
             if message.turn_id in turns
         ]
         for earlier, later in pairwise(answers):
@@ -180,7 +180,7 @@ def decisions_took_effect(facts: Facts) -> Iterator[Difference]:
     texts = {
         message.turn_id: message.line.text
         for message in facts.messages
-        if message.line.role != "user"
+        if message.line.is_answer
     }
     for decided in facts.decided:
         wanted = "rejected" if decided.verdict == "reject" else "approved"
@@ -302,7 +302,7 @@ def _answer(client: Client, said: Said) -> Line | None:
     answers = (
         line
         for line in client.live
-        if line.role != "user" and line.reply_to == said.client_id
+        if line.is_answer and line.reply_to == said.client_id
     )
     return next(answers, None)
 

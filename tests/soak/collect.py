@@ -40,7 +40,8 @@ SELECT o.turn_id, o.effect, o.state, o.record_id, o.kind
 FROM chat_outcome o JOIN chat_turn t ON t.id = o.turn_id WHERE t.conversation_id = ANY(%s)
 """
 _MESSAGES = """
-SELECT m.conversation_id, m.turn_id, m.seq, m.role, m.text, t.trace_id, t.client_id, m.reviewed
+SELECT m.conversation_id, m.turn_id, m.seq, m.role, m.text, t.trace_id, t.client_id, m.reviewed,
+  m.kind = 'correction'
 FROM chat_message m JOIN chat_turn t ON t.id = m.turn_id WHERE m.conversation_id = ANY(%s)
 """
 _DUPLICATES = """
@@ -54,7 +55,7 @@ FROM moderation_approval a JOIN chat_turn t ON t.id = a.turn_id WHERE t.conversa
 _AUDITED = """
 SELECT t.id, e.trace_id, e.detail->>'sha256', (e.detail->>'seq')::int
 FROM audit_entry e JOIN chat_turn t ON e.subject = 'turn:' || t.id
-WHERE e.action = 'reply_delivered' AND t.conversation_id = ANY(%s)
+WHERE e.action IN ('reply_delivered', 'correction_delivered') AND t.conversation_id = ANY(%s)
 """
 _INDEXED = """
 SELECT topic, partition, "offset", trace_id, encode(value_sha256, 'hex') FROM traces_record
@@ -86,8 +87,8 @@ def from_database(product: Product, clients: Sequence[Client]) -> Facts:
 
 
 def _message(row: tuple[Any, ...]) -> Row:
-    conversation, turn, seq, role, text, trace, client_id, reviewed = row
-    line = Line(seq, role, text, trace, client_id, reviewed)
+    conversation, turn, seq, role, text, *rest = row
+    line = Line(seq, role, text, *rest)
     return Row(conversation, turn, line, hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -96,8 +97,8 @@ def answered(product: Product, clients: Sequence[Client]) -> int | None:
     names = [client.conversation_id for client in clients]
     if product.sql(_UNSETTLED, names) != [(0,)]:
         return None
-    roles = [str(row[3]) for row in product.sql(_MESSAGES, names)]
-    return len(roles) - roles.count("user")
+    rows = [_message(row) for row in product.sql(_MESSAGES, names)]
+    return sum(row.line.is_answer for row in rows)
 
 
 def ends(product: Product) -> dict[tuple[str, int], int]:

@@ -16,7 +16,12 @@ class Line:
     trace_id: str
     reply_to: str
     reviewed: bool = False
+    is_correction: bool = False
     at_s: float = field(default=0.0, compare=False)
+
+    @property
+    def is_answer(self) -> bool:
+        return self.role != "user" and not self.is_correction
 
 
 @dataclass
@@ -136,7 +141,7 @@ class Approval:
 
 @dataclass(frozen=True)
 class Audited:
-    """A line of the audit log that says a reply was delivered."""
+    """A line of the audit log that says a reply or a correction was delivered."""
 
     turn_id: str
     trace_id: str

@@ -54,7 +54,7 @@ class Load:
         """Return how many turns were asked, accepted and answered."""
         said = [said for client in self.clients for said in list(client.said)]
         answers = sum(
-            line.role != "user" for client in self.clients for line in list(client.live)
+            line.is_answer for client in self.clients for line in list(client.live)
         )
         return len(said), sum(bool(each.accepted_s) for each in said), answers
 

@@ -136,6 +136,37 @@ def test_nothing_is_found_where_nothing_is_wrong() -> None:
     assert found(good()) == []
 
 
+def corrected() -> Facts:
+    """The same, and the first answer was corrected afterwards."""
+    facts = good()
+    told = line(1, "assistant", seq=5, text="not so", is_correction=True)
+    return dataclasses.replace(
+        facts,
+        clients=client(live=[*lines(), told], transcript=[*lines(), told]),
+        messages=[
+            *facts.messages,
+            Message("c1", turn_id(1), told, sha256("not so")),
+        ],
+        audited=[
+            *facts.audited,
+            Audited(turn_id(1), "trace1", sha256("not so"), 5),
+        ],
+    )
+
+
+def test_a_correction_is_no_second_answer_and_out_of_no_order() -> None:
+    assert found(corrected()) == []
+
+
+def test_a_correction_that_was_told_twice_is_found() -> None:
+    facts = corrected()
+    told = facts.messages[-1]
+    again = dataclasses.replace(told, line=dataclasses.replace(told.line, seq=6))
+    twice = dataclasses.replace(facts, messages=[*facts.messages, again])
+
+    assert any("3 answers, 2 audit lines" in each for each in found(twice))
+
+
 def client(**fields: Any) -> list[Client]:
     return [dataclasses.replace(good().clients[0], **fields)]
 

@@ -235,5 +235,6 @@ def _line(frame: Frame) -> Line:
         trace_id=frame["trace_id"],
         reply_to=frame["in_reply_to"] or frame.get("id", ""),
         reviewed=frame["reviewed"],
+        is_correction=frame.get("correction", False),
         at_s=time.time(),
     )

@@ -173,7 +173,7 @@ def test_a_delivery_that_holds_up_the_proof_is_ended_and_its_turns_are_listed(
     assert entry.detail == {"deliveries": 1, "turns": 1}
 
 
-def deliver(delivery: Any, turn: Turn) -> None:
+def deliver(delivery: Any, turn: Turn, action: str = "reply_delivered") -> None:
     """Do what the gate does, and leave its transaction open."""
     delivery.execute(_ENTER, [BARRIER, AT_WORK, [turn.conversation_id]])
     delivery.execute(
@@ -183,8 +183,8 @@ def deliver(delivery: Any, turn: Turn) -> None:
     )
     delivery.execute(
         "INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail) "
-        "VALUES (now(), 'gate', 'reply_delivered', %s, %s, '{}')",
-        [f"turn:{turn.pk}", turn.trace_id],
+        "VALUES (now(), 'gate', %s, %s, %s, '{}')",
+        [action, f"turn:{turn.pk}", turn.trace_id],
     )
 
 
@@ -206,11 +206,12 @@ def test_no_delivery_is_ended_that_is_younger_than_the_bound(admin: User) -> Non
 def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else(
     admin: User,
 ) -> None:
-    before, between, after = [make_turn() for _ in range(3)]
+    before, between, corrected, after = [make_turn() for _ in range(4)]
     with psycopg.connect(conninfo()) as delivery:
         deliver(delivery, before)
         delivery.commit()
         deliver(delivery, between)  # it began before the request
+        deliver(delivery, corrected, "correction_delivered")
         stop = request_stop(admin)
         delivery.commit()
     actions.prove_stop(stop, prover=admin)
@@ -219,7 +220,9 @@ def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else
 
     actions.prove_stop(stop, prover=admin)
 
-    assert listed(stop) == [("delivered", between.pk)]
+    assert listed(stop) == sorted(
+        [("delivered", between.pk), ("delivered", corrected.pk)]
+    )
 
 
 @pytest.mark.parametrize(

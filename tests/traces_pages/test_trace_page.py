@@ -10,7 +10,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from controlplane.audit.models import Entry
-from controlplane.chat.models import Feedback, Outcome
+from controlplane.chat.models import Correction, Feedback, Outcome
 from controlplane.deadletters.actions import discard, redrive
 from controlplane.traces import story as stories
 from moderation.models import Approval, Decision
@@ -18,6 +18,7 @@ from tests.deadletters.making import headers_for, make_letter
 from tests.factories import (
     make_admin,
     make_approval,
+    make_copy,
     make_moderator,
     make_turn,
     make_user,
@@ -128,6 +129,41 @@ def test_tells_what_the_user_said_of_the_answer_and_counts_it_in_no_time(
         assert same in text
     work = re.compile("work ([^·]+) ·")
     assert work.search(text)[1] == work.search(plain(html))[1]  # type: ignore[index]
+
+
+def test_tells_a_correction_of_the_answer_and_counts_it_in_no_time(
+    reader: Client,
+) -> None:
+    turn = edited_trace()
+    before = plain(page(reader, turn.trace_id))
+    make_record(
+        turn.trace_id, "agent.responses.approved", ms=86_400_000, agent="corrections"
+    )
+    copy = make_copy(turn, state="delivered", seq=3, changed_at=after(86_400_005))
+    Correction.objects.update(written_at=after(86_390_000))
+
+    text = plain(page(reader, turn.trace_id))
+
+    assert "mona wrote a correction delivered" in text
+    assert f"correction delivered as message {copy.seq} gate" in text
+    assert text.count(copy.correction.text) == 2
+    for same in ("21 Nov 2026 14:02:40.118 to 14:04:31.915 UTC", "work ", "waited for"):
+        assert same in before
+        assert same in text
+    work = re.compile("work ([^·]+) ·")
+    assert work.search(text)[1] == work.search(before)[1]  # type: ignore[index]
+
+
+def test_tells_why_a_correction_was_refused(reader: Client) -> None:
+    turn = edited_trace()
+    make_copy(turn, state="refused", why="The conversation has moved on.")
+
+    text = plain(page(reader, turn.trace_id))
+
+    assert "mona wrote a correction refused" in text
+    assert (
+        "It had named the price of another car. The conversation has moved on." in text
+    )
 
 
 def test_tells_who_sent_a_dead_letter_again_or_discarded_it(reader: Client) -> None:
@@ -259,8 +295,8 @@ def test_costs_the_same_for_one_hop_or_fifty(
     for ms in range(50):
         make_record(turn.trace_id, "agent.execution", ms=ms)
 
-    # session, user, when it was seen, 2 permissions, records, turns, 6 prefetches, letters, lamp, queue's count
-    with django_assert_num_queries(17):
+    # session, user, when it was seen, 2 permissions, records, turns, 7 prefetches, letters, lamp, queue's count
+    with django_assert_num_queries(18):
         page(reader, turn.trace_id)
 
 

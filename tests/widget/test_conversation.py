@@ -214,6 +214,37 @@ def test_a_reviewed_answer_says_so_and_quotes_its_question(
     expect(answer.locator(".quote")).to_contain_text("What is your best price?")
 
 
+def test_a_correction_is_shown_as_one_and_says_which_question_it_is_about(
+    page: Page, connect: Connect, server: StandIn
+) -> None:
+    socket = connect(page)
+    row = {"trace_id": TRACE, "question": "What does it cost?", "in_reply_to": "1"}
+    answer = row | {"seq": 2, "role": "assistant", "text": "Ten.", "reviewed": False}
+    socket.send("message", **answer)
+    page.get_by_role("button", name="Close chat").click()
+
+    corrected = answer | {"seq": 3, "text": "Twenty.", "reviewed": True}
+    socket.send("message", correction=True, **corrected)
+
+    said = page.locator("interlock-chat").get_by_role("status")
+    expect(said.last).to_have_text("Correction from Autohaus Stern")
+    page.get_by_role("button", name="Chat with Autohaus Stern, 1 new").click()
+    log = page.get_by_role("log")
+    shown = log.locator(".correction")
+    expect(shown).to_contain_text("Correction to an earlier answer")
+    expect(shown).to_contain_text("Twenty.")
+    expect(shown.locator(".quote")).to_have_text("To your question: What does it cost?")
+    expect(shown).to_contain_text("Written by a colleague")
+    expect(log.get_by_role("button", name="Helpful", exact=True)).to_have_count(1)
+
+    socket.close()  # and it is known after a reconnect
+    again = greet(server, seq=3)
+    assert again.hello["after"] == 3
+    again.send("message", correction=True, **corrected)
+    again.send("message", **(corrected | {"seq": 4, "text": "Bye."}))
+    expect(turns(page)).to_have_text(["Ten.", "Twenty.", "Bye."])
+
+
 def test_an_answer_that_nobody_reviewed_does_not_say_so(
     page: Page, connect: Connect
 ) -> None:

@@ -13,7 +13,7 @@ TRACES = ["checking", "thinking", "waiting_for_person", "paused", "failed"]
 
 
 def fill_with_everything(page: Page, socket: Socket) -> None:
-    """One turn in each state, a reviewed answer, an unsent and a refused message, and a long word."""
+    """One turn in each state, a reviewed answer, a correction, an unsent and a refused message, and a long word."""
     for seq, state in enumerate(TRACES, start=1):
         socket.send(
             "message",
@@ -33,6 +33,16 @@ def fill_with_everything(page: Page, socket: Socket) -> None:
         reviewed=True,
         question="schön" * 40,
     )
+    socket.send(
+        "message",
+        seq=7,
+        trace_id="t0",
+        role="assistant",
+        text="It costs 58,000 euros, not 48,000.",
+        reviewed=True,
+        correction=True,
+        question="What does the E-Class cost?",
+    )
     box = page.get_by_label("Your message")
     box.fill("no")
     box.press("Enter")
@@ -43,7 +53,7 @@ def fill_with_everything(page: Page, socket: Socket) -> None:
     unsent = socket.expect("message")
     socket.send("error", code="unconfirmed", detail="", id=unsent["id"])
     box.fill("ü" * 4100)
-    expect(page.locator(".text")).to_have_count(8)
+    expect(page.locator(".text")).to_have_count(9)
     expect(page.get_by_role("button", name="Try again")).to_have_count(2)
 
 

@@ -73,6 +73,7 @@ class Command(BaseCommand):
             "records": str(found.records),
             "unreadable": str(found.unreadable),
             "decisions": str(found.decisions),
+            "corrections": str(found.corrections),
             "stops": str(found.stops),
             "kafka": "whole" if found.is_whole else "incomplete",
             "changes_lost": str(len(found.lost_changes)),
@@ -85,8 +86,9 @@ class Command(BaseCommand):
         )
         self.stdout.write(
             f"Restored. Since the backup: {found.records:,} records"
-            f" ({found.unreadable:,} unreadable), {found.decisions:,} decisions and"
-            f" {found.stops:,} changes of stops taken over from Kafka."
+            f" ({found.unreadable:,} unreadable), {found.decisions:,} decisions,"
+            f" {found.corrections:,} corrections and {found.stops:,} changes of stops taken over"
+            " from Kafka."
         )
         if not found.is_whole:
             self.stdout.write(
