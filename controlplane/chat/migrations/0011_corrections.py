@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("chat", "0009_turn_created"),
+        ("chat", "0010_judgements"),
     ]
 
     operations = [
