@@ -17,6 +17,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("traces/", include("controlplane.traces.urls")),
     path("dlq/", include("controlplane.deadletters.urls")),
     path("stops/", include("controlplane.stops.urls")),
+    path("stops/<uuid:stop_id>/report/", include("controlplane.incidents.urls")),
     path("demo/", include("controlplane.chat.urls")),
     path("accounts/", include("controlplane.accounts.urls")),
     path("accounts/teams/", include("moderation.team_urls")),

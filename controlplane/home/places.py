@@ -45,7 +45,12 @@ PLACES = (
         within=("moderation:",),
         says="waiting",
     ),
-    Place(slug="stops", name="Stops", route="stops:index", within=("stops:",)),
+    Place(
+        slug="stops",
+        name="Stops",
+        route="stops:index",
+        within=("stops:", "incidents:"),
+    ),
     Place(
         slug=DEAD,
         name="Dead letters",
