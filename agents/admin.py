@@ -13,6 +13,7 @@ import msgspec
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
+    KafkaError,
     KafkaException,
     TopicPartition,
 )
@@ -20,11 +21,18 @@ from confluent_kafka import (
     Consumer as KafkaConsumer,
 )
 from confluent_kafka.admin import AdminClient
+from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from agents.broker import BrokerError, broker_error
 from agents.records import Partition
 
 T = TypeVar("T")
+
+_COORDINATOR_STARTS = {
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
 
 
 class Positions(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +117,11 @@ class Admin:
         if not asked:
             return {}
         found = _read(
-            _ask(lambda: consumer.committed(asked, timeout=_left(deadline_s)))
+            _ask(
+                lambda: _patiently(deadline_s)(
+                    lambda: consumer.committed(asked, timeout=_left(deadline_s))
+                )
+            )
         )
         return {each: offset for each, offset in found.items() if offset >= 0}
 
@@ -127,6 +139,21 @@ def _onlooker(client: Mapping[str, str], group: str) -> KafkaConsumer:
 
 def _left(deadline_s: float) -> float:
     return max(0.001, deadline_s - time.monotonic())
+
+
+def _patiently(deadline_s: float) -> Retrying:
+    """Right after its start a broker does not know yet which groups are its own."""
+    return Retrying(
+        retry=retry_if_exception(
+            lambda error: (
+                isinstance(error, KafkaException)
+                and error.args[0].code() in _COORDINATOR_STARTS
+            )
+        ),
+        stop=stop_after_delay(_left(deadline_s)),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
 
 
 def _ask(call: Callable[[], T]) -> T:

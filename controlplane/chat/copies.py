@@ -11,6 +11,7 @@ from controlplane.chat.turns import (
     ConversationState,
     CopyState,
     Fact,
+    FactKind,
     NewMessage,
     Plan,
     StopInForce,
@@ -20,6 +21,7 @@ from controlplane.chat.turns import (
 
 SOURCE = "corrections"  # who writes the records, as their headers name it
 KIND = "correction"  # of the line
+CORRECTING: frozenset[FactKind] = frozenset({"correction", "correction_failed"})
 SUBJECT_MAX_CHARS = 200  # that the audit log has room for
 
 # The hard stop that forbids what a person asked for before it, at that time.

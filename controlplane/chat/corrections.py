@@ -103,7 +103,8 @@ def confirm_copies(
 ) -> int:
     """Send them again, though their conversations have moved on; return how many.
 
-    What was delivered meanwhile stays so. LockTimeoutError if a conversation stays locked: some may
+    For those that were refused, or that Kafka has lost. What was delivered stays so, and is not
+    told twice. LockTimeoutError if a conversation stays locked: some may
     then be on their way. Not inside a transaction.
     """
     chosen = sorted(copies, key=lambda copy: copy.conversation_id)

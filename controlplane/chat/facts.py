@@ -73,7 +73,7 @@ def fact_of(event: Event[Any]) -> Fact:
             return Fact(
                 kind="correction",
                 text=plain(data.text),
-                correction_id=correction,
+                correction_id=plain(correction),
                 **common,
             )
         case DecidedResponse():

@@ -30,6 +30,10 @@ class _Named(msgspec.Struct, frozen=True):
     approval_id: str = ""
     correction: _Correction | None = None
 
+    @property
+    def correction_id(self) -> str:
+        return plain(self.correction.correction_id) if self.correction else ""
+
 
 class About(msgspec.Struct, frozen=True, kw_only=True):
     """What a letter says of its turn: its id, or else only the trace it is on."""
@@ -67,7 +71,7 @@ def about(headers: Headers, value: bytes) -> About | None:
         turn_id=named.turn_id,
         trace_id=_trace_of(own, texts),
         approval_id=named.approval_id,
-        correction_id=named.correction.correction_id if named.correction else "",
+        correction_id=named.correction_id,
     )
     return found if found.turn_id or found.trace_id else None
 

@@ -356,7 +356,7 @@ class CorrectionCopy(models.Model):
         db_constraint=False,
     )
     turn = models.ForeignKey(  # whose answer it corrects
-        Turn, on_delete=models.PROTECT, related_name="corrections"
+        Turn, on_delete=models.PROTECT, related_name="corrections", db_index=False
     )
     seen_turn = models.IntegerField()  # the latest one when a person asked for it
     confirmed = models.BooleanField(default=False)  # even where it has moved on
@@ -383,6 +383,8 @@ class CorrectionCopy(models.Model):
             ),
         ]
         indexes = [
+            # The page of its trace lists them.
+            models.Index(name="chat_correctioncopy_turn", fields=["turn"]),
             models.Index(
                 name="chat_correctioncopy_unsent",
                 fields=["id"],

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from controlplane.chat.copies import Corrections
+from controlplane.chat.copies import CORRECTING, Corrections
 from controlplane.chat.turns import (
     AuditLine,
     ConversationState,
@@ -66,7 +66,7 @@ class Settlement:
 
     def apply(self, fact: Fact) -> None:
         conversation = self._conversations[fact.conversation_id]
-        if fact.correction_id:
+        if fact.kind in CORRECTING:
             self._corrections.apply(conversation, fact)
             return
         turn = conversation.turns.get(fact.turn_id) or self._open(conversation, fact)

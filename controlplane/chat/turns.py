@@ -70,7 +70,7 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict | None = None
     is_flagged: bool | None = None  # None: the output guard did not judge it
     approval_id: str = ""
-    correction_id: str = ""  # then it is about that, and the turn stays as it is
+    correction_id: str = ""
     reason: str = ""
 
 

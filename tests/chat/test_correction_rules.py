@@ -167,11 +167,18 @@ def test_what_is_asked_for_after_the_stop_passes_it() -> None:
     ("forged", "reason"),
     [
         (correction("not an id"), "no such correction"),
+        (correction(""), "no such correction"),
         (correction(turn="t2"), "no such correction"),
         (correction(turn="never asked"), "no such correction"),
         (correction(text="A free car."), "not the text of the correction"),
     ],
-    ids=["of no correction", "of another turn", "of no turn", "another text"],
+    ids=[
+        "of no correction",
+        "of none at all",
+        "of another turn",
+        "of no turn",
+        "another text",
+    ],
 )
 def test_a_forged_record_tells_nothing_and_leaves_the_copy_owed(
     forged: Fact, reason: str

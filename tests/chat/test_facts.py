@@ -1,5 +1,6 @@
 """Records as facts: what each topic's record claims."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from agents import topics
 from agents.events import (
     BlockedMessage,
+    CorrectionCopy,
     DecidedResponse,
     FinalResponse,
     ModelRequest,
@@ -144,6 +146,33 @@ def test_a_decided_answer_is_what_its_topic_says(kind: str) -> None:
         "ok",
         "r",
     )
+
+
+@pytest.mark.parametrize("kind", ["approved", "rejected"])
+def test_what_names_a_correction_is_one_whatever_its_topic(kind: str) -> None:
+    """So that no topic makes a decision about its turn of it."""
+    data = DecidedResponse(
+        **TURN,
+        approval_id="a1",
+        text="not so",
+        text_sha256="",
+        decided_by="mona",
+        correction=CorrectionCopy(
+            correction_id="k\x00",
+            seen_turn=3,
+            asked_at=datetime(2026, 3, 2, tzinfo=UTC),
+        ),
+    )
+
+    fact = fact_of(event(f"agent.responses.{kind}", data))
+
+    assert (fact.kind, fact.correction_id, fact.turn_id, fact.text) == (
+        "correction",
+        "k␀",
+        "t1",
+        "not so",
+    )
+    assert fact.approval_id == ""
 
 
 def test_nul_becomes_visible_wherever_people_may_read_it() -> None:

@@ -106,6 +106,7 @@ def switched_off(stage: Stage, key: str) -> Iterator[None]:
         owner.execute(
             "DELETE FROM chat_message later USING chat_message first "
             "WHERE later.turn_id = first.turn_id AND later.role = first.role "
+            "AND later.copy_id IS NOT DISTINCT FROM first.copy_id "
             "AND later.seq > first.seq"
         )
         owner.execute(

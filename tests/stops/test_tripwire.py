@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,15 @@ from agents.lags import Lags
 from agents.postgres import Database
 from controlplane.audit.models import Entry
 from controlplane.clock import database_now
-from controlplane.stops import actions, automatic, lag, measures, tripping, tripwire
+from controlplane.stops import (
+    actions,
+    automatic,
+    lag,
+    measures,
+    ramp,
+    tripping,
+    tripwire,
+)
 from controlplane.stops.models import Stop, StopRule
 from controlplane.stops.tripwire import Tripwire
 from tests.factories import make_admin
@@ -151,6 +160,22 @@ def test_of_those_who_measured_the_same_one_engages(look: Looking) -> None:
 
     assert sorted(made) == [False, False, False, True]
     assert Stop.objects.count() == 1
+
+
+def test_of_two_rules_of_one_scope_that_trip_at_once_one_engages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rules = [make_rule(), make_rule("model-errors", metric="model_error_share")]
+    # Neither sees what the other has not committed yet.
+    monkeypatch.setattr(StopRule, "stops_over", lambda *_: [])
+
+    made = [
+        automatic.engage(rule.name, armed_at=rule.changed_at, reason="x")
+        for rule in rules
+    ]
+
+    assert made == [True, False]
+    assert Stop.objects.get().requested_by == "rule:flagged-replies"
 
 
 def test_what_was_measured_before_a_release_or_a_change_engages_nothing(
@@ -310,6 +335,16 @@ def test_the_lag_is_that_of_who_in_its_scope_is_furthest_behind(
     assert (rule.about, rule.count) == (says, LAGS[agent, topic])
 
 
+def test_a_lag_of_topics_that_are_not_there_is_unknown(look: Looking) -> None:
+    fields: dict[str, Any] = {"window": 1, "minimum": 1}
+    make_rule(metric="lag_records", scope="tier", value="background", **fields)
+    look.lags = LAGS
+
+    look()
+
+    assert StopRule.objects.get().unknown == "no topic of it is there"
+
+
 def test_a_lag_engages_when_it_has_risen_and_stayed_and_after_a_release_when_it_has_again(
     look: Looking, ada: User
 ) -> None:
@@ -428,6 +463,25 @@ def test_a_stop_that_could_not_be_proven_is_proven_when_its_workers_obey(
     late.save(update_fields=["applied_version"])
     look()
     assert Stop.objects.get().state == "proven"
+
+
+def test_it_ends_the_release_that_a_person_began_when_its_ramp_holds_nobody_back(
+    look: Looking, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ramp, "CALM_FOR", timedelta(0))
+    stop = actions.request_stop(
+        mode="soft", scope="agent", value="responder", reason="x", requester=ada
+    )
+    look()
+    assert Stop.objects.in_force().exists()
+    actions.release_stop(stop, reason="over", releaser=ada, ramp_per_s=5)
+    look()
+    assert Stop.objects.get().state == "releasing"  # no worker tells of its backlog
+
+    make_heartbeat(["responder"], age_s=-60, applied_version=1_000_000)
+    look()
+
+    assert Stop.objects.get().state == "released"
 
 
 @pytest.mark.parametrize(

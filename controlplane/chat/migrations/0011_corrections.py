@@ -105,6 +105,7 @@ class Migration(migrations.Migration):
             model_name="correctioncopy",
             name="turn",
             field=models.ForeignKey(
+                db_index=False,
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="corrections",
                 to="chat.turn",
@@ -150,6 +151,10 @@ class Migration(migrations.Migration):
                 ),
                 name="chat_message_is_a_correction_if_it_is_a_copy_of_one",
             ),
+        ),
+        migrations.AddIndex(
+            model_name="correctioncopy",
+            index=models.Index(fields=["turn"], name="chat_correctioncopy_turn"),
         ),
         migrations.AddIndex(
             model_name="correctioncopy",
