@@ -20,7 +20,7 @@ from agents.records import Record
 from controlplane.chat import settle, settle_writes
 from controlplane.chat.settle_writes import Limits
 from controlplane.chat.turns import Fact
-from controlplane.incidents.lines import all_lines
+from controlplane.incidents.lines import Line, all_lines
 from controlplane.incidents.reached import Query, reached, totals_of, window_of
 from controlplane.stops import actions
 from controlplane.stops.models import Stop
@@ -199,17 +199,31 @@ def agree(incident: Incident, count: Count, asked: dict[str, Any]) -> int:
     window = window_of(stop, query, now)
     expected = count.reached(vars(stop), asked | {"now": now}, incident.committed)
 
-    lines = list(all_lines(reached(stop, query, window)))
-    found = sorted((line.conversation, line.turn) for line in lines)
+    found = reached(stop, query, window)
+    listed = list(found.values_list("conversation", "turn"))
 
-    assert found == expected, f"{stop}: {asked}"
-    totals = totals_of(stop, query, window)
-    assert (totals.replies, totals.not_indexed) == (len(expected), 0)
-    assert totals.conversations == len({conversation for conversation, _ in expected})
-    if lines:  # a report that leaves one out is found out
-        fewer = reached(stop, query, window).exclude(pk=lines[0].id)
-        assert sorted(fewer.values_list("conversation", "turn")) != expected
+    assert sorted(listed) == expected, f"{stop}: {asked}"
+    if listed:  # a report that leaves one out is found out
+        fewer = found.exclude(turn=listed[0][1]).values_list("conversation", "turn")
+        assert sorted(fewer) != expected
+    if query.phrase:  # few, so that they can be looked at one by one
+        assert_described(list(all_lines(found)), count)
+        totals = totals_of(stop, query, window)
+        assert totals.replies == len(expected)
+        assert totals.conversations == len({name for name, _ in expected})
     return len(expected)
+
+
+def assert_described(lines: Sequence[Line], count: Count) -> None:
+    heard = {each.turn: each for each in count.heard}
+    for line in lines:
+        told = heard[line.turn]
+        assert (line.at, line.text, line.tier) == (told.at, told.text, told.tier)
+        assert (line.rules, line.backends) == (
+            sorted(told.rules),
+            sorted(told.backends),
+        )
+        assert line.agent == told.source
 
 
 def through_kafka(records: Sequence[Record]) -> list[Record]:
