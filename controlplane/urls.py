@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("queue/", include("moderation.urls")),
     path("traces/", include("controlplane.traces.urls")),
     path("dlq/", include("controlplane.deadletters.urls")),
+    path("effects/", include("controlplane.effects.urls")),
     path("stops/", include("controlplane.stops.urls")),
     path("stops/<uuid:stop_id>/report/", include("controlplane.incidents.urls")),
     path("demo/", include("controlplane.chat.urls")),

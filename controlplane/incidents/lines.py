@@ -9,7 +9,7 @@ from itertools import islice
 import msgspec
 from django.db.models import Q, QuerySet
 
-from controlplane.chat.models import Message, Outcome
+from controlplane.chat.models import Message, Outcome, Received
 from controlplane.traces.models import TraceRecord
 from moderation.models import Approval
 
@@ -21,7 +21,7 @@ Place = tuple[str, str]  # a trace and a conversation: which records a turn has
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """agent: behind the text. rules: that hit in any verdict on its turn."""
+    """agent: behind the text. rules: that hit in any verdict on its turn. fetched: a widget says that it has it."""
 
     id: int
     at: datetime
@@ -32,6 +32,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     text: str
     reviewed: bool
+    fetched: bool
     agent: str
     backends: list[str]
     rules: list[str]
@@ -43,6 +44,7 @@ class Known(msgspec.Struct):
     """What the index and the approvals know of where some replies came from."""
 
     sources: dict[str, str]  # by turn
+    received: dict[str, int]  # up to which line, by conversation
     held: dict[str, set[str]]  # rules, by turn
     rules: dict[Place, set[str]]
     backends: dict[Place, set[str]]
@@ -101,6 +103,7 @@ def _line(row: Message, known: Known) -> Line:
         kind=row.kind,
         text=row.text,
         reviewed=row.reviewed,
+        fetched=known.received.get(row.conversation_id, 0) >= row.seq,
         agent=known.sources.get(turn.pk, ""),
         backends=sorted(known.backends[place]),
         rules=sorted(known.rules[place] | known.held[turn.pk]),
@@ -112,8 +115,10 @@ def _line(row: Message, known: Known) -> Line:
 def _known(rows: Sequence[Message]) -> Known:
     turns = [row.turn_id for row in rows]
     sources = Outcome.objects.filter(effect="reply", turn__in=turns)
+    received = Received.objects.filter(pk__in={row.conversation_id for row in rows})
     known = Known(
         sources=dict(sources.values_list("turn", "source")),
+        received=dict(received.values_list("conversation_id", "seq")),
         held=defaultdict(set),
         rules=defaultdict(set),
         backends=defaultdict(set),

@@ -4,11 +4,12 @@ from datetime import datetime
 
 import msgspec
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.urls import reverse
 
 from controlplane.chat.models import Outcome, Turn
 from controlplane.deadletters.models import Letter
+from controlplane.effects.models import Effect
 from controlplane.incidents.corrections import undelivered
 from controlplane.incidents.reached import sources_of
 from controlplane.stops.models import ListedTurn, Stop
@@ -60,6 +61,7 @@ def owed(stop: Stop, user: User, *, at_most: int | None = None) -> list[Group]:
         _failed(stop, at_most),
         _open(stop, at_most),
         _unknown(stop, at_most),
+        _mail(stop, at_most),
         _corrections(stop, at_most),
     ]
 
@@ -153,6 +155,25 @@ def _unknown(stop: Stop, at_most: int | None) -> Group:
         count=turns.count(),
         debts=debts,
     )
+
+
+def _mail(stop: Stop, at_most: int | None) -> Group:
+    """What the stop has held or met on its way out, and is not settled yet."""
+    met = Q(stop=stop) | Q(listedeffect__stop=stop)
+    over = [Effect.State.SENT, Effect.State.DROPPED]
+    effects = Effect.objects.filter(met).exclude(state__in=over).distinct()
+    debts = [
+        Debt(
+            owner="who decides on mail",
+            state=effect.get_state_display().lower(),
+            at=effect.created_at,
+            conversation=effect.conversation_id,
+            trace_id=effect.trace_id,
+            url=reverse("effects:effect", args=[effect.pk]),
+        )
+        for effect in effects.order_by("pk")[:at_most]
+    ]
+    return Group(slug="mail", name="Mail", count=effects.count(), debts=debts)
 
 
 def _corrections(stop: Stop, at_most: int | None) -> Group:

@@ -12,6 +12,7 @@ from controlplane import locks
 from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
+from controlplane.effects.actions import meet_stop
 from controlplane.runtime.actions import change_control
 from controlplane.runtime.models import HEARTBEAT_EXPIRES
 from controlplane.stops import barrier
@@ -20,6 +21,7 @@ from controlplane.stops.points import points
 from controlplane.stops.ramp import ramp_of
 from controlplane.stops.receipt import receipt_of
 from controlplane.stops.states import TIMES, State, may_move
+from controlplane.stops.unfetched import unfetched
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
 LOOK_S = 0.01
@@ -101,6 +103,7 @@ def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
     if stop.mode == Stop.Mode.HARD:
         _list(stop, ListedTurn.Fate.DELIVERED, _of(stop, _delivered(stop)))
+        _list(stop, ListedTurn.Fate.NOT_FETCHED, unfetched(stop))
     return stop
 
 
@@ -119,30 +122,43 @@ def _prove_hard(stop: Stop, prover: User | str) -> None:
     """Wait until no delivery that began before can commit any more.
 
     Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
-    bound is ended, and its turns are listed; DeliveriesError when even that does not help.
+    bound is ended, and its turns are listed; DeliveriesError when even that does not help. Then
+    what is being sent outside has its own bound.
     """
-    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(barrier.holders())))
+    at_request = barrier.holders()
+    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(at_request)))
     try:
-        _close_barrier(stop, prover, wait_ms=PROOF_MS)
+        _close_barrier(stop, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
-        _end_overdue(stop, prover)
+        _end_overdue(stop, prover, at_request)
         try:
-            _close_barrier(stop, prover, wait_ms=AGAIN_MS)
+            _close_barrier(stop, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
             raise DeliveriesError from error
-
-
-def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
-    with locks.atomic(lock_timeout_ms=wait_ms):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+    meet_stop(stop.pk, prover=prover)
+    with transaction.atomic():
         _mark_proven(stop, prover)
 
 
+def _close_barrier(stop: Stop, *, wait_ms: int) -> None:
+    """From now on nothing that began before commits, and no effect outside begins."""
+    with locks.atomic(lock_timeout_ms=wait_ms):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
+        first = Stop.objects.filter(pk=stop.pk, proven_snapshot="")
+        first.update(proven_snapshot=barrier.snapshot())
+
+
 @transaction.atomic
-def _end_overdue(stop: Stop, prover: User | str) -> None:
-    """End the deliveries that are older than the bound; what becomes of them nobody here knows."""
-    overdue = barrier.holders(older_than_s=PROOF_MS / 1000)
+def _end_overdue(
+    stop: Stop, prover: User | str, at_request: Iterable[barrier.Holder]
+) -> None:
+    """End the deliveries that went on through all of the wait; what becomes of them nobody here knows.
+
+    Others are as old by now and hold the barrier, but have only waited behind us.
+    """
+    going_on = {each.transaction for each in barrier.holders()}
+    overdue = [each for each in at_request if each.transaction in going_on]
     ended = [holder for holder in overdue if barrier.end(holder)]
     met = _at_work(ended)
     _list(stop, ListedTurn.Fate.UNKNOWN, met)
@@ -175,7 +191,7 @@ def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None
 
 
 def _mark_proven(stop: Stop, prover: User | str) -> None:
-    if _move(stop, "proven", proven_snapshot=barrier.snapshot()):
+    if _move(stop, "proven"):
         assert stop.proven_at is not None
         took_ms = round(
             (stop.proven_at - stop.requested_at) / timedelta(milliseconds=1)
@@ -213,8 +229,9 @@ def finish_release(stop: Stop, *, reason: str, finisher: User | str) -> bool:
     """End a release; return whether it was this call that did. The log keeps the receipt."""
     if not _move(stop, "released"):
         return False
-    _changed("stop_released", stop, finisher, reason)
+    # Counted before control state is locked, which whoever engages another stop has to wait for.
     receipt = msgspec.structs.asdict(receipt_of(stop))
+    _changed("stop_released", stop, finisher, reason)
     audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
     return True
 

@@ -23,19 +23,23 @@ class Holder(NamedTuple):
     """A transaction of a delivery."""
 
     pid: int
+    began_at: datetime
     conversations: list[str]
+
+    @property
+    def transaction(self) -> tuple[int, datetime]:
+        return self.pid, self.began_at
 
 
 # Those of this database: locks are told of the whole server.
 _HOLDERS = """
-SELECT a.pid, array(
+SELECT a.pid, a.xact_start, array(
   SELECT c.id FROM pg_locks w JOIN chat_conversation c ON hashtext(c.id) = w.objid::bigint::bit(32)::int
   WHERE w.pid = a.pid AND w.database = b.database AND w.locktype = 'advisory' AND w.objsubid = 2 AND w.classid = %(at_work)s)
 FROM pg_locks b JOIN pg_stat_activity a ON a.pid = b.pid
 WHERE b.locktype = 'advisory' AND b.objsubid = 1 AND b.classid = 0 AND b.objid = %(barrier)s
   AND b.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND b.granted AND b.mode = 'ShareLock'
-  AND a.xact_start < clock_timestamp() - make_interval(secs => %(age_s)s)
 """
 _UNSETTLED = """
 SELECT t.id, t.conversation_id, t.trace_id FROM chat_turn t
@@ -63,12 +67,10 @@ def snapshot() -> str:
         return str(cursor.fetchone()[0])
 
 
-def holders(*, older_than_s: float = 0) -> list[Holder]:
+def holders() -> list[Holder]:
     """Return the deliveries that are under way, and the conversations that they lock."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            _HOLDERS, {"at_work": AT_WORK, "barrier": BARRIER, "age_s": older_than_s}
-        )
+        cursor.execute(_HOLDERS, {"at_work": AT_WORK, "barrier": BARRIER})
         return [Holder(*row) for row in cursor.fetchall()]
 
 

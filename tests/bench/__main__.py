@@ -1,6 +1,6 @@
 """make bench: figures against the bare libraries and a named peer, as ratios in one run.
 
-BENCH=chain,turns,idle,pages,hop,stores chooses parts. The table goes to standard output.
+BENCH=chain,turns,idle,pages,hop,stops,stores chooses parts. The table goes to standard output.
 """
 
 import os
@@ -16,7 +16,7 @@ from tests.bench import chain, hop, idle, stores, turns
 from tests.e2e.product import Product, running
 
 # What writes most comes last: PostgreSQL puts it on the disk for minutes afterwards.
-PARTS = ("chain", "turns", "idle", "pages", "hop", "stores")
+PARTS = ("chain", "turns", "idle", "pages", "hop", "stops", "stores")
 
 
 def say(line: str) -> None:
@@ -77,6 +77,7 @@ class Bench:
             "turns": self._turns,
             "idle": self._idle,
             "pages": self._pages,
+            "stops": self._stops,
         }
         yield from parts[name]()
 
@@ -157,6 +158,31 @@ class Bench:
                 f"page {name}",
                 f"p50 {cost.p50_ms:.1f} ms, p95 {cost.p95_ms:.1f} ms, CPU {cost.cpu_ms:.1f} ms",
                 f"{cost.queries} queries, {cost.size_kb:.0f} kB, CPU ratio {cost.cpu_ms / bare_ms:.0f}",
+            )
+
+    def _stops(self) -> Iterator[Cells]:
+        from tests.bench import stops  # noqa: PLC0415  # needs Django
+
+        base: stops.Stops | None = None
+        for busy in stops.LOADS:
+            found = stops.hard(self.product, busy)
+            base = base or found
+            told = (
+                f"proven {stops.latency(found.proven_ms)}, ratio {stops.ratio(found, base):.1f}",
+                f"all it met listed {stops.latency(found.listed_ms)}",
+                f"{len(found.differences)} leaks and other faults",
+            )
+            yield (
+                f"hard stop, {busy}: {found.turns_per_s:,.0f} turns/s",
+                f"requested {stops.latency(found.requested_ms)}",
+                "; ".join(told),
+            )
+        for workers in (1, 2):
+            found = stops.soft(self.product, workers=workers)
+            yield (
+                f"soft stop, live workers: {workers}",
+                f"requested {stops.latency(found.requested_ms)}",
+                f"proven {stops.latency(found.proven_ms)}",
             )
 
 

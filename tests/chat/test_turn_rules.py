@@ -650,6 +650,23 @@ def test_a_safe_text_decided_before_the_stop_waits_for_a_person(state: Decided) 
     assert case.state() == "held"
 
 
+@pytest.mark.parametrize(
+    ("state", "after"), [("rejected", "rejected"), ("expired", "held")]
+)
+def test_during_a_stop_a_deadline_is_no_persons_decision(
+    state: Decided, after: str
+) -> None:
+    case = Case()
+    case.settle(opened(), hold())
+    case.stop(at=NOW)
+    case.decide("a1", state=state, text="sorry", at=NOW + SECOND)
+
+    plan = case.settle(decided(state, "a1", text="sorry"))
+
+    assert (case.state(), len(plan.messages)) == (after, after == "rejected")
+    assert [held.text for held in plan.approvals] == ["sorry"] * (after == "held")
+
+
 def test_releasing_a_stop_releases_no_held_answer() -> None:
     case = Case()
     case.stop()

@@ -1,5 +1,6 @@
 """A service is away for a while: pages say so, nothing is lost, work goes on by itself."""
 
+import re
 import sys
 from collections.abc import Callable, Iterator
 from uuid import uuid4
@@ -7,14 +8,17 @@ from uuid import uuid4
 import pytest
 from _pytest.mark import ParameterSet
 
+from controlplane.chat import tokens
 from controlplane.embedded.processes import Child
 from tests.conftest import RUN_DIR
 from tests.e2e.person import Look, Person
+from tests.e2e.widget import Widget
 from tests.soak.checker import Bounds
 from tests.soak.facts import Window
 from tests.soak.faults import Fault, Heal, Planned
 from tests.soak.soak import Options, Soak
-from tests.soak.stage import Stage, on_stage
+from tests.soak.stage import WORKERS, Stage, on_stage
+from tests.waiting import wait_for
 
 STALE_S = 3.0  # agents obey what they know of control state for so long
 BEFORE_S, AFTER_S = 2.0, 2.0
@@ -178,3 +182,52 @@ def test_what_kafka_has_not_confirmed_is_sent_again_and_is_one_turn(
     assert any("Kafka does not answer" in page.text for page in outage.pages), (
         outage.told
     )
+
+
+def stop_by_command(stage: Stage, mode: str) -> tuple[str, str]:
+    """Return the stop's id and what the command said."""
+    said = stage.product.manage("stop", mode, "--reason", "prices are wrong")
+    [stop] = re.findall(r"It is (\S+)", said)
+    return stop, said
+
+
+def is_held(stage: Stage, trace_id: str) -> bool:
+    """By the stop, once, and nothing of it has gone out."""
+    held = stage.product.sql(
+        "SELECT a.state, a.why FROM moderation_approval a JOIN chat_turn t ON t.id = a.turn_id "
+        "WHERE t.trace_id = %s",
+        trace_id,
+    )
+    told = stage.product.sql(
+        "SELECT 1 FROM chat_message m JOIN chat_turn t ON t.id = m.turn_id "
+        "WHERE t.trace_id = %s AND m.role = 'assistant'",
+        trace_id,
+    )
+    return held == [("pending", "Hard stop on everything")] and not told
+
+
+def test_stops_from_the_command_line_are_proven_and_obeyed_with_kafka_down(
+    stage: Stage,
+) -> None:
+    assert stage.backing.kafka is not None
+    [node] = stage.backing.kafka.nodes
+    marker, product = uuid4().hex, stage.product
+    node.kill()
+    soft, said_of_soft = stop_by_command(stage, "soft")
+    hard, said_of_hard = stop_by_command(stage, "hard")
+    node.start()
+
+    assert re.search(r"^proven in \d+ ms$", said_of_soft, re.MULTILINE)
+    assert said_of_soft.count(": obeys") == WORKERS
+    assert re.search(r"^proven in \d+ ms$", said_of_hard, re.MULTILINE)
+    with Widget(product.socket_url, tokens.issue(uuid4().hex, tier="free")) as user:
+        _, trace_id = user.ask(f"Does it charge fast? {marker}")
+        wait_for(lambda: product.topics_of(trace_id), timeout_s=60, what="it is there")
+        assert product.topics_of(trace_id) == ["user.messages.raw"]
+        assert product.asked(marker) == []
+
+        product.manage("stop", "release", soft, "--ramp", "0", "--reason", "over")
+        user.status(trace_id, "waiting_for_person", timeout_s=60)
+    assert is_held(stage, trace_id)
+    product.manage("stop", "release", hard, "--reason", "over")
+    assert is_held(stage, trace_id)

@@ -12,8 +12,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from controlplane.audit.models import Entry
-from controlplane.chat.models import Outcome
+from controlplane.chat.models import Outcome, Received
 from controlplane.deadletters.models import Letter
+from controlplane.effects.models import Effect, ListedEffect
 from controlplane.incidents import pages, report, views
 from controlplane.incidents.lines import excerpt
 from controlplane.incidents.reached import Query
@@ -99,6 +100,7 @@ def test_the_report_says_what_happened_who_was_reached_and_what_is_owed(
         "failed": 1,
         "open": 2,
         "unknown": 1,
+        "mail": 0,
         "corrections": 0,
     }
     assert owed["held"][0]["owner"] == "team discount"
@@ -243,6 +245,41 @@ def test_a_failed_turn_leads_to_its_dead_letter(client: Client, vera: User) -> N
     assert [(debt["owner"], debt["url"]) for debt in debts] == [
         ("who sees to dead letters", f"/dlq/{Letter.objects.get().pk}/")
     ]
+
+
+def test_mail_that_the_stop_has_met_is_owed_until_it_is_settled(
+    client: Client, vera: User
+) -> None:
+    stop = make_stop()
+    mails = [
+        Effect.objects.create(record_id=str(n), recipient="a@b.example", state=state)
+        for n, state in enumerate(["held", "unknown", "sent", "held"])
+    ]
+    Effect.objects.filter(pk=mails[0].pk).update(stop=stop)
+    for mail in mails[:3]:
+        ListedEffect.objects.create(stop=stop, effect=mail)
+
+    [mail] = [each for each in exported(client, stop)["owed"] if each["slug"] == "mail"]
+
+    assert mail["count"] == 2
+    assert [debt["state"] for debt in mail["debts"]] == ["held", "unknown"]
+    assert mail["debts"][0]["url"] == reverse("effects:effect", args=[mails[0].pk])
+
+
+def test_what_a_widget_has_is_said(client: Client, vera: User) -> None:
+    reply = make_reply()
+    make_reply()
+    stop = make_stop()
+    Received.objects.create(
+        conversation_id=reply.conversation_id, seq=reply.seq, at=reply.delivered_at
+    )
+
+    said = exported(client, stop)["reached"]
+
+    assert [line["fetched"] for line in said] == [True, False]
+    page = get(client, stop)
+    assert "fetched by its widget" in page
+    assert "no widget says that it has it" in page
 
 
 def test_a_moderator_sees_what_waits_for_his_teams_and_is_told_so(

@@ -24,6 +24,7 @@ from controlplane.chat.models import (
     Turn,
 )
 from controlplane.deadletters.models import Job, JobItem, Letter
+from controlplane.effects.models import Effect, ListedEffect
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
@@ -34,7 +35,7 @@ from tests.home.making import make_status
 
 LINES = 60  # of a transcript
 ROWS = 100  # of a list of the admin
-LETTERS = 50  # of a page
+LETTERS = MAILS = 50  # of a page
 PEOPLE = 50
 RULES = 30  # one for so many texts
 ASKED_FOR = 75  # breaks out of an attribute
@@ -73,6 +74,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_dead_letters(texts, viewer),
         *_control_room(texts),
         *_stops(texts),
+        *_mails(texts, viewer),
         *_people(texts, viewer),
         *_admin(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
@@ -433,6 +435,50 @@ def _corrected(stop: Stop, turn: Turn, texts: Sequence[str]) -> Correction:
     return correction
 
 
+def _mails(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Mails of all states in turn, each with a text in all that agents and servers write."""
+    halted = Stop.objects.latest("requested_at")
+    states = ["held", "unknown", "failed", "waiting", "sent", "dropped"]
+    effects = Effect.objects.bulk_create(
+        Effect(
+            record_id=f"{number}{text[:100]}",
+            workflow=text[:50],
+            agent=text[:64],
+            tier=text[:50],
+            conversation_id=text[:200],
+            trace_id=TRACE,
+            recipient=text,
+            subject=text,
+            text=text,
+            state=states[number % len(states)],
+            sender=text[:120],
+            error=text if number % 2 else "",
+            stop=halted,
+            decided_by=viewer,
+            decided_at=timezone.now(),
+            decided_why=text or "x",
+        )
+        for number, text in enumerate(texts)
+    )
+    ListedEffect.objects.bulk_create(
+        ListedEffect(stop=halted, effect=effect) for effect in effects
+    )
+    address = reverse("effects:list")
+    ends = range(len(effects), 0, -MAILS)
+    return [
+        *(
+            Shown(
+                f"{address}?state=all&before={effects[end - 1].pk + 1}",
+                range(max(0, end - MAILS), end),
+                is_more=end < len(effects),
+            )
+            for end in ends
+        ),
+        *(Shown(reverse("effects:effect", args=[each.pk])) for each in effects[:2]),
+        Shown(reverse("stops:stop", args=[halted.pk])),
+    ]
+
+
 def _people(texts: Sequence[str], viewer: User) -> list[Shown]:
     """People, a team and tokens with these names, in the order of each list."""
     people = User.objects.bulk_create(
@@ -517,6 +563,7 @@ def _asked_for(text: str) -> list[Shown]:
     return [
         Shown(f"{reverse('moderation:queue')}?team={given}"),
         Shown(f"{reverse('deadletters:list')}?agent={given}&reason={given}&state=all"),
+        Shown(f"{reverse('effects:list')}?agent={given}&words={given}&state=all"),
         Shown(f"/traces/{given}/"),
         Shown(f"/{given}"),
         Shown(f"/api/{given}"),

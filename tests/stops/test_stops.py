@@ -17,6 +17,7 @@ from controlplane.clock import database_now
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from controlplane.stops import actions, barrier
 from controlplane.stops.models import Stop
+from controlplane.stops.receipt import Receipt, receipt_of
 from tests.factories import make_admin, make_conversation, make_turn
 from tests.waiting import wait_for
 
@@ -192,15 +193,18 @@ def listed(stop: Stop) -> list[tuple[str, str]]:
     return sorted(stop.listed.values_list("fate", "turn_id"))
 
 
-def test_no_delivery_is_ended_that_is_younger_than_the_bound(admin: User) -> None:
+def test_no_delivery_is_ended_that_began_during_the_wait(admin: User) -> None:
     stop = request_stop(admin)
     with psycopg.connect(conninfo()) as delivery:
         deliver(delivery, make_turn())
+        at_request = barrier.holders()
+        delivery.commit()
+        deliver(delivery, make_turn())
 
-        actions._end_overdue(stop, "test")
+        actions._end_overdue(stop, "test", at_request)
 
         delivery.commit()
-    assert Message.objects.filter(role="assistant").count() == 1
+    assert Message.objects.filter(role="assistant").count() == 2
 
 
 def test_what_was_committed_between_request_and_proof_is_listed_and_nothing_else(
@@ -336,6 +340,33 @@ def test_a_release_without_a_reason_is_refused(admin: User) -> None:
         actions.release_stop(stop, reason="", releaser=admin)
 
     assert Stop.objects.in_force().exists()
+
+
+def test_a_stop_can_be_engaged_while_a_release_counts_its_receipt(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receipt of a day of many turns takes a while."""
+    released = request_stop(admin)
+    engaged: list[Stop] = []
+
+    def engage() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '5s'")
+        engaged.append(request_stop(admin, scope="tier", value="pro"))
+        connection.close()
+
+    def count_slowly(stop: Stop) -> Receipt:
+        thread = threading.Thread(target=engage)
+        thread.start()
+        thread.join()
+        return receipt_of(stop)
+
+    monkeypatch.setattr(actions, "receipt_of", count_slowly)
+
+    actions.release_stop(released, reason="over", releaser=admin)
+
+    assert list(Stop.objects.in_force()) == engaged
+    assert len(engaged) == 1
 
 
 def test_what_was_released_may_be_stopped_again(admin: User) -> None:
