@@ -62,6 +62,7 @@ INSTALLED_APPS = [
     "moderation",
     "controlplane.traces",
     "controlplane.deadletters",
+    "controlplane.incidents",
     "controlplane.home",
     "controlplane.backups",
     "controlplane.api",

@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dlq/", include("controlplane.deadletters.urls")),
     path("effects/", include("controlplane.effects.urls")),
     path("stops/", include("controlplane.stops.urls")),
+    path("stops/<uuid:stop_id>/report/", include("controlplane.incidents.urls")),
     path("demo/", include("controlplane.chat.urls")),
     path("accounts/", include("controlplane.accounts.urls")),
     path("accounts/teams/", include("moderation.team_urls")),

@@ -52,7 +52,12 @@ PLACES = (
         within=("effects:",),
         says="need a person",
     ),
-    Place(slug="stops", name="Stops", route="stops:index", within=("stops:",)),
+    Place(
+        slug="stops",
+        name="Stops",
+        route="stops:index",
+        within=("stops:", "incidents:"),
+    ),
     Place(
         slug=DEAD,
         name="Dead letters",
