@@ -43,6 +43,8 @@ def test_a_stop_is_engaged_watched_and_released(
         assert faults_of(page) == []
         release(page)
         expect(page.locator("#stop .tag", has_text="Released")).to_be_visible()
+        expect(page.locator("#receipt")).to_contain_text("every turn accounted for")
+        assert faults_of(page) == []
 
     def list_turn() -> None:
         Stop.objects.get().listed.create(
