@@ -28,6 +28,8 @@ from agents.records import Partition
 
 T = TypeVar("T")
 
+SECOND_MS = 1_000
+CLOCKS_DIFFER_MS = 600 * SECOND_MS  # at most, between machines
 _COORDINATOR_STARTS = {
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -89,6 +91,34 @@ class Admin:
             ),
         )
 
+    def times_ms(
+        self, offsets: Mapping[Partition, int], *, ago_ms: int, timeout_s: float
+    ) -> dict[Partition, int]:
+        """Return when the records at these offsets were appended, to the second; at most so long ago.
+
+        Bisects with questions for offsets by time: who asks so may describe a topic, and need not read it.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        now_ms = int(time.time() * 1000)
+        low = dict.fromkeys(offsets, now_ms - ago_ms)
+        high = dict.fromkeys(offsets, now_ms + CLOCKS_DIFFER_MS)
+        while wide := [each for each in offsets if high[each] - low[each] > SECOND_MS]:
+            middle = {each: (low[each] + high[each]) // 2 for each in wide}
+            for each, first in self._first_since(middle, deadline_s).items():
+                is_before = 0 <= first <= offsets[each]  # below 0: nothing came since
+                (low if is_before else high)[each] = middle[each]
+        return low
+
+    def _first_since(
+        self, times: Mapping[Partition, int], deadline_s: float
+    ) -> dict[Partition, int]:
+        asked = [TopicPartition(*each, at) for each, at in times.items()]
+        if not asked:
+            return {}
+        return _read(
+            _ask(lambda: self._any.offsets_for_times(asked, timeout=_left(deadline_s)))
+        )
+
     def _partitions(self, wanted: Iterable[str], timeout_s: float) -> list[Partition]:
         there = _ask(lambda: self._any.list_topics(timeout=timeout_s)).topics
         return [
@@ -102,12 +132,7 @@ class Admin:
         self, partitions: list[Partition], at: int, deadline_s: float
     ) -> dict[Partition, int]:
         """Return the offsets at a time in milliseconds, or at the first or the next record."""
-        asked = [TopicPartition(*partition, at) for partition in partitions]
-        if not asked:
-            return {}
-        return _read(
-            _ask(lambda: self._any.offsets_for_times(asked, timeout=_left(deadline_s)))
-        )
+        return self._first_since(dict.fromkeys(partitions, at), deadline_s)
 
     def _committed(
         self, group: str, partitions: list[Partition], deadline_s: float

@@ -122,6 +122,14 @@ class Feedback(TurnEvent, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class SendMail(Payload, frozen=True, kw_only=True):
+    """A mail to one address, as plain text. The same record is sent at most once."""
+
+    to: str
+    subject: str
+    text: str
+
+
 class ControlChange(Payload, frozen=True, kw_only=True):
     """The published history of control state. For others to read: nobody here obeys it."""
 

@@ -37,6 +37,8 @@ AGENTS = {
     "gate": ("platform", "controlplane.chat.sinks:gate"),
     "failures": ("platform", "controlplane.chat.sinks:failures"),
     "recorder": ("platform", "controlplane.traces.sinks:recorder"),
+    "mail-intake": ("platform", "controlplane.effects.sinks:mail_intake"),
+    "mailer": ("platform", "controlplane.effects.sinks:mailer"),
     "relay": ("platform", "controlplane.runtime.sinks:relay"),
     "tripwire": ("platform", "controlplane.stops.tripwire:tripwire"),
 }

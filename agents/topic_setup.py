@@ -1,11 +1,15 @@
 """Creates the topics of the register in Kafka, and says where Kafka differs from it."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its stubs
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewTopic,
     ResourceType,
@@ -13,6 +17,10 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its 
 
 from agents.broker import BrokerError, broker_error
 from agents.topics import Topic
+
+RETENTION = "retention.ms"
+
+T = TypeVar("T")
 
 
 class TopicProblem(msgspec.Struct, frozen=True):
@@ -25,7 +33,10 @@ class TopicProblem(msgspec.Struct, frozen=True):
 def ensure_topics(
     client: Mapping[str, str], topics: Iterable[Topic], *, create: bool
 ) -> tuple[list[str], list[TopicProblem]]:
-    """Create what is missing (if asked), and return what was created and what differs."""
+    """Create what is missing (if asked), and return what was created and what differs.
+
+    What Kafka keeps for longer than declared is no difference: keeps_longer() tells of it.
+    """
     admin = AdminClient(dict(client))
     wanted = {topic.name: topic for topic in topics}
     there = _metadata(admin)
@@ -48,10 +59,70 @@ def topic_settings(topic: Topic) -> dict[str, str]:
     """Return the topic-level configuration that a declaration stands for."""
     return {
         "cleanup.policy": "compact" if topic.compacted else "delete",
-        "retention.ms": str(topic.retention_ms),
+        RETENTION: str(topic.retention_ms),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(topic.max_bytes),
     }
+
+
+def retentions(
+    client: Mapping[str, str], names: Iterable[str], *, timeout_s: float
+) -> dict[str, int]:
+    """Return for how many ms Kafka keeps the records of each; -1 is for ever. BrokerError."""
+    return _retentions(_admin(client), names, timeout_s)
+
+
+def keep_for(
+    client: Mapping[str, str], wanted_ms: Mapping[str, int], *, timeout_s: float
+) -> dict[str, int]:
+    """Set for how long Kafka keeps the records of each, and return what it then says. BrokerError."""
+    admin = _admin(client)
+    changes = [_retention(name, ms) for name, ms in wanted_ms.items()]
+    if changes:
+        told = admin.incremental_alter_configs(changes, request_timeout=timeout_s)
+        for future in told.values():
+            _result(future)
+    return _retentions(admin, wanted_ms, timeout_s)
+
+
+def keeps_longer(topic: Topic, retention_ms: int) -> bool:
+    """Whether Kafka keeps it for longer than was declared, as when people had it so during a stop."""
+    is_finite = topic.retention_ms >= 0
+    return is_finite and (retention_ms < 0 or retention_ms > topic.retention_ms)
+
+
+def _retention(name: str, retention_ms: int) -> ConfigResource:
+    entry = ConfigEntry(
+        RETENTION,
+        str(retention_ms),
+        incremental_operation=AlterConfigOpType.SET,
+    )
+    return ConfigResource(ResourceType.TOPIC, name, incremental_configs=[entry])
+
+
+def _retentions(
+    admin: AdminClient, names: Iterable[str], timeout_s: float
+) -> dict[str, int]:
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not asked:
+        return {}
+    told = admin.describe_configs(asked, request_timeout=timeout_s)
+    return {
+        resource.name: int(_result(future)[RETENTION].value)
+        for resource, future in told.items()
+    }
+
+
+def _admin(client: Mapping[str, str]) -> AdminClient:
+    options: Any = dict(client) | {"error_cb": lambda _: None, "log_level": 0}
+    return AdminClient(options)
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except KafkaException as error:
+        raise broker_error(error) from error
 
 
 def _metadata(admin: AdminClient) -> dict[str, int]:
@@ -100,5 +171,6 @@ def _differing_settings(admin: AdminClient, topics: list[Topic]) -> list[TopicPr
             TopicProblem(topic.name, f"{name} is {found[name].value}, not {value}")
             for name, value in topic_settings(topic).items()
             if found[name].value != value
+            and not (name == RETENTION and keeps_longer(topic, int(found[name].value)))
         ]
     return problems

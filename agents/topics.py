@@ -44,6 +44,7 @@ RESPONSES_APPROVED = "agent.responses.approved"
 RESPONSES_REJECTED = "agent.responses.rejected"
 RESPONSES_EXPIRED = "agent.responses.expired"
 TRAINING_FEEDBACK = "training.feedback"
+EMAIL_SEND = "email.send"
 CONTROL_HISTORY = "controlplane.config"
 REQUESTS = tuple(f"agent.requests.{tier}" for tier in TIERS)
 PENDING = "agent.responses.pending_approval"
@@ -67,6 +68,7 @@ def pending_topic(team: str) -> str:
 def _declare() -> Iterator[Topic]:
     yield from _questions()
     yield from _answers()
+    yield Topic(name=EMAIL_SEND, owner="effects", contract=events.SendMail)
     yield from _of_the_runtime()
 
 

@@ -34,6 +34,7 @@ def faults(given: Any) -> Faults:
     yield from _valkey(given)
     yield from _kafka(given)
     yield from _model(given)
+    yield from _mail(given)
 
 
 def refuse_insecure(given: LazySettings = settings) -> None:
@@ -162,6 +163,14 @@ def _model(given: Any) -> Faults:
     url = urlsplit(given.OPENAI_BASE_URL)
     if url.scheme != "https" and not _is_near(url.hostname or ""):
         yield from _in_the_clear(given, "OPENAI_BASE_URL", "the model", "https://")
+
+
+def _mail(given: Any) -> Faults:
+    server = given.MAIL_SERVER
+    if server and server.security == "none" and not _is_near(server.host):
+        yield from _in_the_clear(
+            given, "INTERLOCK_MAIL_URL", "the mail server", "smtps:// or smtp://"
+        )
 
 
 def _nobody_asked(given: Any, variable: str, service: str) -> Faults:

@@ -7,14 +7,29 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
 
 KAFKA_PREFIXES = ("KAFKA_BOOTSTRAP_", "KAFKA_SECURITY_", "KAFKA_SASL_", "KAFKA_SSL_")
 
 
+# The port that goes without saying, and how the connection is encrypted.
+MAIL_SCHEMES = {"smtp": (587, "starttls"), "smtps": (465, "tls")}
+
+
 class SettingError(Exception):
     """An environment variable holds something that cannot be used."""
+
+
+class MailServer(NamedTuple):
+    """Where mail goes out. security: starttls, tls or none."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    security: str
+    sender: str
 
 
 def text(name: str, default: str = "") -> str:
@@ -82,6 +97,32 @@ def database(name: str, default: str) -> dict[str, Any]:
         "PORT": port,
         "OPTIONS": {key: unquote(value) for key, value in options.items()},
     }
+
+
+def mail_server(name: str, sender: str) -> MailServer | None:
+    """Return the server of an smtp:// or smtps:// URL, or none without one."""
+    given = text(name)
+    if not given:
+        return None
+    url = urlsplit(given)
+    if url.scheme not in MAIL_SCHEMES or not url.hostname:
+        raise SettingError(f"{name} must be an smtp:// or smtps:// URL")
+    if "@" not in sender:
+        raise SettingError(f"{name} needs the sender's address: INTERLOCK_MAIL_FROM")
+    usual, security = MAIL_SCHEMES[url.scheme]
+    try:
+        port = url.port or usual
+    except ValueError as error:
+        raise SettingError(f"{name} has a bad port: {error}") from None
+    is_bare = url.scheme == "smtp" and parse_qs(url.query).get("tls") == ["none"]
+    return MailServer(
+        host=url.hostname,
+        port=port,
+        user=unquote(url.username or ""),
+        password=unquote(url.password or ""),
+        security="none" if is_bare else security,
+        sender=sender,
+    )
 
 
 def valkey(name: str, default: str) -> str:

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "controlplane.runtime",
     "controlplane.audit",
     "controlplane.accounts",
+    "controlplane.effects",
     "controlplane.stops",
     "controlplane.routing",
     "guardrails",
@@ -61,6 +62,7 @@ INSTALLED_APPS = [
     "moderation",
     "controlplane.traces",
     "controlplane.deadletters",
+    "controlplane.incidents",
     "controlplane.home",
     "controlplane.backups",
     "controlplane.api",
@@ -128,6 +130,11 @@ REDIS_URL = environment.valkey("REDIS_URL", "redis://127.0.0.1:6379/0")
 KAFKA = environment.kafka_client()
 OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
+
+# Without a server, mails wait.
+MAIL_SERVER = environment.mail_server(
+    "INTERLOCK_MAIL_URL", sender=environment.text("INTERLOCK_MAIL_FROM")
+)
 
 CHANNEL_LAYERS = {
     "default": {

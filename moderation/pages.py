@@ -17,6 +17,7 @@ from controlplane.visible import visible as inert
 from guardrails.verdicts import Finding, Verdict
 from moderation import marks
 from moderation.models import EVERY_TEAM, Approval, ApprovalQuerySet, Decision
+from moderation.stopped import Meaning, meanings
 
 MOST_ROWS = 60
 FINISHED_ROWS = 20
@@ -61,6 +62,7 @@ class Row:
     excerpt: SafeString
     due: Due
     waiting: str
+    stops: list[Meaning]
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,9 @@ def queue_context(user: User, team: str = "", current: object = None) -> dict[st
     pending = visible.pending()
     counts = pending.count_by_team()
     names = _teams_of(user)
-    chosen = pending.of_team(team).with_conversation().most_urgent_first()[:MOST_ROWS]
+    urgent = pending.of_team(team).with_conversation().most_urgent_first()
+    chosen = list(urgent[:MOST_ROWS])
+    stops = meanings(chosen)
     waiting = counts.get(team, 0) if team else sum(counts.values())
     before, after = _beside([str(approval.pk) for approval in chosen], str(current))
     return {
@@ -98,7 +102,7 @@ def queue_context(user: User, team: str = "", current: object = None) -> dict[st
         "after": after,
         "query": f"?team={team}" if team else "",
         "tabs": _tabs(names, counts, team),
-        "rows": [_row(approval, names, now) for approval in chosen],
+        "rows": [_row(each, names, now, stops.get(each.pk, [])) for each in chosen],
         "waiting": waiting,
         "unlisted": max(0, waiting - MOST_ROWS),
         "finished": _finished(visible, team),
@@ -131,7 +135,9 @@ def _finished(visible: ApprovalQuerySet, team: str) -> Sequence[Decision]:
     return list(latest[:FINISHED_ROWS])
 
 
-def _row(approval: Approval, names: dict[str, str], now: datetime) -> Row:
+def _row(
+    approval: Approval, names: dict[str, str], now: datetime, stops: list[Meaning]
+) -> Row:
     verdict = verdict_of(approval)
     return Row(
         approval=approval,
@@ -140,6 +146,7 @@ def _row(approval: Approval, names: dict[str, str], now: datetime) -> Row:
         excerpt=_excerpt(approval, verdict),
         due=due_of(approval, now),
         waiting=spoken(now - approval.created_at),
+        stops=stops,
     )
 
 
@@ -176,6 +183,7 @@ def live_item_context(approval: Approval) -> dict[str, Any]:
         "approval": approval,
         "decision": decision,
         "newer": [] if decision else newer_lines(_turns_after(approval)),
+        "stops": meanings([approval]).get(approval.pk, []),
     }
     if decision:
         context |= {

@@ -27,6 +27,7 @@ TICK_S = 0.8  # with the query within a second
 _MARKS = """
 SELECT NULL, concat_ws(' ', count(*), sum(hashtextextended(id::text, 0)),
   (SELECT max(decided_at) FROM moderation_decision),
+  (SELECT sum(hashtextextended(id::text, 0)) FROM stops_stop WHERE releasing_at IS NULL),
   (SELECT sum(hashtextextended(concat_ws(' ', team_id, user_id), 0)) FROM accounts_team_members))
 FROM moderation_approval WHERE state = 'pending'
 UNION ALL

@@ -88,8 +88,40 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(
         environment.database("FAR_URL", "")
     with pytest.raises(environment.SettingError, match="OTHER_URL must be"):
         environment.database("OTHER_URL", "")
+    for url, says in {
+        "http://mail.example": "MAIL_URL must be an smtp:// or smtps:// URL",
+        "smtp://": "MAIL_URL must be an smtp:// or smtps:// URL",
+        "smtp://mail.example:many": "MAIL_URL has a bad port",
+    }.items():
+        monkeypatch.setenv("MAIL_URL", url)
+        with pytest.raises(environment.SettingError, match=says):
+            environment.mail_server("MAIL_URL", "us@interlock.example")
+    monkeypatch.setenv("MAIL_URL", "smtp://mail.example")
+    with pytest.raises(environment.SettingError, match="INTERLOCK_MAIL_FROM"):
+        environment.mail_server("MAIL_URL", "")
     with pytest.raises(environment.SettingError, match="SECRET_FILE cannot be read"):
         environment.text("SECRET")
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("smtp://m.example", ("m.example", 587, "", "", "starttls")),
+        ("smtps://a:it%27s@m.example", ("m.example", 465, "a", "it's", "tls")),
+        ("smtp://m.example:25?tls=none", ("m.example", 25, "", "", "none")),
+        ("smtps://m.example?tls=none", ("m.example", 465, "", "", "tls")),
+    ],
+)
+def test_mail_is_encrypted_unless_it_is_said_otherwise(
+    monkeypatch: pytest.MonkeyPatch, url: str, server: tuple[object, ...]
+) -> None:
+    assert environment.mail_server("NO_SUCH_NAME", "") is None
+    monkeypatch.setenv("MAIL_URL", url)
+
+    assert environment.mail_server("MAIL_URL", "us@x.example") == (
+        *server,
+        "us@x.example",
+    )
 
 
 @pytest.mark.parametrize(

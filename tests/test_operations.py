@@ -12,7 +12,7 @@ from tests.e2e.product import ROOT
 
 FOLDERS = ("agents", "controlplane", "guardrails", "moderation")
 HELPERS = {"text", "number", "amount", "count", "flag", "names"}
-HELPERS |= {"database", "valkey", "kept_secret", "own_secret"}
+HELPERS |= {"database", "mail_server", "valkey", "kept_secret", "own_secret"}
 GETTERS = {"environ.get", "environ.setdefault", "environ.pop", "os.getenv"}
 # Whose names are not in the code, and what they can be.
 BY_NAME_GIVEN = {

@@ -21,6 +21,7 @@ BESIDES = (
     "A certificate has ended",
     "A migration is stuck",
     "An agent has lost its consumer group",
+    "Mail does not go out",
     "Records go to the dead letters",
     "A worker lags in the applied version",
 )
@@ -69,7 +70,12 @@ def _of_templates() -> Iterator[str]:
 
 
 def _of_code() -> Iterator[str]:
-    for folder in ("controlplane/home", "controlplane/stops", "agents"):
+    for folder in (
+        "controlplane/home",
+        "controlplane/stops",
+        "controlplane/effects",
+        "agents",
+    ):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -9,11 +9,14 @@ _READ = [
     "traces.view_tracerecord",
     "runtime.view_heartbeat",
     "stops.view_stop",
+    "effects.view_effect",
 ]
 VIEWER = [*_READ, "moderation.view_every_team"]
 MODERATOR = [
     *_READ,
     "moderation.decide_approval",
+    "chat.add_correction",
+    "effects.decide_effect",
     "accounts.view_apitoken",
     "accounts.add_apitoken",
     "accounts.change_apitoken",
@@ -74,8 +77,8 @@ ROLES = {
 }
 # As people are told who choose one; docs/accounts.md has the same words.
 WORDS = {
-    "viewer": "Sees the control room, the queue, traces and stops; changes nothing.",
-    "moderator": "Decides on what is held for their teams, and makes API tokens of their own.",
+    "viewer": "Sees the control room, the queue, outgoing mail, traces and stops; changes nothing.",
+    "moderator": "Decides on what is held for their teams and on mail that is held, sends corrections, and makes API tokens of their own.",
     "lead": "Also decides for every team and says who is in which, overrides guardrails, sees to dead letters.",
     "admin": "Also changes rules, routing and stops, manages people, and reads the audit log.",
     "auditor": "Reads everything, with raw payloads and the audit log; changes nothing.",

@@ -8,7 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 # What people and agents do all day long: a control action is among a million of them.
-DAILY = ("turn:", "approval:", "record:", "route:", "session:")
+DAILY = ("turn:", "approval:", "effect:", "record:", "route:", "session:")
 SIGNING_IN = ("signed_in", "signed_out", "sign_in_failed", "sign_in_throttled")
 IS_DAILY = reduce(or_, (Q(subject__startswith=kind) for kind in DAILY))
 IS_DAILY |= Q(action__in=SIGNING_IN)

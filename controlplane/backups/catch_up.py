@@ -17,7 +17,7 @@ from django.db.models import Q
 from agents import reader, registry, topics
 from agents.admin import Admin, Positions
 from agents.agent import Event
-from agents.events import ControlChange, DecidedResponse, UserMessage
+from agents.events import ControlChange, DecidedResponse, SendMail, UserMessage
 from agents.host import conninfo
 from agents.lags import group_of, reads
 from agents.postgres import Database
@@ -32,10 +32,12 @@ from controlplane.chat.settle import settle
 from controlplane.chat.sinks import limits
 from controlplane.chat.sweeper import REASON
 from controlplane.chat.turns import Fact
+from controlplane.effects import actions as effects
+from controlplane.effects.sinks import row_of
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 
-SINKS = ("gate", "intake")
+SINKS = ("gate", "intake", "mail-intake")
 KAFKA_TIMEOUT_S = 10.0
 BATCH = 100
 EVERY = 5_000  # records between two words about progress
@@ -56,6 +58,7 @@ class Caught(msgspec.Struct):
     decisions: int = 0
     corrections: int = 0
     stops: int = 0
+    mails: int = 0  # of which nobody here knows whether they went out
     version: int = 0
     lost_changes: list[str] = []
     conversations: set[str] = set()
@@ -63,7 +66,7 @@ class Caught(msgspec.Struct):
 
 
 def committed() -> dict[Partition, int]:
-    """Ask Kafka how far gate and intake have come. BrokerError."""
+    """Ask Kafka how far gate and intakes have come. BrokerError."""
     found = _look().committed
     return {
         partition: offset
@@ -75,6 +78,7 @@ def committed() -> dict[Partition, int]:
 def catch_up(report: Report) -> Caught:
     """Apply all of it. Doing it again changes nothing but the numbers that come next."""
     found = Caught(version=ControlVersion.objects.get(pk=1).version)
+    found.mails = effects.distrust_all(actor=actions.RESTORE)
     records = _sorted(_ranges(found), report)
     with asyncio.Runner() as runner:
         database = Database(conninfo(), max_size=1)
@@ -171,6 +175,8 @@ class Replay:
             return
         if isinstance(event.data, ControlChange):
             self._follow(event.data, _at(record))
+        elif isinstance(event.data, SendMail):
+            self._found.mails += effects.take_over(row_of(event), actor=actions.RESTORE)
         else:
             self._found.records += 1
             self._add(event)

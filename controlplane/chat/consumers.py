@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError
 from agents.agent import UnavailableError
 from controlplane import locks
 from controlplane.chat import actions, ingress, live, tokens, transcript
+from controlplane.chat.answers import Answers
 from controlplane.chat.models import Feedback
 from controlplane.chat.resources import resources
 from controlplane.chat.transcript import Line, OpenTurn, Status
@@ -46,7 +47,11 @@ class Rated(msgspec.Struct, tag="feedback", frozen=True):
     reason: str = ""
 
 
-_decoder = msgspec.json.Decoder(Hello | Said | Rated)
+class Got(msgspec.Struct, tag="received", frozen=True):
+    seq: int
+
+
+_decoder = msgspec.json.Decoder(Hello | Said | Rated | Got)
 
 
 class WidgetConsumer(AsyncWebsocketConsumer):
@@ -56,6 +61,7 @@ class WidgetConsumer(AsyncWebsocketConsumer):
     tier = ""
     cursor = 0
     has_open_turns = False
+    answers: Answers = "flowing"
 
     async def connect(self) -> None:
         self._visitor: tokens.Visitor | None = None
@@ -105,10 +111,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             await self._greet(frame)
         elif self._visitor is None:
             await self._error("unauthorized", "Say hello first.")
-        elif isinstance(frame, Said):
-            await self._take(frame, self._visitor)
         else:
-            await self._rate(frame)
+            await self._heed(frame, self._visitor)
+
+    async def _heed(self, frame: Said | Rated | Got, visitor: tokens.Visitor) -> None:
+        match frame:
+            case Said():
+                await self._take(frame, visitor)
+            case Rated():
+                await self._rate(frame)
+            case Got():
+                await self._note_received(frame.seq)
 
     async def _greet(self, hello: Hello) -> None:
         if self._visitor is not None:
@@ -128,6 +141,9 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         self.conversation_id, self.tier = visitor.conversation_id, visitor.tier
         self.cursor = min(max(0, hello.after), seq)
         self.has_open_turns = True  # until the first look says otherwise
+        self.answers = kept.hub.answers(
+            tier=self.tier, conversation=self.conversation_id
+        )
         self._group = live.conversation_group(visitor.conversation_id)
         await self.channel_layer.group_add(self._group, self.channel_name)
         await self._send(
@@ -136,8 +152,18 @@ class WidgetConsumer(AsyncWebsocketConsumer):
             tier=visitor.tier,
             seq=seq,
             now=datetime.now(UTC).isoformat(),
+            answers=self.answers,
         )
+        if self.cursor:
+            kept.hub.received.note(self.conversation_id, self.cursor)
         kept.hub.join(self)
+
+    async def _note_received(self, seq: int) -> None:
+        """Nobody has what was not sent: the cursor is as far as this socket was told."""
+        if not 0 < seq <= self.cursor:
+            await self._error("bad_request", "No row of that number was sent.")
+            return
+        (await resources()).hub.received.note(self.conversation_id, seq)
 
     async def _refuse_socket(self, close_code: int, code: str, detail: str) -> None:
         """Say why and hang up; what the client has sent meanwhile is not read."""
@@ -216,9 +242,17 @@ class WidgetConsumer(AsyncWebsocketConsumer):
         (await resources()).hub.ask(self)
 
     async def show(
-        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+        self,
+        lines: Iterable[Line],
+        turns: Iterable[OpenTurn],
+        *,
+        is_paused: bool,
+        answers: Answers,
     ) -> None:
         async with self._showing:
+            if answers != self.answers:
+                self.answers = answers
+                await self._send(type="answers", state=answers)
             for line in lines:
                 if line.seq > self.cursor:
                     self.cursor = line.seq

@@ -68,7 +68,7 @@ class AlreadySentError(InvalidCorrectionError):
     field = "text"
 
 
-def send_correction(
+def send_correction(  # noqa: PLR0913 - what a person sends, field by field
     *,
     text: str,
     targets: Sequence[Target],
@@ -76,10 +76,12 @@ def send_correction(
     reason: str,
     stop_id: UUID | None = None,
     correction_id: UUID | None = None,
+    overridden: Sequence[str] = (),
 ) -> Correction:
     """Write a correction down, and begin to send it; a conversation gets it once.
 
-    Whether rules let the text pass is for the caller to ask, before. correction_id: of the form that is
+    Whether rules let the text pass is for the caller to ask, before; overridden: those that do not,
+    for the log. correction_id: of the form that is
     sent, so that pressing twice is one correction. Not inside a transaction: what is not sent when
     this returns, the next wake-up sends. InvalidCorrectionError if it cannot be sent so.
     """
@@ -91,7 +93,7 @@ def send_correction(
         written_by=author.get_username(),
     )
     correction.text_sha256 = sha256(correction.text)
-    kept = _keep(correction, targets)
+    kept = _keep(correction, targets, overridden)
     queue_copies()
     return kept
 
@@ -186,7 +188,9 @@ def _reached_turns(targets: Sequence[Target]) -> dict[tuple[str, str], int]:
 
 
 @transaction.atomic
-def _keep(correction: Correction, targets: Sequence[Target]) -> Correction:
+def _keep(
+    correction: Correction, targets: Sequence[Target], overridden: Sequence[str]
+) -> Correction:
     """Write it and its copies down; the same one again is that which is there."""
     now = correction.written_at = database_now()
     fields = {
@@ -212,7 +216,8 @@ def _keep(correction: Correction, targets: Sequence[Target]) -> Correction:
             ),
             batch_size=1_000,
         )
-        _log("correction_written", kept, kept.written_by, copies=len(chosen))
+        noted = {"overridden": ", ".join(overridden)} if overridden else {}
+        _log("correction_written", kept, kept.written_by, copies=len(chosen), **noted)
     return kept
 
 
@@ -247,12 +252,13 @@ def _confirm(
 
 
 def _log(
-    action: str, correction: Correction, actor: User | str, *, copies: int
+    action: str, correction: Correction, actor: User | str, *, copies: int, **noted: str
 ) -> None:
     detail = {
         "copies": copies,
         "sha256": correction.text_sha256,
         "reason": correction.reason,
+        **noted,
     }
     if correction.stop_id:
         detail["stop"] = str(correction.stop_id)

@@ -9,14 +9,15 @@ import structlog
 from agents.agent import UnavailableError
 from agents.control import Control
 from agents.postgres import Database
-from agents.registry import chosen
 from controlplane.chat import transcript
+from controlplane.chat.answers import Answers, Prospects
+from controlplane.chat.received import Collector
 from controlplane.chat.transcript import Line, OpenTurn
 
 log = structlog.get_logger()
 
 TICK_S = 1.0
-_CHAT_AGENTS = chosen("chat")
+END_S = 1.0  # what was noted last is kept within it, or not at all
 
 
 class Socket(Protocol):
@@ -26,9 +27,15 @@ class Socket(Protocol):
     tier: str
     cursor: int
     has_open_turns: bool
+    answers: Answers  # what it was told last
 
     async def show(
-        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+        self,
+        lines: Iterable[Line],
+        turns: Iterable[OpenTurn],
+        *,
+        is_paused: bool,
+        answers: Answers,
     ) -> None: ...
 
     async def close(self) -> None: ...
@@ -40,6 +47,7 @@ class Hub:
     def __init__(self, database: Database, control: Control) -> None:
         self._database = database
         self._control = control
+        self.received = Collector()
         self._sockets: set[Socket] = set()
         self._asked: set[Socket] = set()
         self._wake = asyncio.Event()
@@ -55,6 +63,10 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
+            await asyncio.wait_for(self.received.keep(self._database), END_S)
+        except (UnavailableError, TimeoutError) as error:
+            log.warning("received_not_kept", reason=repr(error))
 
     def join(self, socket: Socket) -> None:
         self._sockets.add(socket)
@@ -74,14 +86,20 @@ class Hub:
             await asyncio.sleep(TICK_S)
             try:
                 await self._ask_the_late()
+                await self.received.keep(self._database)
             except UnavailableError as error:
                 log.warning("sockets_wait", reason=str(error))
             except Exception:  # the next second may be better
                 log.exception("hub_tick_broke")
 
     async def _ask_the_late(self) -> None:
-        """Refresh what has open turns, and what a lost push has left behind."""
-        quiet = {socket for socket in self._sockets if not socket.has_open_turns}
+        """Refresh what has open turns or is to hear of a stop, and what a lost push has left behind."""
+        prospects = Prospects(self._control)
+        quiet = {
+            socket
+            for socket in self._sockets
+            if not socket.has_open_turns and socket.answers == _of(socket, prospects)
+        }
         for socket in self._sockets - quiet:
             self.ask(socket)
         late = (
@@ -114,28 +132,36 @@ class Hub:
 
     async def _refresh(self, sockets: set[Socket]) -> None:
         lines, turns = await transcript.read(self._database, _cursors(sockets))
+        prospects = Prospects(self._control)
         for socket in sockets:
             try:
-                await self._show(socket, lines, turns)
+                await _show(socket, lines, turns, prospects)
             except Exception:  # one broken socket must not keep the others waiting
                 log.exception("socket_not_shown", conversation=socket.conversation_id)
                 self.leave(socket)
                 # It may be too broken to be closed.
                 await asyncio.gather(socket.close(), return_exceptions=True)
 
-    async def _show(
-        self, socket: Socket, lines: list[Line], turns: list[OpenTurn]
-    ) -> None:
-        name = socket.conversation_id
-        await socket.show(
-            [line for line in lines if line.conversation_id == name],
-            [turn for turn in turns if turn.conversation_id == name],
-            is_paused=self._is_paused(socket.tier),
-        )
+    def answers(self, *, tier: str, conversation: str) -> Answers:
+        """Return what is true there now, for a socket that joins."""
+        prospects = Prospects(self._control)
+        return prospects.answers(tier=tier, conversation=conversation)
 
-    def _is_paused(self, tier: str) -> bool:
-        """Whether an agent on the way to an answer may start nothing."""
-        return any(self._control.why_not(agent, "chat", tier) for agent in _CHAT_AGENTS)
+
+async def _show(
+    socket: Socket, lines: list[Line], turns: list[OpenTurn], prospects: Prospects
+) -> None:
+    name = socket.conversation_id
+    await socket.show(
+        [line for line in lines if line.conversation_id == name],
+        [turn for turn in turns if turn.conversation_id == name],
+        is_paused=prospects.is_paused(socket.tier),
+        answers=_of(socket, prospects),
+    )
+
+
+def _of(socket: Socket, prospects: Prospects) -> Answers:
+    return prospects.answers(tier=socket.tier, conversation=socket.conversation_id)
 
 
 def _cursors(sockets: Iterable[Socket]) -> dict[str, int]:

@@ -238,6 +238,20 @@ class Message(models.Model):
         return f"{self.role} #{self.seq} of {self.conversation_id}"
 
 
+class Received(models.Model):
+    """Up to which line a widget says that it has its conversation. No row: none has ever said so.
+
+    Not a column of the conversation, nor a foreign key to it: the gate locks that row.
+    """
+
+    conversation_id = models.CharField(primary_key=True, max_length=100)
+    seq = models.IntegerField()
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.conversation_id} up to {self.seq}"
+
+
 class Feedback(models.Model):
     """What the user says of an answer. One for each answer, and the last word counts."""
 

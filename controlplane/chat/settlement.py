@@ -226,16 +226,14 @@ class Settlement:
         decided_at: datetime | None,
     ) -> StopInForce | None:
         """Return the hard stop that forbids a delivery not decided by a person after it."""
-        facts = {
-            "everything": {""},
-            "workflow": {conversation.workflow},
-            "agent": {turn.source} | self._upstream.get(turn.source, frozenset()),
-            "tier": {turn.tier or conversation.tier},
-            "conversation": {conversation.id},
-        }
         for stop in self._stops:
-            if stop.value in facts.get(stop.scope, ()) and not (
-                decided_at and decided_at > stop.requested_at
+            if decided_at and decided_at > stop.requested_at:
+                continue
+            if stop.covers(
+                conversation=conversation.id,
+                workflow=conversation.workflow,
+                tier=turn.tier or conversation.tier,
+                agents={turn.source} | self._upstream.get(turn.source, frozenset()),
             ):
                 return stop
         return None
@@ -310,8 +308,7 @@ class Settlement:
 
     def _divert(self, turn: TurnState, text: str, stop: StopInForce) -> None:
         """Put before people what a hard stop keeps from the user."""
-        why = f"Hard stop on {stop.scope} {stop.value}".strip()
-        self._hold(turn, text, team="general", verdict=STOPPED, why=why)
+        self._hold(turn, text, team="general", verdict=STOPPED, why=stop.why)
 
     def _hold(
         self, turn: TurnState, text: str, *, team: str, verdict: Verdict, why: str

@@ -1,6 +1,7 @@
 """One turn, one outcome: its states, what records say of it, and what is to be written."""
 
 import hashlib
+from collections.abc import Set
 from datetime import datetime
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ FactKind = Literal[
     "correction",
     "correction_failed",
 ]
+
+HELD_BY_STOP = "Hard stop on "
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     "open": frozenset({"held", "delivered", "failed"}),
@@ -78,6 +81,24 @@ class StopInForce(msgspec.Struct, frozen=True):
     scope: str
     value: str
     requested_at: datetime
+
+    def covers(
+        self, *, conversation: str, workflow: str, tier: str, agents: Set[str]
+    ) -> bool:
+        """Tell whether an answer is in its scope; agents are those whose work is in it."""
+        facts: dict[str, Set[str]] = {
+            "everything": {""},
+            "workflow": {workflow},
+            "agent": agents,
+            "tier": {tier},
+            "conversation": {conversation},
+        }
+        return self.value in facts.get(self.scope, ())
+
+    @property
+    def why(self) -> str:
+        """What is said to people of what it holds."""
+        return f"{HELD_BY_STOP}{self.scope} {self.value}".strip()
 
 
 class DecidedApproval(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from agents.admin import Admin, Positions
 from agents.broker import BrokerError
 from agents.lags import Lags, group_of, lags_of, reads
 from agents.topics import DEAD_LETTERS
-from controlplane.home.fresh import Fresh
+from controlplane.fresh import Fresh
 from controlplane.traces.models import RecorderOffset
 
 TIMEOUT_S = 1.0

@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from controlplane.accounts import second_factor
 from controlplane.deadletters.models import Letter
+from controlplane.effects.models import Effect
 from controlplane.home import lamp, places
 from controlplane.home.lamp import Band, Lamp
 from moderation.models import Approval
@@ -90,6 +91,7 @@ def _shown(
 
 COUNTS: dict[str, Count] = {
     places.QUEUE: lambda user: Approval.objects.for_user(user).pending().count(),
+    places.EFFECTS: lambda _: Effect.objects.needing_a_person().count(),
     places.DEAD: lambda _: Letter.objects.open().count(),
 }
 

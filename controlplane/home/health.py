@@ -5,8 +5,8 @@ from controlplane.home.services import Service
 from controlplane.runtime.models import Heartbeat
 
 NEEDED_SERVICES = ("postgresql", "kafka", "valkey")
-# Without them traces are missing, or nothing stops by itself; no answer is missing.
-NOT_NEEDED = {"recorder", "tripwire"}
+# Without them traces are missing, mails wait, or nothing stops by itself; no answer is missing.
+NOT_NEEDED = {"mail-intake", "mailer", "recorder", "tripwire"}
 NEEDED_AGENTS = tuple(
     name
     for name, (workflow, _) in AGENTS.items()

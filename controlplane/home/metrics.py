@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 
 from agents.lags import Lags
 from controlplane.accounts.models import Team
+from controlplane.effects.models import Effect
+from controlplane.effects.states import NEEDS_PERSON
 from controlplane.home.alerts import Figures, active
 from controlplane.home.backlog import read_backlog
 from controlplane.home.figures import measure, thresholds
@@ -21,6 +23,7 @@ from controlplane.stops.models import Stop
 from controlplane.stops.rule_pages import closeness_by_rule
 from moderation.models import Approval
 
+UNFINISHED = (*NEEDS_PERSON, "waiting", "sending")
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -40,6 +43,7 @@ class ControlPlaneCollector(Collector):
         yield from _figures(figures)
         yield _alerts(figures)
         yield from _approvals()
+        yield _mails()
         yield _workers()
         yield _stops()
         yield _rules_of_stops()
@@ -107,6 +111,17 @@ def _alerts(figures: Figures) -> Metric:
     )
     for name, is_active in active(figures, thresholds()).items():
         gauge.add_metric([name], is_active)
+    return gauge
+
+
+def _mails() -> Metric:
+    gauge = GaugeMetricFamily(
+        "interlock_mails", "Outgoing mails that are not over.", labels=["state"]
+    )
+    rows = Effect.objects.filter(state__in=UNFINISHED).values_list("state")
+    counted = dict(rows.annotate(Count("pk")))
+    for state in UNFINISHED:
+        gauge.add_metric([state], counted.get(state, 0))
     return gauge
 
 

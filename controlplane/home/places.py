@@ -35,7 +35,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEMO = "chat:demo"
-QUEUE, DEAD = "queue", "dead"
+QUEUE, EFFECTS, DEAD = "queue", "effects", "dead"
 PLACES = (
     Place(slug="room", name="Control room", route="home:index"),
     Place(
@@ -45,7 +45,19 @@ PLACES = (
         within=("moderation:",),
         says="waiting",
     ),
-    Place(slug="stops", name="Stops", route="stops:index", within=("stops:",)),
+    Place(
+        slug=EFFECTS,
+        name="Mail",
+        route="effects:list",
+        within=("effects:",),
+        says="need a person",
+    ),
+    Place(
+        slug="stops",
+        name="Stops",
+        route="stops:index",
+        within=("stops:", "incidents:"),
+    ),
     Place(
         slug=DEAD,
         name="Dead letters",

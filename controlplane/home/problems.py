@@ -11,6 +11,7 @@ from controlplane.home.refusals import Refusals
 from controlplane.home.services import Service
 from controlplane.home.workers import AgentRow, Worker
 from controlplane.stops.models import Stop
+from controlplane.stops.retention import retention_of
 
 NAMED = 3  # of many that have the same trouble
 
@@ -29,6 +30,7 @@ class Problem(msgspec.Struct, frozen=True):
     since: datetime | None = None
     place: str = ""
     about: str = ""
+    target: str = ""  # in that place, where it has several
 
     @property
     def id(self) -> str:
@@ -86,6 +88,23 @@ def _proof(stop: Stop) -> str:
         return "Requested, and not proven yet."
     took_ms = (stop.proven_at - stop.requested_at).total_seconds() * 1000
     return f"Proven in {took_ms:,.0f} ms: {means}"
+
+
+def problems_of_retention(stops: Iterable[Stop]) -> list[Problem]:
+    """Stops whose agents have records before them that Kafka has kept for half of its time."""
+    return [
+        Problem(
+            "stop",
+            "kept too long",
+            f"What waits behind the soft stop of {_scope(stop)} has used up half of the time that Kafka keeps it.",
+            "Then Kafka deletes it, and those messages are lost. Release the stop, or have it kept for longer.",
+            place="retention",
+            about=f"retention {stop.pk}",
+            target=str(stop.pk),
+        )
+        for stop in stops
+        if (kept := retention_of(stop)) is not None and kept.is_past
+    ]
 
 
 def problems_of_people(overdue: int) -> list[Problem]:

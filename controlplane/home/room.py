@@ -19,6 +19,7 @@ from controlplane.home.problems import (
     Problem,
     problems,
     problems_of_people,
+    problems_of_retention,
     problems_of_stops,
 )
 from controlplane.home.refusals import read_refusals
@@ -210,9 +211,9 @@ def _behind(lags: Lags | None) -> Behind | None:
 def _wrong(figures: Figures, found: list[Problem]) -> Wrong:
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     failed = Outcome.objects.filter(effect="reply", state=Outcome.State.FAILED)
-    stops = Stop.objects.in_force().order_by("requested_at", "pk")
+    stops = list(Stop.objects.in_force().order_by("requested_at", "pk"))
     return Wrong(
-        stops=problems_of_stops(stops),
+        stops=problems_of_stops(stops) + problems_of_retention(stops),
         alerts=sightings.date(alerts(figures, thresholds()), figures.at),
         problems=found,
         failed_today=failed.filter(changed_at__gte=midnight).count(),

@@ -22,7 +22,7 @@ from redis import Redis, RedisError, ResponseError
 from agents import admin
 from agents.broker import BrokerError
 from agents.host import conninfo
-from controlplane.home.fresh import Fresh
+from controlplane.fresh import Fresh
 
 TIMEOUT_S = 1.0
 

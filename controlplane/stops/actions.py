@@ -12,6 +12,7 @@ from controlplane import locks
 from controlplane.audit import actions as audit
 from controlplane.chat.settle import BARRIER
 from controlplane.clock import database_now
+from controlplane.effects.actions import meet_stop
 from controlplane.runtime.actions import change_control
 from controlplane.runtime.models import HEARTBEAT_EXPIRES
 from controlplane.stops import barrier
@@ -20,6 +21,7 @@ from controlplane.stops.points import points
 from controlplane.stops.ramp import ramp_of
 from controlplane.stops.receipt import receipt_of
 from controlplane.stops.states import TIMES, State, may_move
+from controlplane.stops.unfetched import unfetched
 
 PROOF_MS = 2_000  # while it waits, no delivery begins
 LOOK_S = 0.01
@@ -101,6 +103,7 @@ def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
     stop.refresh_from_db(fields=["proven_at", "proven_snapshot"])
     if stop.mode == Stop.Mode.HARD:
         _list(stop, ListedTurn.Fate.DELIVERED, _of(stop, _delivered(stop)))
+        _list(stop, ListedTurn.Fate.NOT_FETCHED, unfetched(stop))
     return stop
 
 
@@ -119,25 +122,31 @@ def _prove_hard(stop: Stop, prover: User | str) -> None:
     """Wait until no delivery that began before can commit any more.
 
     Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
-    bound is ended, and its turns are listed; DeliveriesError when even that does not help.
+    bound is ended, and its turns are listed; DeliveriesError when even that does not help. Then
+    what is being sent outside has its own bound.
     """
     at_request = barrier.holders()
     _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(at_request)))
     try:
-        _close_barrier(stop, prover, wait_ms=PROOF_MS)
+        _close_barrier(stop, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
         _end_overdue(stop, prover, at_request)
         try:
-            _close_barrier(stop, prover, wait_ms=AGAIN_MS)
+            _close_barrier(stop, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
             raise DeliveriesError from error
+    meet_stop(stop.pk, prover=prover)
+    with transaction.atomic():
+        _mark_proven(stop, prover)
 
 
-def _close_barrier(stop: Stop, prover: User | str, *, wait_ms: int) -> None:
+def _close_barrier(stop: Stop, *, wait_ms: int) -> None:
+    """From now on nothing that began before commits, and no effect outside begins."""
     with locks.atomic(lock_timeout_ms=wait_ms):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        _mark_proven(stop, prover)
+        first = Stop.objects.filter(pk=stop.pk, proven_snapshot="")
+        first.update(proven_snapshot=barrier.snapshot())
 
 
 @transaction.atomic
@@ -182,7 +191,7 @@ def _list(stop: Stop, fate: ListedTurn.Fate, met: Iterable[barrier.Met]) -> None
 
 
 def _mark_proven(stop: Stop, prover: User | str) -> None:
-    if _move(stop, "proven", proven_snapshot=barrier.snapshot()):
+    if _move(stop, "proven"):
         assert stop.proven_at is not None
         took_ms = round(
             (stop.proven_at - stop.requested_at) / timedelta(milliseconds=1)

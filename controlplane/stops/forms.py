@@ -7,6 +7,7 @@ from django import forms
 from controlplane.stops import targets
 from controlplane.stops.models import Stop
 from controlplane.stops.ramp import MAX_PER_S, MIN_PER_S, RAMP_PER_S
+from controlplane.stops.retention import MOST_DAYS
 
 REASONS = (
     "It says what is not true",
@@ -127,3 +128,7 @@ class ReleaseForm(forms.Form):
         max_value=MAX_PER_S,
         widget=forms.NumberInput(attrs={"step": "any"}),
     )
+
+
+class ExtendForm(forms.Form):
+    days = forms.IntegerField(min_value=1, max_value=MOST_DAYS)

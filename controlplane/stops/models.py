@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from django.db import models
-from django.db.models import F, Max, Q
+from django.db.models import Exists, F, Max, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Concat, Trim
 from django.utils import timezone
 
-from controlplane.chat.models import Turn
+from controlplane.chat.models import Message, Received, Turn
+from controlplane.chat.turns import HELD_BY_STOP
 from controlplane.stops.states import State, state_of
 from controlplane.stops.tripping import METRICS, Figure, Terms, covers
 
@@ -19,6 +21,12 @@ class StopQuerySet(models.QuerySet["Stop"]):
 
     def releasing(self) -> "StopQuerySet":
         return self.filter(releasing_at__isnull=False, released_at=None)
+
+    def that_held(self, why: OuterRef, *, before: OuterRef) -> "StopQuerySet":
+        """Return the hard ones of which the gate says this to people, requested before."""
+        scope = Concat(Value(HELD_BY_STOP), "scope", Value(" "), "value")
+        hard = self.filter(mode=Stop.Mode.HARD, requested_at__lte=before)
+        return hard.annotate(why_held=Trim(scope)).filter(why_held=why)
 
     def released(self) -> "StopQuerySet":
         return self.filter(released_at__isnull=False)
@@ -137,6 +145,19 @@ class Stop(models.Model):
         return turns
 
 
+class ListedTurnQuerySet(models.QuerySet["ListedTurn"]):
+    def with_fetched(self) -> "ListedTurnQuerySet":
+        """Tell of each whether a widget has said by now that it has the answer: is_fetched."""
+        answers = Message.objects.filter(
+            turn_id=OuterRef(OuterRef("turn_id")), role=Message.Role.ASSISTANT
+        )
+        first = answers.order_by("seq").values("seq")[:1]  # then come its corrections
+        told = Received.objects.filter(
+            conversation_id=OuterRef("conversation_id"), seq__gte=Subquery(first)
+        )
+        return self.annotate(is_fetched=Exists(told))
+
+
 class ListedTurn(models.Model):
     """A turn that a hard stop met on its way to the user."""
 
@@ -144,12 +165,16 @@ class ListedTurn(models.Model):
         IN_FLIGHT = "in_flight"  # being settled at the request
         DELIVERED = "delivered"  # committed between request and proof
         UNKNOWN = "unknown"  # its transaction was ended, as it held up the proof
+        # Committed before the request, and no widget had said that it has it.
+        NOT_FETCHED = "not_fetched"
 
     stop = models.ForeignKey(Stop, on_delete=models.CASCADE, related_name="listed")
-    fate = models.CharField(max_length=10, choices=Fate)
+    fate = models.CharField(max_length=12, choices=Fate)
     turn_id = models.CharField(max_length=100)
     conversation_id = models.CharField(max_length=100)
     trace_id = models.CharField(max_length=32)
+
+    objects = ListedTurnQuerySet.as_manager()
 
     class Meta:
         constraints = [

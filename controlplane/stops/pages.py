@@ -1,5 +1,6 @@
 """What the pages of the stops show."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,17 +12,20 @@ from django.utils import timezone
 from agents.registry import AGENTS
 from agents.topics import DAY_MS, REQUESTS, TOPICS
 from controlplane.chat.models import Outcome
+from controlplane.effects.pages import met_by
 from controlplane.spoken import spoken
 from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm, target_of
-from controlplane.stops.models import ListedTurn, Stop
+from controlplane.stops.listed import Fate, lists_of
+from controlplane.stops.models import Stop
 from controlplane.stops.points import Point, points
 from controlplane.stops.ramp import Ramp, ramp_of
 from controlplane.stops.receipt import receipt_of
+from controlplane.stops.retention import retention_of
 from controlplane.stops.rule_pages import rule_cards
 from controlplane.stops.targets import agents_in
 
 HISTORY = 20
-Fate = ListedTurn.Fate
+Query = Mapping[str, str]
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True):
     slowest_ms: float | None  # of the workers that obey
     delivered: int
     unknown: int
+    not_fetched: int
     held: int
     in_flight: int
     release: ReleaseForm | LiftForm
@@ -80,16 +85,24 @@ def live_context(user: User) -> dict[str, Any]:
 
 
 def stop_context(
-    stop: Stop, user: User, release: ReleaseForm | LiftForm | None = None
+    stop: Stop,
+    user: User,
+    release: ReleaseForm | LiftForm | None = None,
+    *,
+    query: Query | None = None,
 ) -> dict[str, Any]:
-    listed = list(stop.listed.order_by("pk"))
-    lists = [(Fate(fate), [row for row in listed if row.fate == fate]) for fate in Fate]
+    """query: which of the turns that it has met to show."""
+    asked = query or {}
     card = card_of(stop, release)
     return {
         "card": card,
         "stop": stop,
-        "lists": lists,
+        "lists": lists_of(
+            stop, fate=asked.get("fate", ""), after=asked.get("after", "")
+        ),
+        "mails": met_by(stop.pk),
         "lasted": _lasted(stop),
+        "retention": retention_of(stop),
         "receipt": receipt_of(stop) if stop.releasing_at else None,
         "may_stop": user.has_perm("stops.add_stop"),
         "may_release": user.has_perm("stops.change_stop"),
@@ -107,6 +120,7 @@ def card_of(stop: Stop, release: ReleaseForm | LiftForm | None = None) -> Card:
         slowest_ms=_slowest_ms(workers),
         delivered=fates.get(Fate.DELIVERED, 0),
         unknown=fates.get(Fate.UNKNOWN, 0),
+        not_fetched=fates.get(Fate.NOT_FETCHED, 0),
         held=_held_since(stop),
         in_flight=sum(point.in_flight for point in workers),
         release=release or _form_for(stop),

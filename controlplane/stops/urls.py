@@ -12,5 +12,6 @@ urlpatterns = [
     path("<uuid:stop_id>/", views.stop, name="stop"),
     path("<uuid:stop_id>/prove/", views.prove, name="prove"),
     path("<uuid:stop_id>/release/", views.release, name="release"),
+    path("<uuid:stop_id>/extend/", views.extend, name="extend"),
     path("<uuid:stop_id>/lift/", views.lift, name="lift"),
 ]

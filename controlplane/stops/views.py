@@ -5,12 +5,18 @@ from uuid import UUID
 import structlog
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
 from controlplane.stops import actions, pages
-from controlplane.stops.forms import LiftForm, ReleaseForm, StopForm
+from controlplane.stops.forms import ExtendForm, LiftForm, ReleaseForm, StopForm
 from controlplane.stops.models import Stop
+from controlplane.stops.retention import (
+    MOST_DAYS,
+    NotExtendedError,
+    extend_retention,
+)
 
 log = structlog.get_logger()
 
@@ -63,8 +69,10 @@ def _stop(
     form: ReleaseForm | LiftForm | None = None,
     *,
     status: int = 200,
+    **said: str,
 ) -> HttpResponse:
-    context = pages.stop_context(found, request.user, form)
+    context = pages.stop_context(found, request.user, form, query=request.GET.dict())
+    context |= said
     template = "_stop" if _wants_fragment(request) else "stop"
     return render(request, f"stops/{template}.html", context, status=status)
 
@@ -112,6 +120,20 @@ def lift(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
         form.add_error(None, "There is no ramp to end here any more.")
         return _stop(request, found, form, status=409)
     return redirect("stops:stop", found.pk)
+
+
+def extend(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
+    found = get_object_or_404(Stop.objects.not_over(), pk=stop_id, mode=Stop.Mode.SOFT)
+    form = ExtendForm(request.POST)
+    if not form.is_valid():
+        said = f"Say for how many days: 1 to {MOST_DAYS}."
+        return _stop(request, found, status=422, not_extended=said)
+    days = form.cleaned_data["days"]
+    try:
+        extend_retention(found, days=days, extender=request.user)
+    except NotExtendedError as error:
+        return _stop(request, found, status=503, not_extended=str(error))
+    return redirect(f"{reverse('stops:stop', args=[found.pk])}#retention")
 
 
 def _wants_fragment(request: HttpRequest) -> bool:

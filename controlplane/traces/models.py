@@ -34,6 +34,8 @@ class TraceRecord(models.Model):
     tier = models.TextField()
     subject = models.TextField()
     text = models.TextField()
+    rules = ArrayField(models.TextField(), default=list)  # that hit in its verdict
+    backend = models.TextField(default="")  # the model's, of an answer
     key_sha256 = models.BinaryField()
     headers_sha256 = models.BinaryField()
     value_sha256 = models.BinaryField()

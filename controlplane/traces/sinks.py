@@ -55,8 +55,8 @@ VALUES (clock_timestamp(), 'recorder', %s, %s, '', %s)
 """
 COPY_INDEX = """
 COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
-  conversation_id, workflow, tier, subject, text, key_sha256, headers_sha256, value_sha256,
-  size_bytes) FROM STDIN
+  conversation_id, workflow, tier, subject, text, rules, backend, key_sha256, headers_sha256,
+  value_sha256, size_bytes) FROM STDIN
 """
 COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
@@ -67,8 +67,15 @@ LINGER_S = 0.2
 # An index cannot take longer ones. The whole key is in the payload.
 KEY_MAX_CHARS = 200
 _UNREAD = Envelope(id="", type="", source="", trace_id="")
-# The fields that hold what people wrote or read.
-_TEXT = msgspec.json.Decoder(dict[str, Any])
+_VALUE = msgspec.json.Decoder(dict[str, Any])
+
+
+class _Hit(msgspec.Struct):
+    rule: str
+
+
+class _Hits(msgspec.Struct):
+    findings: list[_Hit]
 
 
 def recorder(tools: Tools) -> Agent:
@@ -239,7 +246,7 @@ def index_row(record: Record) -> tuple[Any, ...]:
         envelope = decode_headers(record.headers)
     except HeaderError:
         envelope = _UNREAD
-    headers = _headers_json(record)
+    headers, value = _headers_json(record), _value(record)
     return (
         record.topic,
         record.partition,
@@ -254,7 +261,9 @@ def index_row(record: Record) -> tuple[Any, ...]:
         plain(envelope.workflow),
         plain(envelope.tier),
         plain(envelope.subject),
-        _text(record),
+        _text(value, "text"),
+        _rules(value),
+        _text(value, "backend"),
         hashlib.sha256(record.key or b"").digest(),
         hashlib.sha256(headers).digest(),
         hashlib.sha256(record.value).digest(),
@@ -284,9 +293,23 @@ def _at(record: Record) -> datetime:
     return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
 
 
-def _text(record: Record) -> str:
+def _value(record: Record) -> dict[str, Any]:
+    """Return its fields; nothing of what cannot be read."""
     try:
-        text = _TEXT.decode(record.value).get("text", "")
+        return _VALUE.decode(record.value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return ""
+        return {}
+
+
+def _text(value: dict[str, Any], name: str) -> str:
+    text = value.get(name, "")
     return plain(text) if isinstance(text, str) else ""
+
+
+def _rules(value: dict[str, Any]) -> list[str]:
+    """Return the rules that hit in the record's verdict, if it carries one."""
+    try:
+        hits = msgspec.convert(value.get("verdict"), _Hits)
+    except msgspec.ValidationError:
+        return []
+    return sorted({plain(hit.rule) for hit in hits.findings})

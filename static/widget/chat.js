@@ -5,6 +5,7 @@ import { makeStore, nothing } from "./kept.js";
 import { optionsOf } from "./options.js";
 import { makeOutbox } from "./outbox.js";
 import { makePanel } from "./panel.js";
+import { makeReceived } from "./received.js";
 import { makeTranscript } from "./transcript.js";
 import { wordsFor } from "./words.js";
 
@@ -21,6 +22,7 @@ export function start(src, data) {
   const transcript = (chat.transcript = makeTranscript(chat));
   const outbox = (chat.outbox = makeOutbox(chat));
   const connection = (chat.connection = makeConnection(chat));
+  const receipts = makeReceived(chat);
   const ratings = new Map(); // by number, what the server has not confirmed
   let unseen = 0;
 
@@ -67,6 +69,11 @@ export function start(src, data) {
     offerPerson();
   }
 
+  function shown(frame) {
+    transcript.shown(frame);
+    receipts.shown();
+  }
+
   function welcomed(frame) {
     if (chat.conversation && chat.conversation !== frame.conversation) return moved();
     chat.conversation = frame.conversation;
@@ -74,6 +81,8 @@ export function start(src, data) {
     chat.backlog = frame.seq;
     if (chat.last < frame.seq) panel.log.setAttribute("aria-busy", "true"); // the past is not read aloud as news
     connection.greeted();
+    receipts.greeted();
+    panel.answers(frame.answers || "flowing");
     outbox.resume();
     for (const each of ratings.values()) {
       each.answers = 1;
@@ -102,7 +111,7 @@ export function start(src, data) {
     panel.warn(words.errors[code] || words.errors.unknown, "stop");
   }
 
-  const HANDLERS = { ready: welcomed, accepted: outbox.accepted, status: transcript.status, message: transcript.shown, feedback: confirmed, error: failed };
+  const HANDLERS = { ready: welcomed, accepted: outbox.accepted, status: transcript.status, message: shown, feedback: confirmed, answers: (frame) => panel.answers(frame.state), error: failed };
 
   // ---- ratings -----------------------------------------------------------------------------------------------------
   function rate(seq, rating, reason) {

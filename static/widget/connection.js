@@ -15,7 +15,7 @@ export function makeConnection(chat) {
     clearTimeout(timer);
     if (!token && options.tokenUrl && !(await renew())) return lost();
     if (token) chat.recall(token);
-    panel.tell(words.connecting);
+    panel.tell(words.connecting, false);
     const mine = (socket = new WebSocket(options.socketUrl));
     watching();
     mine.onopen = () => mine === socket && transmit({ type: "hello", token, after: chat.last });
@@ -38,6 +38,11 @@ export function makeConnection(chat) {
   function transmit(frame) {
     socket.send(JSON.stringify(frame));
     watching();
+  }
+
+  /* What the server does not answer. */
+  function mention(frame) {
+    socket.send(JSON.stringify(frame));
   }
 
   function watching() {
@@ -70,7 +75,7 @@ export function makeConnection(chat) {
     clearTimeout(watch);
     owed.clear();
     chat.outbox.hold();
-    panel.tell(words.notConnected);
+    panel.tell(words.notConnected, false);
     if (old) old.close();
   }
 
@@ -108,5 +113,5 @@ export function makeConnection(chat) {
   addEventListener("online", () => { if (socket) lost(0); else wake(); });
   document.addEventListener("visibilitychange", () => document.hidden || wake());
 
-  return { connect, transmit, greeted, lost, unauthorized, forbidden, isReady: () => ready, owes: (trace) => owed.add(trace) };
+  return { connect, transmit, mention, greeted, lost, unauthorized, forbidden, isReady: () => ready, owes: (trace) => owed.add(trace) };
 }

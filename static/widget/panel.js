@@ -14,13 +14,14 @@ export function makePanel({ options, words, opened, said, typed }) {
   const log = el("div", { className: "log", role: "log", tabIndex: 0, "aria-live": "polite", "aria-label": words.conversation });
   const hello = el("div", { className: "hello" }, el("strong", {}, words.greeting), el("p", {}, words.greetingMore));
   const strip = el("div", { className: "strip", hidden: true });
+  const prospects = el("p", { className: "prospects", hidden: true });
   const state = el("p", { className: "meta" }, words.assistant);
   const heard = [el("p", { className: "sr", role: "status" }), el("p", { className: "sr", role: "status" })]; // open, closed
   const shut = el("button", { className: "bare", type: "button", "aria-label": words.close, onclick: () => close() }, icon("M5 5l10 10M15 5 5 15"));
   const { toEnd, following } = makeFollower(log, () => composer.below);
   const composer = makeComposer({ words, said, typed, announce, toEnd });
   const panel = el("dialog", { "aria-labelledby": "title", onkeydown: escape, oncancel: (event) => { event.preventDefault(); close(); }, onclose: () => { launcher.hidden = false; } },
-    el("header", {}, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, strip, composer.form, heard[0]);
+    el("header", {}, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, prospects, strip, composer.form, heard[0]);
   const host = document.createElement("interlock-chat");
   const shadow = host.attachShadow({ mode: "open" });
   const root = el("div", { className: `root ${options.theme} ${options.position}`, lang: words.language }, launcher, panel, heard[1]);
@@ -65,6 +66,17 @@ export function makePanel({ options, words, opened, said, typed }) {
     strip.replaceChildren(el("span", {}, text), ...(action ? [el("button", { type: "button", onclick: action.run }, action.label)] : []));
   }
 
+  /* What people have stopped, for as long as it lasts; said aloud when it changes. */
+  function answers(now) {
+    const before = prospects.dataset.answers || "flowing";
+    if (now === before || !Object.hasOwn(words.answers, now)) return;
+    prospects.dataset.answers = now;
+    prospects.hidden = now === "flowing";
+    prospects.className = `prospects ${now === "by_people" ? "hold" : ""}`;
+    prospects.textContent = words.answers[now];
+    announce(words.answers[now]);
+  }
+
   function unread(count) {
     badge.hidden = !count;
     badge.textContent = count;
@@ -72,11 +84,14 @@ export function makePanel({ options, words, opened, said, typed }) {
   }
 
   return {
-    log, composer, open, announce, warn, unread, toEnd, following,
+    log, composer, open, announce, answers, warn, unread, toEnd, following,
     isOpen: () => panel.open,
     mount: () => document.body.append(host),
     holds: (node) => node.contains(shadow.activeElement),
-    tell(text) { state.textContent = text; },
+    tell(text, isConnected = true) {
+      state.textContent = text;
+      panel.classList.toggle("away", !isConnected); // nobody knows who thinks meanwhile
+    },
     tellBelow(isBelow) { composer.below.hidden = !isBelow; },
   };
 }

@@ -37,7 +37,7 @@ dialog[open] { display: flex; }
 header { display: flex; align-items: center; gap: 8px; padding: 10px 8px 10px 16px; background: var(--surface); border-bottom: 1px solid var(--line); }
 header div { flex: 1; min-width: 0; }
 h2 { font-size: 16px; line-height: 1.3; font-weight: 620; letter-spacing: -.01em; }
-.meta, .note, .strip { font-size: 12px; line-height: 1.4; color: var(--ink-3); }`;
+.meta, .note, .strip, .prospects { font-size: 12px; line-height: 1.4; color: var(--ink-3); }`;
 
 const TALK = `
 .log { flex: 1; min-height: 0; overflow-y: auto; overscroll-behavior: contain; padding: 16px; display: flex; flex-direction: column; gap: 12px; outline-offset: -3px; }
@@ -69,6 +69,7 @@ const TALK = `
 .note time { font-weight: 450; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .note button { min-height: 28px; padding: 0 10px; font-size: 12px; }
 .busy::before { content: ""; width: 21px; height: 5px; background: radial-gradient(circle closest-side, currentColor 90%, transparent) 0 0 / 7px 5px repeat-x; animation: typing 1.6s steps(3, jump-none) infinite; }
+.away .busy::before { display: none; }
 @keyframes typing { from { clip-path: inset(0 66% 0 0); } to { clip-path: inset(0); } }`;
 
 const RATE = `
@@ -88,7 +89,8 @@ button.thumb[aria-pressed="true"] svg { fill: currentColor; stroke-width: 1; }
 
 const WRITE = `
 .below { position: absolute; right: 16px; bottom: 100%; margin-bottom: 8px; border-radius: 18px; }
-.strip { display: flex; align-items: center; gap: 8px; padding: 8px 16px; color: var(--soft); background: var(--soft-bg); font-weight: 560; }
+.strip, .prospects { display: flex; align-items: center; gap: 8px; padding: 8px 16px; color: var(--soft); background: var(--soft-bg); font-weight: 560; }
+.prospects.hold { color: var(--hold); background: var(--hold-bg); }
 .strip.stop { color: var(--stop); background: var(--stop-bg); }
 .strip span { flex: 1; }
 form { position: relative; background: var(--surface); border-top: 1px solid var(--line); padding: 12px; padding-bottom: max(8px, env(safe-area-inset-bottom)); display: grid; grid-template-columns: 1fr auto; gap: 8px; align-items: end; }

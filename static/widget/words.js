@@ -37,6 +37,11 @@ const EN = {
     paused: "Answers are paused. Yours will follow",
     failed: "This answer failed",
   },
+  answers: {
+    flowing: "Answers come as usual again.",
+    paused: "Answers are paused at the moment. What you write is kept and answered afterwards.",
+    by_people: "At the moment a colleague checks every answer first. That can take longer.",
+  },
   askedAgain: "This answer failed. Asked again below",
   tryAgain: "Try again",
   edit: "Edit",
@@ -113,6 +118,11 @@ const DE = {
     person: "Wartet auf einen Menschen",
     paused: "Antworten sind gerade angehalten. Ihre folgt",
     failed: "Diese Antwort ist fehlgeschlagen",
+  },
+  answers: {
+    flowing: "Antworten kommen wieder wie gewohnt.",
+    paused: "Antworten sind gerade angehalten. Was Sie schreiben, bleibt und wird danach beantwortet.",
+    by_people: "Im Moment prüft jede Antwort zuerst ein Mensch aus unserem Team. Das kann länger dauern.",
   },
   askedAgain: "Diese Antwort ist fehlgeschlagen. Unten neu gefragt",
   tryAgain: "Noch einmal",

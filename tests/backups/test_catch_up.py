@@ -16,6 +16,7 @@ from agents.events import (
     DecidedResponse,
     FinalResponse,
     Payload,
+    SendMail,
     UserMessage,
 )
 from agents.host import conninfo
@@ -27,10 +28,13 @@ from controlplane.backups.catch_up import Caught, Replay
 from controlplane.backups.models import Position
 from controlplane.chat.models import Conversation, Message, Outcome, Turn
 from controlplane.chat.turns import sha256
+from controlplane.effects.actions import distrust_all
+from controlplane.effects.models import Effect
 from controlplane.runtime.models import ControlVersion
 from controlplane.stops.models import Stop
 from guardrails.verdicts import Verdict
 from moderation.models import Approval, Decision
+from tests.effects.making import make_effect
 from tests.factories import make_approval, make_turn
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -317,3 +321,30 @@ def test_the_version_goes_on_above_all_that_kafka_has_heard_of() -> None:
     assert ControlVersion.objects.get(pk=1).version == heard_of + 1
     entry = Entry.objects.get(action="database_restored")
     assert entry.detail["reason"] == "restored from monday.dump"
+
+
+def test_no_mail_is_sent_again_that_may_have_gone_out_since_the_backup(
+    replay: Say,
+) -> None:
+    for state in ("waiting", "held", "failed", "unknown", "sent", "dropped"):
+        make_effect(state, state=state)
+    mail = SendMail(to="new@customer.example", subject="Offer", text="Here it is.")
+    asked = record(topics.EMAIL_SEND, mail, THEN, record_id="r-1")
+
+    assert distrust_all(actor="restore") == 3
+    assert replay(asked).mails == 1
+    assert replay(asked).mails == 0
+
+    found = dict(Effect.objects.values_list("recipient", "state"))
+    assert {name.partition("@")[0]: state for name, state in found.items()} == {
+        "waiting": "unknown",
+        "held": "unknown",
+        "failed": "unknown",
+        "unknown": "unknown",
+        "sent": "sent",
+        "dropped": "dropped",
+        "new": "unknown",
+    }
+    assert Effect.objects.get(record_id="r-1").conversation_id == "c1"
+    assert Entry.objects.filter(action="mails_doubted").count() == 1
+    assert Entry.objects.filter(action="mail_unknown").count() == 1

@@ -58,6 +58,8 @@ class _User:
                 began = self.asked.pop(frame["in_reply_to"], None)
                 if began is not None:
                     self.answers_s.append(time.perf_counter() - began)
+                told = {"type": "received", "seq": frame["seq"]}  # as the widget does
+                await self._socket.send(json.dumps(told))
 
 
 async def run(

@@ -12,6 +12,7 @@ from agents.host import conninfo
 from agents.postgres import Database
 from controlplane.chat import hub as hub_module
 from controlplane.chat import live, transcript
+from controlplane.chat.answers import Answers
 from controlplane.chat.hub import Hub
 from controlplane.chat.resources import Resources
 from controlplane.chat.transcript import Line, OpenTurn
@@ -38,9 +39,15 @@ class FakeSocket:
         self.is_broken = is_broken
         self.is_closed = False
         self.is_paused = False
+        self.answers: Answers = "flowing"
 
     async def show(
-        self, lines: Iterable[Line], turns: Iterable[OpenTurn], *, is_paused: bool
+        self,
+        lines: Iterable[Line],
+        turns: Iterable[OpenTurn],
+        *,
+        is_paused: bool,
+        answers: Answers,
     ) -> None:
         if self.is_broken:
             raise ConnectionResetError

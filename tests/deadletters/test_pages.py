@@ -152,7 +152,7 @@ def test_the_list_costs_the_same_for_one_letter_or_ten(
     client: Client, ada: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     make_letter()
-    with django_assert_num_queries(15) as first:
+    with django_assert_num_queries(16) as first:
         client.get(LIST)
     for _ in range(9):
         make_letter()

@@ -187,7 +187,7 @@ class Product:
         """Tell whether the process said that each of its agents has its partitions."""
         rows = self.sql("SELECT agents FROM runtime_heartbeat WHERE pid = %s", pid)
         return bool(rows) and all(
-            agent["partitions"] > 0 or agent["agent"] in {"relay", "tripwire"}
+            agent["partitions"] > 0 or agent["agent"] in {"mailer", "relay", "tripwire"}
             for agent in rows[0][0]
         )
 

@@ -7,8 +7,8 @@ from django.db import connections
 from django.test import Client
 
 from controlplane.embedded.services import Services
+from controlplane.fresh import Fresh
 from controlplane.home import backlog, room, views
-from controlplane.home.fresh import Fresh
 from controlplane.home.services import look
 from controlplane.runtime.models import ControlVersion
 from tests.factories import make_user

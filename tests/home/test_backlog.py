@@ -9,9 +9,9 @@ from agents.lags import Lags, lags_of
 from agents.registry import AGENTS
 from agents.topic_setup import ensure_topics
 from agents.topics import TOPICS, USER_RAW
+from controlplane.fresh import Fresh
 from controlplane.home import backlog
 from controlplane.home.backlog import read_backlog
-from controlplane.home.fresh import Fresh
 from controlplane.traces.models import RecorderOffset
 from tests.home.conftest import KafkaSays
 from tests.waiting import wait_for
@@ -93,7 +93,11 @@ def test_asks_the_real_kafka_for_every_agent(monkeypatch: pytest.MonkeyPatch) ->
 
     assert before is not None
     assert after is not None
-    assert {agent for agent, _ in after} == AGENTS.keys() - {"relay", "tripwire"}
+    assert {agent for agent, _ in after} == AGENTS.keys() - {
+        "mailer",
+        "relay",
+        "tripwire",
+    }
     for agent in ("input-guard", "recorder"):
         assert after[agent, USER_RAW] == before[agent, USER_RAW] + 3
 

@@ -14,6 +14,7 @@ from agents.topics import RESPONSES_FINAL
 from controlplane.accounts import actions
 from controlplane.chat.models import Outcome
 from controlplane.stops.models import Stop
+from tests.effects.making import make_effect
 from tests.factories import make_admin, make_approval, make_turn
 from tests.home.conftest import Down, KafkaSays
 from tests.home.making import make_heartbeat, make_status
@@ -57,7 +58,8 @@ def test_is_not_ready_without_agents_and_names_them(client: Client) -> None:
 
 
 def test_is_ready_without_what_no_answer_needs(client: Client) -> None:
-    make_heartbeat(agents=AGENTS.keys() - {"recorder", "tripwire"})
+    spared = {"mail-intake", "mailer", "recorder", "tripwire"}
+    make_heartbeat(agents=AGENTS.keys() - spared)
 
     assert client.get("/readyz").json() == {"ready": True, "missing": []}
 
@@ -124,6 +126,7 @@ def test_metrics_tell_lag_approvals_and_stops(
 ) -> None:
     kafka_says({("gate", RESPONSES_FINAL): 11})
     make_approval(team="discount")
+    make_effect(state="unknown")
     Stop.objects.create(
         mode="hard", scope="everything", reason="drill", requested_by="ada"
     )
@@ -133,6 +136,8 @@ def test_metrics_tell_lag_approvals_and_stops(
     gate = frozenset({("agent", "gate"), ("topic", RESPONSES_FINAL)})
     assert told["kafka_consumer_lag", gate] == 11
     assert told["interlock_approvals_pending", frozenset({("team", "discount")})] == 1
+    assert told["interlock_mails", frozenset({("state", "unknown")})] == 1
+    assert told["interlock_mails", frozenset({("state", "held")})] == 0
     hard, soft = (
         frozenset({("scope", "everything"), ("mode", mode)})
         for mode in ("hard", "soft")

@@ -16,6 +16,7 @@ from controlplane.home.lamp import Lamp
 from controlplane.home.places import PLACES
 from controlplane.stops.models import Stop
 from tests.deadletters.making import make_letter
+from tests.effects.making import make_effect
 from tests.factories import make_admin, make_approval, make_moderator, make_user
 
 pytestmark = pytest.mark.django_db
@@ -96,12 +97,14 @@ def counts_of(user: User) -> dict[str, int | None]:
 def test_places_and_counts_are_for_those_who_may_go_there(ada: User) -> None:
     make_approval()
     make_letter()
+    make_effect(state="held")
+    make_effect(state="sent")
 
     uncounted = dict.fromkeys(("room", "stops", "people", "teams", "demo"))
-    assert counts_of(ada) == uncounted | {"queue": 1, "dead": 1}
+    assert counts_of(ada) == uncounted | {"queue": 1, "effects": 1, "dead": 1}
     mira = make_moderator()
     uncounted = dict.fromkeys(("room", "stops", "demo"))
-    assert counts_of(mira) == uncounted | {"queue": 1}
+    assert counts_of(mira) == uncounted | {"queue": 1, "effects": 1}
     assert counts_of(make_user("nora")) == {"demo": None}
 
 
@@ -154,8 +157,8 @@ def test_asks_the_database_the_same_however_much_there_is(
         make_approval()
         make_letter()
 
-    # Session, user, permissions (two), counts (two), stops, roles.
-    with django_assert_num_queries(8):
+    # Session, user, permissions (two), counts (three), stops, roles.
+    with django_assert_num_queries(9):
         text = client.get(address).content.decode()
 
     assert "Hard stop · 2 scopes" in text

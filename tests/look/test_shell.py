@@ -53,7 +53,10 @@ def test_the_palette_goes_where_the_person_may_go(
         field = page.get_by_role("combobox", name="Go to or do")
         expect(field).to_be_focused()
         expect(page.get_by_role("option")).to_have_text(
-            [re.compile(name) for name in ("Control room", "Queue", "Stops", "Demo")]
+            [
+                re.compile(name)
+                for name in ("Control room", "Queue", "Mail", "Stops", "Demo")
+            ]
         )
         chosen = page.locator("[role=option][aria-selected=true]")
         page.keyboard.press("ArrowDown")

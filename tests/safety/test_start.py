@@ -31,6 +31,8 @@ RIGHT = SECRETS | {
     "KAFKA_SASL_USERNAME": "interlock",
     "KAFKA_SASL_PASSWORD": "pw",
     "OPENAI_BASE_URL": "https://models.example/v1",
+    "INTERLOCK_MAIL_URL": "smtp://app:pw@mail.example",
+    "INTERLOCK_MAIL_FROM": "mail@interlock.example",
 }
 WRONG = [
     ("INTERLOCK_SECRET_KEY", "", "INTERLOCK_SECRET_KEY is not set."),
@@ -92,6 +94,11 @@ WRONG = [
         "Whoever answers for REDIS_URL is believed to be it.",
     ),
     ("KAFKA_SECURITY_PROTOCOL", "SASL_PLAINTEXT", "Kafka is asked in the clear."),
+    (
+        "INTERLOCK_MAIL_URL",
+        "smtp://mail.example:25?tls=none",
+        "the mail server is asked in the clear.",
+    ),
     ("OPENAI_BASE_URL", "http://models.example/v1", "the model is asked in the clear."),
 ]
 WARNINGS = "is believed to be it."

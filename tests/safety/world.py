@@ -15,8 +15,16 @@ from django.utils import timezone
 
 from controlplane.accounts.models import ApiToken, Team
 from controlplane.audit.models import Entry
-from controlplane.chat.models import Conversation, Feedback, Message, Outcome, Turn
+from controlplane.chat.models import (
+    Conversation,
+    Correction,
+    Feedback,
+    Message,
+    Outcome,
+    Turn,
+)
 from controlplane.deadletters.models import Job, JobItem, Letter
+from controlplane.effects.models import Effect, ListedEffect
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
@@ -27,7 +35,7 @@ from tests.home.making import make_status
 
 LINES = 60  # of a transcript
 ROWS = 100  # of a list of the admin
-LETTERS = 50  # of a page
+LETTERS = MAILS = 50  # of a page
 PEOPLE = 50
 RULES = 30  # one for so many texts
 ASKED_FOR = 75  # breaks out of an attribute
@@ -66,6 +74,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_dead_letters(texts, viewer),
         *_control_room(texts),
         *_stops(texts),
+        *_mails(texts, viewer),
         *_people(texts, viewer),
         *_admin(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
@@ -334,6 +343,139 @@ def _stops(texts: Sequence[str]) -> list[Shown]:
         Shown(reverse("stops:index"), range(0, len(texts), RULES)),
         Shown(reverse("stops:stop", args=[stops[75].pk])),
         Shown(reverse("stops:rule", args=[rules[0].pk]), range(1)),
+        *_report(texts),
+    ]
+
+
+def _report(texts: Sequence[str]) -> list[Shown]:
+    """A stop of a conversation whose replies, rules, backends and agents are these, and a correction."""
+    turns = _conversation(texts)
+    talk = turns[0].conversation
+    Outcome.objects.filter(turn__in=turns).delete()
+    Outcome.objects.bulk_create(
+        Outcome(turn=turn, state="delivered", source=turn.text[:100]) for turn in turns
+    )
+    Message.objects.bulk_create(
+        Message(
+            conversation=talk,
+            seq=1_000 + turn.number,
+            turn=turn,
+            role="assistant",
+            text=turn.text,
+            kind="reply",
+        )
+        for turn in turns
+    )
+    TraceRecord.objects.bulk_create(_checked(turn) for turn in turns)
+    stop = Stop.objects.create(
+        mode="hard",
+        scope="conversation",
+        value=talk.pk,
+        reason=texts[9],
+        requested_by=texts[10][:150],
+    )
+    Entry.objects.bulk_create(
+        Entry(
+            actor="x", action="x", subject=f"stop:{stop.pk}", detail={text[:50]: text}
+        )
+        for text in texts
+    )
+    correction = _corrected(stop, turns[0], texts)
+    page, every = reverse("incidents:report", args=[stop.pk]), range(len(texts))
+    return [
+        Shown(page, every),
+        Shown(reverse("incidents:print", args=[stop.pk]), every),
+        Shown(reverse("incidents:correct", args=[stop.pk])),
+        Shown(reverse("incidents:correction", args=[stop.pk, correction.pk])),
+    ]
+
+
+def _checked(turn: Turn) -> TraceRecord:
+    return TraceRecord(
+        topic="agent.responses.final",
+        partition=3,
+        offset=turn.number,
+        at=timezone.now(),
+        trace_id=turn.trace_id,
+        event_id=str(uuid4()),
+        parents=[],
+        type="x",
+        agent="x",
+        conversation_id=turn.conversation_id,
+        workflow="chat",
+        tier="free",
+        subject="x",
+        text=turn.text,
+        rules=[turn.text],
+        backend=turn.text,
+        key_sha256=b"k" * 32,
+        headers_sha256=b"h" * 32,
+        value_sha256=b"v" * 32,
+        size_bytes=1,
+    )
+
+
+def _corrected(stop: Stop, turn: Turn, texts: Sequence[str]) -> Correction:
+    correction = Correction.objects.create(
+        stop_id=stop.pk,
+        text=texts[11],
+        text_sha256="0" * 64,
+        reason=texts[12],
+        written_by=texts[13][:150],
+        written_at=timezone.now(),
+    )
+    correction.copies.create(
+        conversation=turn.conversation,
+        turn=turn,
+        seen_turn=1,
+        asked_at=timezone.now(),
+        state="refused",
+        why=texts[14],
+    )
+    return correction
+
+
+def _mails(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Mails of all states in turn, each with a text in all that agents and servers write."""
+    halted = Stop.objects.latest("requested_at")
+    states = ["held", "unknown", "failed", "waiting", "sent", "dropped"]
+    effects = Effect.objects.bulk_create(
+        Effect(
+            record_id=f"{number}{text[:100]}",
+            workflow=text[:50],
+            agent=text[:64],
+            tier=text[:50],
+            conversation_id=text[:200],
+            trace_id=TRACE,
+            recipient=text,
+            subject=text,
+            text=text,
+            state=states[number % len(states)],
+            sender=text[:120],
+            error=text if number % 2 else "",
+            stop=halted,
+            decided_by=viewer,
+            decided_at=timezone.now(),
+            decided_why=text or "x",
+        )
+        for number, text in enumerate(texts)
+    )
+    ListedEffect.objects.bulk_create(
+        ListedEffect(stop=halted, effect=effect) for effect in effects
+    )
+    address = reverse("effects:list")
+    ends = range(len(effects), 0, -MAILS)
+    return [
+        *(
+            Shown(
+                f"{address}?state=all&before={effects[end - 1].pk + 1}",
+                range(max(0, end - MAILS), end),
+                is_more=end < len(effects),
+            )
+            for end in ends
+        ),
+        *(Shown(reverse("effects:effect", args=[each.pk])) for each in effects[:2]),
+        Shown(reverse("stops:stop", args=[halted.pk])),
     ]
 
 
@@ -411,16 +553,22 @@ def _lists(name: str, texts: Sequence[str]) -> list[Shown]:
     ]
 
 
+def _report_of_any() -> str:
+    return reverse("incidents:report", args=[Stop.objects.latest("requested_at").pk])
+
+
 def _asked_for(text: str) -> list[Shown]:
     """Pages that show what stands in their own address."""
     given = quote(text[:300], safe="")
     return [
         Shown(f"{reverse('moderation:queue')}?team={given}"),
         Shown(f"{reverse('deadletters:list')}?agent={given}&reason={given}&state=all"),
+        Shown(f"{reverse('effects:list')}?agent={given}&words={given}&state=all"),
         Shown(f"/traces/{given}/"),
         Shown(f"/{given}"),
         Shown(f"/api/{given}"),
         Shown(f"{reverse('accounts:people')}?words={given}"),
         Shown(f"{reverse('accounts:tokens')}?words={given}"),
         Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
+        Shown(f"{_report_of_any()}?phrase={given}&rule={given}&agent={given}"),
     ]

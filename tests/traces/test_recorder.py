@@ -19,7 +19,8 @@ from agents.postgres import Database
 from agents.records import Record
 from agents.tools import Tools
 from controlplane.traces.sinks import index_row, record, recorder
-from tests.chat.making import event, rows
+from guardrails.verdicts import Verdict
+from tests.chat.making import event, finding, rows
 from tests.chat.making import record as make_record
 
 INCOMPRESSIBLE = "".join(
@@ -153,6 +154,29 @@ async def test_a_readable_record_is_found_by_its_trace(database: Database) -> No
     ) == [
         ("e1", ["p1", "p2"], "UserMessage", "output-guard", "c1", "pro", "hello␀there")
     ]
+
+
+async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(
+    database: Database,
+) -> None:
+    await start_at(database)
+    hits = (finding(rule="promise"), finding(rule="discount"), finding(rule="promise"))
+    checked = msgspec.json.encode(
+        {"verdict": Verdict(action="tag", findings=hits), "backend": "demo"}
+    )
+    others = [b'{"verdict": 1, "backend": 2}', b'{"verdict": {"findings": [{}]}}']
+
+    await write(
+        database,
+        *(
+            make_record(offset=offset, value=value)
+            for offset, value in enumerate([checked, *others])
+        ),
+    )
+
+    assert await rows(
+        database, 'SELECT rules, backend FROM traces_record ORDER BY "offset"'
+    ) == [(["discount", "promise"], "demo"), ([], ""), ([], "")]
 
 
 @pytest.mark.parametrize(

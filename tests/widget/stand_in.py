@@ -27,7 +27,14 @@ class Socket:
         self.loop = loop
         self.writer = writer
         self.received: queue.Queue[Frame] = queue.Queue()
+        self.acknowledged: queue.Queue[int] = queue.Queue()  # in frames of their own
         self.hello: Frame = {}
+
+    def take(self, frame: Frame) -> None:
+        if frame["type"] == "received":
+            self.acknowledged.put(frame["seq"])
+        else:
+            self.received.put(frame)
 
     def expect(self, kind: str) -> Frame:
         """The next frame from the widget, which must be of this type."""
@@ -154,7 +161,7 @@ class StandIn:
         socket = Socket(self.loop.loop, writer)
         self.sockets.put(socket)
         while (text := await read_frame(reader)) is not None:
-            socket.received.put(json.loads(text))
+            socket.take(json.loads(text))
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:

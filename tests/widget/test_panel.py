@@ -221,7 +221,8 @@ def test_axe_finds_nothing_and_nothing_overflows(
     page.goto(f"http://{server.address}/")
     assert violations(page) == []
 
-    fill_with_everything(page, connect(page))
+    socket = connect(page, answers="by_people")
+    fill_with_everything(page, socket)
 
     moving = "note => getComputedStyle(note, '::before').animationName"
     assert page.locator(".busy").first.evaluate(moving) == "none"
@@ -230,6 +231,9 @@ def test_axe_finds_nothing_and_nothing_overflows(
 
     assert violations(page) == []
     assert not is_wider_than_its_window(page)
+    socket.send("answers", state="paused")
+    expect(page.locator(".prospects")).to_contain_text("Answers are paused")
+    assert violations(page) == []
     context.close()
 
 

@@ -75,6 +75,7 @@ class Command(BaseCommand):
             "decisions": str(found.decisions),
             "corrections": str(found.corrections),
             "stops": str(found.stops),
+            "mails": str(found.mails),
             "kafka": "whole" if found.is_whole else "incomplete",
             "changes_lost": str(len(found.lost_changes)),
         }
@@ -94,6 +95,11 @@ class Command(BaseCommand):
             self.stdout.write(
                 "Kafka no longer has all that came after the backup: turns that were open in it"
                 " fail at their deadline, unless they are answered."
+            )
+        if found.mails:
+            self.stdout.write(
+                f"{found.mails:,} mails may have gone out since the backup: none is sent by"
+                " itself, and people decide on /effects/."
             )
         for change in found.lost_changes:
             self.stdout.write(f"Not in the backup, to be made again: {change}")

@@ -10,9 +10,12 @@ from django.db import InterfaceError, OperationalError
 
 from controlplane.audit.actions import at_the_shell
 from controlplane.stops import actions, targets
+from controlplane.stops.listed import TITLES
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import points
 from controlplane.stops.ramp import MAX_PER_S, MIN_PER_S, RAMP_PER_S, Ramp, ramp_of
+
+MOST_LISTED = 200  # of each fate; the stop's page has them all
 
 AWAY = (
     "PostgreSQL does not answer, so the stop is not recorded. Nothing can be delivered meanwhile, and within "
@@ -208,14 +211,13 @@ _RELEASED = {
     "released": "released. What it held still waits for people.",
     "releasing": "releasing. See how far it is: manage.py stop status",
 }
-_FATES = {
-    ListedTurn.Fate.IN_FLIGHT: "on their way at the request",
-    ListedTurn.Fate.DELIVERED: "went out between request and proof",
-    ListedTurn.Fate.UNKNOWN: "ended, outcome unknown",
-}
 
 
 def _listed(stop: Stop, fate: ListedTurn.Fate) -> str:
-    traces = stop.listed.filter(fate=fate).order_by("pk").values_list("trace_id")
-    told = "".join(f"\n    {trace}" for (trace,) in traces)
-    return f"{len(traces)} {_FATES[fate]}{told}"
+    listed = stop.listed.filter(fate=fate)
+    count, title = listed.count(), TITLES[fate]
+    traces = listed.order_by("pk").values_list("trace_id", flat=True)[:MOST_LISTED]
+    lines = [f"\n    {trace}" for trace in traces]
+    if count > len(lines):
+        lines.append(f"\n    and {count - len(lines)} more, on its page")
+    return f"{count} {title[0].lower()}{title[1:]}{''.join(lines)}"

@@ -7,15 +7,15 @@ from itertools import count
 
 import pytest
 
-from controlplane.home import fresh
-from controlplane.home.fresh import Fresh
+from controlplane import fresh
+from controlplane.fresh import Fresh
 from tests.waiting import wait_for
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
-    monkeypatch.setattr("controlplane.home.fresh.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("controlplane.fresh.time.monotonic", lambda: now[0])
     return now
 
 

@@ -32,6 +32,19 @@ class Fresh(Generic[T]):
             threading.Thread(target=self._renew, name="look", daemon=True).start()
         return seen[1]
 
+    def peek(self) -> T | None:
+        """Wait for nobody: return what was seen not long ago, or nothing, and look anew for the next."""
+        seen = self._seen
+        age_s = time.monotonic() - seen[0] if seen else KEPT_S + 1
+        if age_s > FRESH_S and self._looking.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="look", daemon=True).start()
+        return seen[1] if seen and age_s <= KEPT_S else None
+
+    def look_again(self) -> T:
+        """Look now, as what was seen before has just been changed."""
+        with self._looking:
+            return self._note()
+
     def _renew(self) -> None:
         try:
             self._note()

@@ -1,0 +1,7 @@
+"""The effects app."""
+
+from django.apps import AppConfig
+
+
+class EffectsConfig(AppConfig):
+    name = "controlplane.effects"

@@ -1,0 +1,7 @@
+"""The incidents app."""
+
+from django.apps import AppConfig
+
+
+class IncidentsConfig(AppConfig):
+    name = "controlplane.incidents"
