@@ -10,7 +10,7 @@ from tests.stops.flips.rows import Look
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-STANDING, FLIPS = 4, 3
+STANDING, FLIPS = 4, 2
 
 
 def busy(look: Look, *, size: int, flips: int) -> Facts:
