@@ -229,11 +229,16 @@ def finish_release(stop: Stop, *, reason: str, finisher: User | str) -> bool:
     """End a release; return whether it was this call that did. The log keeps the receipt."""
     if not _move(stop, "released"):
         return False
-    # Counted before control state is locked, which whoever engages another stop has to wait for.
-    receipt = msgspec.structs.asdict(receipt_of(stop))
     _changed("stop_released", stop, finisher, reason)
-    audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
+    transaction.on_commit(lambda: _keep_receipt(stop, finisher), robust=True)
     return True
+
+
+def _keep_receipt(stop: Stop, finisher: User | str) -> None:
+    """To count may take seconds, and nobody is to wait for it who works on or stops something else."""
+    receipt = msgspec.structs.asdict(receipt_of(stop))
+    with transaction.atomic():
+        audit.record(finisher, "stop_receipt", f"stop:{stop.pk}", detail=receipt)
 
 
 def finish_releases(finisher: str) -> list[Stop]:
