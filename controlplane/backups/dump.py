@@ -27,9 +27,9 @@ _LIVE = """
 SELECT instance FROM runtime_heartbeat WHERE seen_at > now() - interval '6 seconds'
 """
 _SESSIONS = """
-SELECT usename, count(*) FROM pg_stat_activity
+SELECT usename, application_name, count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename IS NOT NULL
-GROUP BY usename ORDER BY usename
+GROUP BY usename, application_name ORDER BY usename, application_name
 """
 _RELATIONS = """
 SELECT c.relname, c.relkind FROM pg_class c
@@ -127,7 +127,9 @@ def refuse_while_used() -> None:
             )
         sessions = owner.execute(_SESSIONS).fetchall()
         if sessions:
-            who = ", ".join(f"{count} of {role}" for role, count in sessions)
+            who = ", ".join(
+                f"{count} of {role} {name}".strip() for role, name, count in sessions
+            )
             raise BackupError(
                 f"The database is in use ({who}): end the workers and the site first, or say"
                 " --while-running."

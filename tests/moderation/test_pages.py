@@ -191,7 +191,7 @@ def test_the_list_costs_the_same_for_one_answer_or_ten(
 ) -> None:
     decided_by(jonas, make_approval())
     make_approval()
-    with django_assert_num_queries(13) as one:
+    with django_assert_num_queries(14) as one:
         mira_client.get(QUEUE)
     for _ in range(9):
         make_approval()

@@ -295,8 +295,8 @@ def test_costs_the_same_for_one_hop_or_fifty(
     for ms in range(50):
         make_record(turn.trace_id, "agent.execution", ms=ms)
 
-    # session, user, when it was seen, 2 permissions, records, turns, 7 prefetches, letters, lamp, queue's count
-    with django_assert_num_queries(18):
+    # session, user, when it was seen, 2 permissions, records, turns, 7 prefetches, letters, lamp, counts of queue and mail
+    with django_assert_num_queries(19):
         page(reader, turn.trace_id)
 
 
