@@ -58,7 +58,7 @@ def test_above_is_what_every_window_says(times: list[float]) -> None:
         later
         for number, later in enumerate(starts)
         if any(
-            number - first + 1 > per_s * (later.at_s - starts[first].at_s + 0.25) + 2
+            number - first + 1 > per_s * (later.at_s - starts[first].at_s + 0.3) + 2
             for first in range(number + 1)
         )
     )
@@ -118,7 +118,7 @@ def test_nothing_starts_under_a_stop_whatever_is_disturbed(
     stage: Stage, part: int
 ) -> None:
     """25 disturbances each."""
-    every_s, count = 4.0, 25
+    every_s, count = 8.0, 25
     planned = [Planned(5.0, fault("soft stop"), (count + 4) * every_s)]
     planned += [
         Planned(
