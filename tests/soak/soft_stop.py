@@ -14,7 +14,6 @@ from tests.waiting import wait_for
 
 RAMP_PER_S = 60  # more than a soak asks
 SLACK = 2  # starts: of both ends of a window
-WRITTEN_S = 0.05  # after its slot was taken a start is written, on a busy machine
 RELEASED_S = 240.0
 
 _LATEST = """
@@ -57,15 +56,14 @@ def _start(at_s: str, agent: str, record: str, pid: str) -> Start:
 def above(starts: Sequence[Start], per_s: float) -> list[Start]:
     """Return the starts of which there are too many in some time that ends with them. Pure.
 
-    In any T seconds an agent may start per_s x (T + FRESH_S), and what both ends round up; what is
-    looked at here is when each was written.
+    In any T seconds an agent may start per_s x (T + FRESH_S), and what both ends round up.
     """
     found, numbers, least = [], dict[str, int](), dict[str, float]()
     for start in sorted(starts, key=lambda each: each.at_s):
         number = numbers[start.agent] = numbers.get(start.agent, 0) + 1
         lead = number - per_s * start.at_s
         least[start.agent] = min(lead, least.get(start.agent, lead))
-        if lead - least[start.agent] + 1 > per_s * (FRESH_S + WRITTEN_S) + SLACK:
+        if lead - least[start.agent] + 1 > per_s * FRESH_S + SLACK:
             found.append(start)
     return found
 

@@ -42,7 +42,7 @@ def options(seed: str, **changed: Any) -> Options:
 
 @pytest.mark.timeout(240)
 def test_nothing_is_lost_or_doubled_whatever_dies(stage: Stage) -> None:
-    chosen = options("short-69", seconds=36, fault_every_s=3, tail_s=60)
+    chosen = options("short-69", seconds=60, fault_every_s=3, tail_s=60)
     soak = Soak(stage, chosen, say)
 
     assert soak.run() == [], [str(planned) for planned in soak.planned]

@@ -58,7 +58,7 @@ def test_above_is_what_every_window_says(times: list[float]) -> None:
         later
         for number, later in enumerate(starts)
         if any(
-            number - first + 1 > per_s * (later.at_s - starts[first].at_s + 0.3) + 2
+            number - first + 1 > per_s * (later.at_s - starts[first].at_s + 0.25) + 2
             for first in range(number + 1)
         )
     )
