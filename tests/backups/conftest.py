@@ -41,7 +41,6 @@ def own_product(services: Services) -> Iterator[Product]:
         password = logs / "password"
         password.write_text(product.password)
         said = product.python(PREPARE.format(file=str(password)))
-        # Its gate reads what other tests have left in the topics, flagged replies among it.
-        product.sql_only("UPDATE stops_stoprule SET is_on = false")
+        product.switch_automatic_stops_off()
         product.env["TOKEN_OF_MIRA"] = said.split()[-1]
         yield product

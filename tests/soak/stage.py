@@ -59,8 +59,7 @@ class Stage:
         self.product.port = self.ports[0]
         self.product.env["INTERLOCK_MESSAGES_PER_MINUTE"] = "100000"
         self.product.manage("prepare")
-        # One in ten of these answers is held, so by chance more than a fifth of fifty is soon.
-        self.product.sql_only("UPDATE stops_stoprule SET is_on = false")
+        self.product.switch_automatic_stops_off()
         self.script_model()
         for number in range(WORKERS):
             self.launch(f"worker-{number}")
