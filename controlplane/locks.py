@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
 
+_WAIT = "SELECT set_config('lock_timeout', %(lock_timeout)s, true)"
+
 
 class LockTimeoutError(Exception):
     """Another transaction kept a lock for longer than we wait. Nothing was changed."""
@@ -17,14 +19,27 @@ def atomic(*, lock_timeout_ms: int) -> Iterator[None]:
 
     LockTimeoutError when it was longer: the transaction is rolled back and may be tried again.
     """
+    with _in_time(), transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute(_WAIT, {"lock_timeout": f"{lock_timeout_ms}ms"})
+        yield
+
+
+def run(
+    statements: str, parameters: dict[str, int | str], *, lock_timeout_ms: int
+) -> None:
+    """The same for statements that need no answer: all of them in one trip to PostgreSQL."""
+    if connection.in_atomic_block:
+        raise RuntimeError("A durable transaction cannot be inside of another one.")
+    given = parameters | {"lock_timeout": f"{lock_timeout_ms}ms"}
+    with _in_time(), connection.cursor() as cursor:
+        cursor.execute(f"{_WAIT}; {statements}", given)
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
     try:
-        with transaction.atomic(durable=True):
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config('lock_timeout', %s, true)",
-                    [f"{lock_timeout_ms}ms"],
-                )
-            yield
+        yield
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
             raise

@@ -44,6 +44,20 @@ def test_it_is_the_outermost_transaction_or_none() -> None:
         raise AssertionError("it was let in")
 
 
+def test_several_statements_are_one_transaction_with_the_same_bound() -> None:
+    once = "SELECT pg_advisory_xact_lock(%(lock)s)"
+    with psycopg.connect(conninfo()) as holder:
+        holder.execute("SELECT pg_advisory_xact_lock(1)")
+
+        with pytest.raises(locks.LockTimeoutError):
+            locks.run(f"{once}; SELECT 1 / 0", {"lock": 1}, lock_timeout_ms=20)
+    locks.run(once, {"lock": 1}, lock_timeout_ms=20)
+
+    assert _setting() == "0"
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+        locks.run(once, {"lock": 1}, lock_timeout_ms=20)
+
+
 def _execute(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(statement)

@@ -42,10 +42,12 @@ def meet_stop(stop_id: UUID, *, prover: User | str) -> None:
     within the bound is unknown, and what was refused meanwhile is held as well.
     """
     given = {"stop": str(stop_id), "actor": audit.name_of(prover)}
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statements.HOLD_ALL, given)
-        cursor.execute(statements.LIST, given)
-    if not ListedEffect.objects.filter(stop=stop_id).exists():
+    with connection.cursor() as cursor:
+        cursor.execute(statements.MEET, given)
+        while cursor.nextset():
+            pass
+        [is_listed] = cursor.fetchone()
+    if not is_listed:
         return
     _wait_for_ends(stop_id, within_s=PROOF_MS / 1000)
     with transaction.atomic(), connection.cursor() as cursor:

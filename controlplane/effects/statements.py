@@ -66,6 +66,11 @@ SELECT s.id, e.id, false FROM stops_stop s JOIN effects_effect e ON :covers
 WHERE s.id = %(stop)s AND e.state = 'sending' AND e.begun_at IS NOT NULL
 ON CONFLICT (stop_id, effect_id) DO NOTHING
 """)
+# All of it in one trip; a proof waits for it.
+_IS_ANY_LISTED = (
+    "SELECT EXISTS (SELECT FROM effects_listedeffect WHERE stop_id = %(stop)s)"
+)
+MEET = ";".join([HOLD_ALL, LIST, _IS_ANY_LISTED])
 GIVE_UP = _whole("""
 WITH found AS MATERIALIZED (
   SELECT e.id FROM effects_effect e JOIN effects_listedeffect l ON l.effect_id = e.id

@@ -1,12 +1,13 @@
 """Writes to control state and the outbox: always inside the transaction of the cause."""
 
+import json
 from collections.abc import Iterable
 from typing import NamedTuple
+from uuid import uuid4
 
 import msgspec
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.utils import timezone
 
 from agents import cloudevents, topics
 from agents.cloudevents import Envelope, Headers
@@ -14,7 +15,7 @@ from agents.control import CHANNEL
 from agents.events import ControlChange, Payload
 from controlplane.audit import actions as audit
 from controlplane.runtime.headers import stored_headers
-from controlplane.runtime.models import AgentSwitch, ControlVersion, OutboxRecord
+from controlplane.runtime.models import AgentSwitch, OutboxRecord
 from controlplane.runtime.relay import CHANNEL as OUTBOX_CHANNEL
 
 REMOTE_CONTROL = "remote control"  # Celery does not say who sends its commands
@@ -61,7 +62,26 @@ def enqueue_bytes(
     return row
 
 
-@transaction.atomic
+# All of a change in one statement: whoever presses a stop waits for the processor once.
+CHANGE = """
+WITH moved AS (
+  INSERT INTO runtime_controlversion AS row (id, version, changed_at)
+  SELECT 1, 1, clock_timestamp() WHERE {only_if}
+  ON CONFLICT (id) DO UPDATE SET version = row.version + 1, changed_at = excluded.changed_at
+  RETURNING version
+), audited AS (
+  INSERT INTO audit_entry (at, actor, action, subject, trace_id, detail)
+  SELECT clock_timestamp(), %(actor)s, %(kind)s, %(subject)s, '',
+    jsonb_build_object('version', version::text) || %(facts)s::jsonb FROM moved
+), published AS (
+  INSERT INTO runtime_outboxrecord (topic, key, value, headers, created_at, failure)
+  SELECT %(topic)s, %(key)s, convert_to((%(data)s::jsonb || jsonb_build_object('version', version))::text, 'UTF8'),
+    %(headers)s::jsonb, clock_timestamp(), '' FROM moved
+)
+SELECT version, pg_notify(%(control_channel)s, version::text), pg_notify(%(outbox_channel)s, '') FROM moved
+"""
+
+
 def change_control(
     *,
     kind: str,
@@ -74,34 +94,56 @@ def change_control(
 
     Call it in the transaction that changes what it is about. Locks the version row.
     """
-    row, _ = ControlVersion.objects.select_for_update().get_or_create(pk=1)
-    row.version += 1
-    row.changed_at = timezone.now()
-    row.save(update_fields=["version", "changed_at"])
-    _notify(CHANNEL, str(row.version))
-    name = audit.name_of(actor)
-    facts = {"version": str(row.version), "reason": reason} | (detail or {})
-    audit.record(name, kind, subject, detail=facts)
+    given = parameters_of_change(
+        kind=kind, subject=subject, actor=actor, reason=reason, detail=detail
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGE.format(only_if="true"), given)
+        return int(cursor.fetchone()[0])
+
+
+def parameters_of_change(
+    *,
+    kind: str,
+    subject: str,
+    actor: User | str,
+    reason: str,
+    detail: dict[str, str] | None = None,
+) -> dict[str, str | bytes]:
+    """Return what CHANGE asks for. It puts the version in, which only PostgreSQL knows."""
     change = ControlChange(
-        version=row.version,
+        version=0,
         kind=kind,
         subject=subject,
         detail=detail or {},
-        actor=name,
+        actor=audit.name_of(actor),
         reason=reason,
     )
-    event_id = cloudevents.derive_id(
-        f"control-{row.version}", "control", topics.CONTROL_HISTORY, 0
-    )
-    envelope = Envelope(
+    headers = stored_headers(cloudevents.encode_headers(_envelope_of_change()))
+    facts = {"reason": reason} | change.detail
+    return {
+        "kind": kind,
+        "subject": subject,
+        "actor": change.actor,
+        "facts": json.dumps(facts),
+        "topic": topics.CONTROL_HISTORY,
+        "key": subject.encode(),
+        "data": msgspec.json.encode(change).decode(),
+        "headers": json.dumps(headers),
+        "control_channel": CHANNEL,
+        "outbox_channel": OUTBOX_CHANNEL,
+    }
+
+
+def _envelope_of_change() -> Envelope:
+    event_id = str(uuid4())
+    return Envelope(
         id=event_id,
-        type=type(change).__name__,
+        type=ControlChange.__name__,
         source="controlplane",
         trace_id=cloudevents.trace_id_of(event_id),
         workflow="platform",
     )
-    enqueue(topics.CONTROL_HISTORY, key=subject, data=change, envelope=envelope)
-    return row.version
 
 
 @transaction.atomic

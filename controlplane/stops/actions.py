@@ -6,16 +6,17 @@ from datetime import timedelta
 
 import msgspec
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import transaction
+from django.db.models import QuerySet
 
 from controlplane import locks
 from controlplane.audit import actions as audit
-from controlplane.chat.settle import BARRIER
+from controlplane.chat.models import Turn
 from controlplane.clock import database_now
 from controlplane.effects.actions import meet_stop
 from controlplane.runtime.actions import change_control
 from controlplane.runtime.models import HEARTBEAT_EXPIRES
-from controlplane.stops import barrier
+from controlplane.stops import barrier, engaging
 from controlplane.stops.models import ListedTurn, Stop
 from controlplane.stops.points import points
 from controlplane.stops.ramp import ramp_of
@@ -66,29 +67,20 @@ def request_stop(
     return stop
 
 
-@transaction.atomic
 def engage_stop(
     *, mode: str, scope: str, value: str = "", reason: str, requester: User | str
 ) -> tuple[Stop, bool]:
     """The same; return also whether it is a new one."""
-    snapshot = barrier.snapshot() if mode == Stop.Mode.HARD else ""
-    stop, is_new = Stop.objects.get_or_create(
-        mode=mode,
-        scope=scope,
-        value=value,
-        releasing_at=None,
-        defaults={
-            "reason": reason,
-            "requested_by": audit.name_of(requester),
-            "requested_at": database_now(),  # compared with that of decisions
-            "requested_snapshot": snapshot,
-        },
-    )
-    if is_new:
-        version = _changed("stop_requested", stop, requester, reason)
-        stop.control_version = version
-        stop.save(update_fields=["control_version"])
-    return stop, is_new
+    terms = {"mode": mode, "scope": scope, "value": value}
+    while True:
+        stop = engaging.engage(
+            **terms, reason=reason, requester=audit.name_of(requester)
+        )
+        if stop is not None:
+            return stop, True
+        there = Stop.objects.in_force().filter(**terms).first()
+        if there is not None:  # else it was released between the two
+            return there, False
 
 
 def prove_stop(stop: Stop, *, prover: User | str) -> Stop:
@@ -121,32 +113,31 @@ def _prove_soft(stop: Stop, prover: User | str) -> None:
 def _prove_hard(stop: Stop, prover: User | str) -> None:
     """Wait until no delivery that began before can commit any more.
 
-    Takes the lock that every delivery holds shared. A delivery that keeps it for longer than the
-    bound is ended, and its turns are listed; DeliveriesError when even that does not help. Then
-    what is being sent outside has its own bound.
+    One that goes on for longer than the bound is ended, and its turns are listed; DeliveriesError
+    when even that does not help. Then what is being sent outside has its own bound.
     """
     at_request = barrier.holders()
-    _list(stop, ListedTurn.Fate.IN_FLIGHT, _of(stop, _at_work(at_request)))
+    in_flight = _at_work(stop.turns(), at_request)
     try:
-        _close_barrier(stop, wait_ms=PROOF_MS)
+        _close_barrier(stop, prover, at_request)
+        meet_stop(stop.pk, prover=prover)
+        with transaction.atomic():
+            _mark_proven(stop, prover)
+    finally:
+        _list(stop, ListedTurn.Fate.IN_FLIGHT, in_flight)
+
+
+def _close_barrier(
+    stop: Stop, prover: User | str, at_request: list[barrier.Holder]
+) -> None:
+    try:
+        barrier.close(stop.pk, wait_ms=PROOF_MS)
     except locks.LockTimeoutError:
         _end_overdue(stop, prover, at_request)
         try:
-            _close_barrier(stop, wait_ms=AGAIN_MS)
+            barrier.close(stop.pk, wait_ms=AGAIN_MS)
         except locks.LockTimeoutError as error:
             raise DeliveriesError from error
-    meet_stop(stop.pk, prover=prover)
-    with transaction.atomic():
-        _mark_proven(stop, prover)
-
-
-def _close_barrier(stop: Stop, *, wait_ms: int) -> None:
-    """From now on nothing that began before commits, and no effect outside begins."""
-    with locks.atomic(lock_timeout_ms=wait_ms):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [BARRIER])
-        first = Stop.objects.filter(pk=stop.pk, proven_snapshot="")
-        first.update(proven_snapshot=barrier.snapshot())
 
 
 @transaction.atomic
@@ -160,14 +151,17 @@ def _end_overdue(
     going_on = {each.transaction for each in barrier.holders()}
     overdue = [each for each in at_request if each.transaction in going_on]
     ended = [holder for holder in overdue if barrier.end(holder)]
-    met = _at_work(ended)
+    met = _at_work(Turn.objects.all(), ended)  # whatever the stop is of
     _list(stop, ListedTurn.Fate.UNKNOWN, met)
     detail = {"deliveries": len(ended), "turns": len(met)}
     audit.record(prover, "stop_ended_deliveries", f"stop:{stop.pk}", detail=detail)
 
 
-def _at_work(holders: Iterable[barrier.Holder]) -> list[barrier.Met]:
-    return barrier.unsettled({name for each in holders for name in each.conversations})
+def _at_work(
+    turns: QuerySet[Turn], holders: Iterable[barrier.Holder]
+) -> list[barrier.Met]:
+    names = {name for each in holders for name in each.conversations}
+    return barrier.unsettled(turns, names)
 
 
 def _delivered(stop: Stop) -> list[barrier.Met]:
@@ -179,7 +173,7 @@ def _delivered(stop: Stop) -> list[barrier.Met]:
 
 
 def _of(stop: Stop, met: list[barrier.Met]) -> list[barrier.Met]:
-    """Return those in the stop's scope; what was ended is listed whatever it is."""
+    """Return those in the stop's scope."""
     turns = stop.turns().filter(pk__in=[each.turn_id for each in met])
     known = set(turns.values_list("pk", flat=True))
     return [each for each in met if each.turn_id in known]

@@ -3,9 +3,13 @@
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
+from uuid import UUID
 
 from django.db import connection
+from django.db.models import F, QuerySet
 
+from controlplane import locks
+from controlplane.chat.models import Turn
 from controlplane.chat.settle import AT_WORK, BARRIER
 
 END_WAIT_MS = 1_000
@@ -41,10 +45,11 @@ WHERE b.locktype = 'advisory' AND b.objsubid = 1 AND b.classid = 0 AND b.objid =
   AND b.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND b.granted AND b.mode = 'ShareLock'
 """
-_UNSETTLED = """
-SELECT t.id, t.conversation_id, t.trace_id FROM chat_turn t
-JOIN chat_conversation c ON c.id = t.conversation_id
-WHERE c.id = ANY(%s) AND t.number > c.passed_turn ORDER BY t.created_at, t.id
+# The lock that every delivery holds shared: from now on nothing that began before commits.
+_CLOSE = """
+SELECT pg_advisory_xact_lock(%(barrier)s);
+UPDATE stops_stop SET proven_snapshot = pg_current_snapshot()::text
+WHERE id = %(stop)s AND proven_snapshot = ''
 """
 # A snapshot has 64 bits of a transaction's number, a row has 32: the rest is that of now, or one less.
 _DELIVERED = """
@@ -58,13 +63,6 @@ WHERE e.action IN ('reply_delivered', 'correction_delivered') AND e.at > %(since
   AND pg_visible_in_snapshot(n.whole::text::xid8, %(proven)s::pg_snapshot)
 ORDER BY e.id
 """
-
-
-def snapshot() -> str:
-    """Return what is committed for the statements of this transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_current_snapshot()::text")
-        return str(cursor.fetchone()[0])
 
 
 def holders() -> list[Holder]:
@@ -81,11 +79,22 @@ def end(holder: Holder) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def unsettled(conversations: Iterable[str]) -> list[Met]:
-    """Return the turns of conversations that are not settled yet."""
-    with connection.cursor() as cursor:
-        cursor.execute(_UNSETTLED, [list(conversations)])
-        return [Met(*row) for row in cursor.fetchall()]
+def close(stop_id: UUID, *, wait_ms: int) -> None:
+    """Pass the barrier once, and keep what is committed by then. LockTimeoutError.
+
+    As a transaction of its own: what waits behind it waits for no more than this.
+    """
+    given: dict[str, int | str] = {"barrier": BARRIER, "stop": str(stop_id)}
+    locks.run(_CLOSE, given, lock_timeout_ms=wait_ms)
+
+
+def unsettled(turns: QuerySet[Turn], conversations: Iterable[str]) -> list[Met]:
+    """Return those of the turns that are in these conversations and not settled yet."""
+    waiting = turns.filter(
+        conversation__in=conversations, number__gt=F("conversation__passed_turn")
+    )
+    found = waiting.order_by("created_at", "pk")
+    return [Met(*row) for row in found.values_list("pk", "conversation_id", "trace_id")]
 
 
 def delivered(*, requested: str, proven: str, since: datetime) -> list[Met]:

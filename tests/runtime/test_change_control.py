@@ -4,7 +4,7 @@ import pytest
 from django.db import transaction
 
 from agents import topics
-from agents.cloudevents import decode_headers, derive_id
+from agents.cloudevents import decode_headers, trace_id_of
 from agents.control import CHANNEL
 from agents.events import ControlChange
 from agents.host import conninfo
@@ -65,9 +65,7 @@ def test_a_change_moves_the_version_and_writes_audit_and_history() -> None:
         reason="too many complaints",
     )
     of = decode_headers([(name, text.encode()) for name, text in record.headers])
-    assert of.id == derive_id(
-        f"control-{version}", "control", topics.CONTROL_HISTORY, 0
-    )
+    assert of.trace_id == trace_id_of(of.id)
     assert (of.type, of.workflow) == ("ControlChange", "platform")
     assert str(record).startswith(topics.CONTROL_HISTORY)
 

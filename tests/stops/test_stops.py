@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from agents.host import conninfo
 from controlplane.audit.models import Entry
@@ -55,10 +57,17 @@ def test_a_request_is_in_force_at_once_and_on_record(admin: User) -> None:
 def test_a_request_has_the_time_of_postgresql(
     admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moment = datetime(2020, 1, 1, tzinfo=UTC)
-    monkeypatch.setattr(actions, "database_now", lambda: moment)
+    monkeypatch.setattr(timezone, "now", lambda: datetime(2020, 1, 1, tzinfo=UTC))
 
-    assert request_stop(admin).requested_at == moment
+    before = database_now()
+    assert before < request_stop(admin).requested_at < database_now()
+
+
+def test_a_request_is_one_trip_to_postgresql(
+    admin: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(1):
+        request_stop(admin)
 
 
 def test_the_time_of_postgresql_goes_on_within_a_transaction() -> None:
