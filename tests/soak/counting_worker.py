@@ -1,4 +1,4 @@
-"""A worker that writes down when each handler of an agent starts, before it does anything else.
+"""A worker that writes down when each handler of an agent starts, and when it took its slot.
 
 python -m tests.soak.counting_worker -A controlplane worker …
 
@@ -8,7 +8,7 @@ SOAK_STARTS: the file. SOAK_DISOBEYS: it takes no notice of soft stops, and is t
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from typing import Any
 
 import msgspec
@@ -17,11 +17,14 @@ from celery.__main__ import main
 from agents import registry
 from agents.agent import Agent, Context, Event, Send
 from agents.control import Control
+from agents.control_state import Ramp
+from agents.ramp import Slots
 from agents.tools import Build, Tools
 
 STARTS, DISOBEYS = "SOAK_STARTS", "SOAK_DISOBEYS"
 
 _build = registry.builds
+_taken_at_s: dict[tuple[str, Hashable], float] = {}  # of what has not started yet
 
 
 def builds(names: Iterable[str]) -> list[Build]:
@@ -62,8 +65,26 @@ def _on_loop(agent: Agent, file: int) -> Callable[..., AsyncIterator[Send]]:
 
 def _write(agent: Agent, event: Event[Any], file: int) -> None:
     """One write, so lines of several workers stay whole."""
-    line = f"{time.time():.6f} {agent.name} {event.record.coordinates} {os.getpid()}\n"
+    at_s, record = time.time(), event.record.coordinates
+    slot_at_s = _taken_at_s.pop((agent.name, record), at_s)
+    line = f"{at_s:.6f} {slot_at_s:.6f} {agent.name} {record} {os.getpid()}\n"
     os.write(file, line.encode())
+
+
+def note_slots() -> None:
+    """A thread may lose the processor between its slot and its handler."""
+    take = Slots.take
+
+    def noted(
+        slots: Slots, ramps: Iterable[Ramp], agent: str, record: Hashable
+    ) -> bool:
+        at_s = time.time()
+        is_taken = take(slots, ramps, agent, record)
+        if is_taken:
+            _taken_at_s[agent, record] = at_s
+        return is_taken
+
+    setattr(Slots, "take", noted)  # noqa: B010  # mypy minds the plain form
 
 
 def disobey() -> None:
@@ -78,6 +99,7 @@ def disobey() -> None:
 
 if __name__ == "__main__":
     setattr(registry, "builds", builds)  # noqa: B010
+    note_slots()
     if os.environ.get(DISOBEYS):
         disobey()
     sys.exit(main())

@@ -29,7 +29,10 @@ class DisobeyedError(Exception):
 
 @dataclass(frozen=True)
 class Start:
+    """slot_at_s: when it took its slot of a ramp, before it started; without one, the same moment."""
+
     at_s: float
+    slot_at_s: float
     agent: str
     record: str
     pid: int
@@ -49,8 +52,8 @@ def read_starts(file: Path) -> list[Start]:
     return [_start(*line.split()) for line in file.read_text().splitlines()]
 
 
-def _start(at_s: str, agent: str, record: str, pid: str) -> Start:
-    return Start(float(at_s), agent, record, int(pid))
+def _start(at_s: str, slot_at_s: str, agent: str, record: str, pid: str) -> Start:
+    return Start(float(at_s), float(slot_at_s), agent, record, int(pid))
 
 
 def above(starts: Sequence[Start], per_s: float) -> list[Start]:
@@ -59,9 +62,9 @@ def above(starts: Sequence[Start], per_s: float) -> list[Start]:
     In any T seconds an agent may start per_s x (T + FRESH_S), and what both ends round up.
     """
     found, numbers, least = [], dict[str, int](), dict[str, float]()
-    for start in sorted(starts, key=lambda each: each.at_s):
+    for start in sorted(starts, key=lambda each: each.slot_at_s):
         number = numbers[start.agent] = numbers.get(start.agent, 0) + 1
-        lead = number - per_s * start.at_s
+        lead = number - per_s * start.slot_at_s
         least[start.agent] = min(lead, least.get(start.agent, lead))
         if lead - least[start.agent] + 1 > per_s * FRESH_S + SLACK:
             found.append(start)
@@ -117,6 +120,8 @@ def judge(stop: Stop, starts: Sequence[Start]) -> None:
     under = [each for each in starts if stop.proven_s < each.at_s < stop.releasing_s]
     if under:
         raise DisobeyedError(f"{len(under)} starts under the stop: {under[0]}")
-    ramped = [each for each in starts if stop.releasing_s < each.at_s < stop.released_s]
+    ramped = [
+        each for each in starts if stop.releasing_s < each.slot_at_s < stop.released_s
+    ]
     if soon := above(ramped, RAMP_PER_S):
         raise DisobeyedError(f"{len(soon)} of {len(ramped)} above the ramp: {soon[0]}")

@@ -22,7 +22,7 @@ STOP = Stop("1", proven_s=100.0, releasing_s=160.0, released_s=200.0)
 
 
 def start(at_s: float, agent: str = "responder") -> Start:
-    return Start(at_s, agent, "t/0@1", 1)
+    return Start(at_s, at_s, agent, "t/0@1", 1)
 
 
 def evenly(count: int, per_s: float, from_s: float = 160.0) -> list[Start]:
@@ -39,6 +39,19 @@ def test_what_starts_before_and_after_a_stop_is_as_it_should_be() -> None:
 def test_one_start_under_the_stop_is_found() -> None:
     with pytest.raises(DisobeyedError, match="1 starts under the stop"):
         judge(STOP, [start(99.9), start(100.1), start(170)])
+
+
+def test_an_early_slot_does_not_excuse_a_start_under_the_stop() -> None:
+    with pytest.raises(DisobeyedError, match="1 starts under the stop"):
+        judge(STOP, [Start(100.1, 99.9, "responder", "t/0@1", 1)])
+
+
+def test_who_waits_for_the_processor_after_its_slot_keeps_to_the_ramp() -> None:
+    at_once = [
+        Start(161.0, each.slot_at_s, each.agent, each.record, each.pid)
+        for each in evenly(60, RAMP_PER_S)
+    ]
+    judge(STOP, at_once)
 
 
 def test_a_flood_within_the_ramp_is_found() -> None:
