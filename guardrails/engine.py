@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from itertools import islice
 
+from guardrails.context import judge_score, topic_score
 from guardrails.kinds import KINDS, Hit, Subject, compile_exceptions
 from guardrails.patterns import Budget
 from guardrails.rules import (
     Direction,
+    Kind,
     Rule,
     RuleSet,
     check_rule,
@@ -86,6 +88,11 @@ class Engine:
     ) -> tuple[CompiledRule, ...]:
         return self._covering(direction, tier, workflow)
 
+    def needs(self, direction: Direction, tier: str, workflow: str) -> frozenset[str]:
+        """Name the scores that must be in the context of a text before it is judged."""
+        rules = self._covering(direction, tier, workflow)
+        return frozenset(name for rule in rules for name in _scores_of(rule.rule))
+
     def _find_covering(
         self, direction: Direction, tier: str, workflow: str
     ) -> tuple[CompiledRule, ...]:
@@ -127,6 +134,15 @@ class Engine:
             team=team if action == "escalate" else "",
             error=error,
         )
+
+
+def _scores_of(rule: Rule) -> tuple[str, ...]:
+    names: dict[Kind, str] = {
+        "score": rule.score,
+        "topic": topic_score(rule.id),
+        "judge": judge_score(rule.id),
+    }
+    return (names[rule.kind],) if rule.kind in names else ()
 
 
 def compile_rules(rule_set: RuleSet) -> Engine:

@@ -9,13 +9,16 @@ from typing import Literal
 import msgspec
 import regex  # type: ignore[import-untyped]
 
+from guardrails.context import Direction
 from guardrails.patterns import compile_pattern
 from guardrails.text import normalise
 from guardrails.verdicts import Action, Severity
 
-Direction = Literal["input", "output"]
-Kind = Literal["terms", "pattern", "threshold"]
-Mode = Literal["draft", "enforce", "off"]
+Kind = Literal[
+    "terms", "pattern", "pii", "threshold", "expression", "score", "topic", "judge"
+]
+Mode = Literal["draft", "shadow", "canary", "enforce", "off"]
+OnTimeout = Literal["hold", "hit", "pass"]
 
 TEAMS = ("discount", "finance", "legal", "general")
 
@@ -49,6 +52,16 @@ class Rule(
     ] = ()  # terms that excuse a span of this rule where they cover it
     must_hit: tuple[str, ...] = ()
     must_pass: tuple[str, ...] = ()
+    priority: int = 0  # of two rules whose actions are alike, the higher one wins
+    percent: float = 0  # of all traces, in which a canary acts
+    types: tuple[str, ...] = ()  # of personal data
+    regions: tuple[str, ...] = ()  # whose phone numbers and ids; empty: all known
+    expression: str = ""  # in CEL; `limit` is the rule's own
+    score: str = ""  # the name of the score that is held against the limit
+    examples: tuple[str, ...] = ()  # texts of a topic
+    counter_examples: tuple[str, ...] = ()  # texts that are near and not of it
+    instruction: str = ""  # what a judge is asked
+    on_timeout: OnTimeout = "hold"  # of a pattern that only `regex` can run
 
     def __post_init__(self) -> None:
         if self.limit is not None:  # 5 and 5.0 are one limit, so they have one hash
