@@ -21,9 +21,10 @@ from agents.cloudevents import Envelope
 from agents.control_state import ControlState
 from agents.events import Payload
 from agents.records import Record
+from guardrails.checks import check_rule_set
 from guardrails.dealer import DEALER
 from guardrails.engine import compile_rules
-from guardrails.rules import RuleSet, check_rule_set, decode_rule_set
+from guardrails.rules import RuleSet, decode_rule_set
 
 P = TypeVar("P", bound=Payload)
 

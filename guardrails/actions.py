@@ -8,6 +8,7 @@ from controlplane.audit import actions as audit
 from controlplane.runtime.actions import change_control
 from guardrails import rules
 from guardrails.cases import CaseFailure, run_cases
+from guardrails.checks import check_rule_set
 from guardrails.models import Publication, Rule, RuleSet
 
 
@@ -46,7 +47,7 @@ def publish(*, reason: str, publisher: User) -> Publication:
     """
     list(Rule.objects.select_for_update().order_by("slug"))
     rule_set = draft()
-    problems = rules.check_rule_set(rule_set)
+    problems = check_rule_set(rule_set)
     if not problems:
         problems = [_sentence(failure) for failure in run_cases(rule_set)]
     if problems:

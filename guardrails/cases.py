@@ -1,14 +1,18 @@
 """Runs the test cases that rules carry: what each must hit and must let pass."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import Literal, NamedTuple
 
 import msgspec
 
+from guardrails.context import Context, ScoreError
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
+
+Scores = Mapping[str, float | ScoreError]
+Score = Callable[[str, frozenset[str]], Scores]
 
 
 class CaseFailure(msgspec.Struct, frozen=True):
@@ -26,28 +30,52 @@ class _Bench(NamedTuple):
     engine: Engine
     where: Literal["alone", "together"]
     tiers: tuple[str, ...]
+    score: Score
 
 
-def run_cases(rule_set: RuleSet) -> list[CaseFailure]:
+def no_scores(_: str, names: frozenset[str]) -> Scores:
+    """Without a scorer, what needs one is held, so its cases fail."""
+    return dict.fromkeys(names, ScoreError("no scorer was asked"))
+
+
+def run_cases(rule_set: RuleSet, score: Score = no_scores) -> list[CaseFailure]:
     """Every case of every rule, by itself and in the whole set, for each tier and workflow that the rule covers.
 
-    Drafts are tried alone, rules that are off not at all. An enforced rule of which no case was evaluated fails.
+    Drafts are tried alone, rules that are off not at all. A rule that acts, of which no case was evaluated, fails.
+    score: asks for the scores of a text that rules need, by name.
     """
     together = compile_rules(rule_set)
-    tiers = tuple(sorted({tier for rule in rule_set.rules for tier in rule.tiers})) or (
-        "free",
-    )
     failures: list[CaseFailure] = []
     for rule in rule_set.rules:
-        covered = rule.tiers or tiers
         if rule.mode != "off":
-            alone = compile_rules(
-                RuleSet((msgspec.structs.replace(rule, mode="enforce"),))
-            )
-            failures += _run(_Bench(rule, alone, "alone", covered))
-        if rule.mode == "enforce":
-            failures += _run(_Bench(rule, together, "together", covered))
+            failures += _run(_alone(rule, rule_set, score))
+        if rule.mode not in {"off", "draft"}:
+            tiers = _tiers(rule, rule_set)
+            failures += _run(_Bench(rule, together, "together", tiers, score))
     return failures
+
+
+def run_cases_of(
+    rule: Rule, rule_set: RuleSet, score: Score = no_scores
+) -> list[CaseFailure]:
+    """The cases of one rule, alone and as if it were enforced in the set, in the place of its earlier version."""
+    enforced = msgspec.structs.replace(rule, mode="enforce")
+    others = (each for each in rule_set.rules if each.id != rule.id)
+    whole = RuleSet((*others, enforced))
+    tiers = _tiers(rule, whole)
+    bench = _Bench(enforced, compile_rules(whole), "together", tiers, score)
+    return [*_run(_alone(enforced, whole, score)), *_run(bench)]
+
+
+def _alone(rule: Rule, rule_set: RuleSet, score: Score) -> _Bench:
+    enforced = RuleSet((msgspec.structs.replace(rule, mode="enforce"),))
+    tiers = _tiers(rule, rule_set)
+    return _Bench(rule, compile_rules(enforced), "alone", tiers, score)
+
+
+def _tiers(rule: Rule, rule_set: RuleSet) -> tuple[str, ...]:
+    every = sorted({tier for each in rule_set.rules for tier in each.tiers})
+    return rule.tiers or tuple(every) or ("free",)
 
 
 def _run(bench: _Bench) -> list[CaseFailure]:
@@ -61,7 +89,7 @@ def _run(bench: _Bench) -> list[CaseFailure]:
         if rule.id in {compiled.rule.id for compiled in running}:
             evaluated += len(rule.must_hit) + len(rule.must_pass)
             failures += _failures(bench, tier, workflow)
-    if not evaluated and rule.mode == "enforce":
+    if not evaluated and rule.mode != "draft":
         failures.append(
             CaseFailure(rule.id, "", "a case", bench.where, "no case was evaluated")
         )
@@ -71,31 +99,35 @@ def _run(bench: _Bench) -> list[CaseFailure]:
 def _failures(bench: _Bench, tier: str, workflow: str) -> Iterator[CaseFailure]:
     rule = bench.rule
     for text in rule.must_hit:
-        verdict = bench.engine.check(
-            text, direction=rule.direction, tier=tier, workflow=workflow
-        )
-        if verdict.error or rule.id not in {
-            finding.rule for finding in verdict.findings
-        }:
+        verdict = _check(bench, text, tier, workflow)
+        if verdict.error or verdict.shadow_error or not _is_hit(rule, verdict):
             yield CaseFailure(rule.id, text, "hit", bench.where, _tell(verdict))
     for text in rule.must_pass:
-        verdict = bench.engine.check(
-            text, direction=rule.direction, tier=tier, workflow=workflow
-        )
-        if (
-            verdict.error
-            or verdict.action not in {"allow", "tag"}
-            or _is_hit(rule, verdict)
-        ):
+        verdict = _check(bench, text, tier, workflow)
+        is_let = verdict.action in {"allow", "tag"} and not verdict.error
+        if not is_let or verdict.shadow_error or _is_hit(rule, verdict):
             yield CaseFailure(rule.id, text, "pass", bench.where, _tell(verdict))
 
 
+def _check(bench: _Bench, text: str, tier: str, workflow: str) -> Verdict:
+    direction = bench.rule.direction
+    names = bench.engine.needs(direction, tier, workflow)
+    context = Context(
+        direction=direction,
+        tier=tier,
+        workflow=workflow,
+        scores=bench.score(text, names) if names else {},
+    )
+    return bench.engine.check(text, context)
+
+
 def _is_hit(rule: Rule, verdict: Verdict) -> bool:
-    return rule.id in {finding.rule for finding in verdict.findings}
+    found = (*verdict.findings, *verdict.shadow)
+    return rule.id in {finding.rule for finding in found}
 
 
 def _tell(verdict: Verdict) -> str:
-    hits = ", ".join(
-        f"{finding.rule} at “{finding.said}”" for finding in verdict.findings
-    )
-    return verdict.error or f"{verdict.action}: {hits or 'nothing hit'}"
+    found = (*verdict.findings, *verdict.shadow)
+    hits = ", ".join(f"{finding.rule} at “{finding.said}”" for finding in found)
+    error = verdict.error or verdict.shadow_error
+    return error or f"{verdict.action}: {hits or 'nothing hit'}"

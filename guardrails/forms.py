@@ -6,7 +6,9 @@ import msgspec
 from django import forms
 
 from guardrails import rules
+from guardrails.checks import check_rule
 from guardrails.models import Rule
+from guardrails.pii.types import TYPES
 
 
 class LinesField(forms.CharField):
@@ -32,8 +34,22 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
     workflows = _lines("One a line.")
     terms = _lines("Words and phrases, one a line.")
     exceptions = _lines("Terms that excuse a hit of this rule where they cover it.")
+    types = _lines(f"Of personal data, one a line: {', '.join(TYPES)}.")
+    regions = _lines("Whose numbers and ids, one a line, such as DE; none means all.")
+    examples = _lines("Texts of the topic, one a line.")
+    counter_examples = _lines("Texts that are near and not of it, one a line.")
     must_hit = _lines("Texts that this rule must hit, one a line.")
     must_pass = _lines("Texts that must pass, one a line.")
+
+    priority = forms.IntegerField(required=False, initial=0)
+    percent = forms.FloatField(
+        required=False, initial=0, help_text="Of all traces, in which a canary acts."
+    )
+    on_timeout = forms.ChoiceField(
+        required=False,
+        choices=Rule.OnTimeout.choices,
+        help_text="What happens to a text for which a pattern with look-around takes too long.",
+    )
 
     class Meta:
         model = Rule
@@ -44,19 +60,38 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "kind",
             "action",
             "severity",
+            "priority",
             "mode",
+            "percent",
             "tiers",
             "workflows",
             "terms",
             "pattern",
+            "on_timeout",
+            "types",
+            "regions",
+            "expression",
             "field",
+            "score",
             "limit",
+            "examples",
+            "counter_examples",
+            "instruction",
             "team",
             "reply",
             "exceptions",
             "must_hit",
             "must_pass",
         )
+
+    def clean_priority(self) -> int:
+        return self.cleaned_data["priority"] or 0
+
+    def clean_percent(self) -> float:
+        return self.cleaned_data["percent"] or 0.0
+
+    def clean_on_timeout(self) -> str:
+        return self.cleaned_data["on_timeout"] or Rule.OnTimeout.HOLD
 
     def clean(self) -> dict[str, Any]:
         data = dict(super().clean() or {})
@@ -65,7 +100,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = data | {"id": data["slug"]}
         del fields["slug"]
         try:
-            problems = rules.check_rule(msgspec.convert(fields, rules.Rule))
+            problems = check_rule(msgspec.convert(fields, rules.Rule))
         except msgspec.ValidationError as error:
             problems = [f"{error}."]
         for problem in problems:

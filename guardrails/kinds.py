@@ -1,101 +1,237 @@
-"""The kinds of rules: how each finds its places in a text."""
+"""The kinds of rules: what each has the scanner look for, and how it judges what was found."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple
 
-from guardrails.discount import read_normalised
-from guardrails.patterns import (
-    Budget,
-    Pattern,
-    Span,
-    compile_pattern,
-    compile_terms,
-    search,
-    search_overlapping,
-)
-from guardrails.rules import Kind, Rule
-from guardrails.text import Normalised
-
-
-class Subject(NamedTuple):
-    """A text with the forms in which rules see it, made once for all rules."""
-
-    text: str
-    views: tuple[Normalised, ...]
+from guardrails import fields
+from guardrails.context import judge_score, topic_score
+from guardrails.expressions import Expression as Compiled
+from guardrails.grammar import Translator, UntranslatableError
+from guardrails.patterns import Budget, Pattern, Span, compile_pattern, search
+from guardrails.pii.finding import Look
+from guardrails.pii.types import TYPES
+from guardrails.rules import Kind, OnTimeout, Rule
+from guardrails.scanner import Check, Expression, Source, Term, fits
+from guardrails.subject import Subject
+from guardrails.text import normalise
 
 
 class Hit(NamedTuple):
     start: int
     end: int
-    number: float | None = (
-        None  # what a threshold compared; None there: it could not be read
-    )
+    number: float | None = None  # what was compared; None: it could not be read
+    limit: float | None = None
+    label: str = ""  # of which type of personal data it is
+
+
+class Numbered(NamedTuple):
+    """A source with its number in the scanner, and what looks closer at its places."""
+
+    key: int
+    check: Check | None
 
 
 IsExcused = Callable[[Span], bool]
-Find = Callable[[Subject, Budget, IsExcused], Iterator[Hit]]
+Fits = Callable[[Source], bool]
+Find = Callable[[Subject, Sequence[Numbered], Budget, IsExcused], Iterable[Hit]]
 
 
-def compile_exceptions(rule: Rule) -> Callable[[Subject, Budget], IsExcused]:
+class Plan(NamedTuple):
+    """How a rule is run: on what its sources find, or, without any, on every text."""
+
+    sources: tuple[Source, ...]
+    find: Find
+    scores: frozenset[str] = frozenset()
+
+
+def make_terms(terms: Iterable[str]) -> tuple[Term, ...]:
+    """Each term as it is written, and as its look-alikes are read."""
+    forms = {
+        tuple(normalise(term, look_alikes=alike).text.split())
+        for term in terms
+        for alike in (True, False)
+    }
+    return tuple(Term(words) for words in sorted(forms))
+
+
+def excuse(subject: Subject, exceptions: Sequence[Numbered]) -> IsExcused:
     """Tells whether one of the rule's exceptions covers a place; another place is not excused by it."""
-    pattern = compile_terms(rule.exceptions) if rule.exceptions else None
+    spans = sorted(_places(subject, exceptions))
+    if not spans:
+        return lambda _: False
+    starts = [start for start, _ in spans]
+    # How far those reach that start so early.
+    reach = list(accumulate((end for _, end in spans), max))
 
-    def excuse(subject: Subject, budget: Budget) -> IsExcused:
-        if pattern is None:
-            return lambda _: False
-        spans = sorted(
-            span
-            for view in subject.views
-            for span in search_overlapping(pattern, view, budget)
-        )
-        starts = [start for start, _ in spans]
-        reach = list(
-            accumulate((end for _, end in spans), max)
-        )  # how far those that start so early go
+    def is_excused(span: Span) -> bool:
+        before = bisect_right(starts, span[0])
+        return before > 0 and reach[before - 1] >= span[1]
 
-        def is_excused(span: Span) -> bool:
-            before = bisect_right(starts, span[0])
-            return before > 0 and reach[before - 1] >= span[1]
-
-        return is_excused
-
-    return excuse
+    return is_excused
 
 
-def _terms(rule: Rule) -> Find:
-    return _searching(compile_terms(rule.terms))
+def _places(subject: Subject, numbered: Sequence[Numbered]) -> Iterator[Span]:
+    """Where in the original the sources were found."""
+    for key, check in numbered:
+        for view, start, end in subject.places(key):
+            place = (start, end) if check is None else check(view.data, start, end)
+            if place is not None:
+                yield view.span(*place)
 
 
-def _pattern(rule: Rule) -> Find:
-    return _searching(compile_pattern(rule.pattern))
+def _find_places(
+    subject: Subject, numbered: Sequence[Numbered], _: Budget, is_excused: IsExcused
+) -> Iterator[Hit]:
+    return _hits(each for each in _places(subject, numbered) if not is_excused(each))
 
 
-def _searching(pattern: Pattern) -> Find:
-    def find(subject: Subject, budget: Budget, is_excused: IsExcused) -> Iterator[Hit]:
+def _hits(spans: Iterable[Span]) -> Iterator[Hit]:
+    """Places of one rule that overlap are one hit: what they cover together."""
+    start, end = -1, -1
+    for each in sorted(set(spans)):
+        if each[0] >= end or each[0] == each[1]:
+            if start >= 0:
+                yield Hit(start, end)
+            start, end = each
+        else:
+            end = max(end, each[1])
+    if start >= 0:
+        yield Hit(start, end)
+
+
+def _terms(rule: Rule, _: Fits) -> Plan:
+    return Plan(make_terms(rule.terms), _find_places)
+
+
+def _pattern(rule: Rule, can_scan: Fits) -> Plan:
+    compiled = compile_pattern(rule.pattern)
+    source = plan_pattern(rule.pattern, can_scan)
+    if source is not None and source.is_exact:
+        return Plan((source,), _find_places)
+    find = partial(_search, compiled, rule.on_timeout)
+    return Plan((source,) if source is not None else (), find)
+
+
+def plan_pattern(pattern: str, can_scan: Fits = fits) -> Expression | None:
+    """What hyperscan can do: find its places, find texts in which to look for them, or nothing."""
+    try:
+        translator = Translator(pattern)
+    except UntranslatableError:
+        return None
+    for has_starts in (True, False):
+        source = Expression(translator, has_starts)
+        if (translator.is_exact or not has_starts) and can_scan(source):
+            return source
+    return None
+
+
+def _search(
+    compiled: Pattern,
+    on_timeout: OnTimeout,
+    subject: Subject,
+    _: Sequence[Numbered],
+    budget: Budget,
+    is_excused: IsExcused,
+) -> Iterator[Hit]:
+    spans: list[Span] = []
+    try:
         for view in subject.views:
-            for span in search(pattern, view, budget, is_excused=is_excused):
-                yield Hit(*span)
+            spans += search(compiled, view.normal, budget, is_excused=is_excused)
+    except TimeoutError:
+        if on_timeout == "hold":
+            raise
+        if on_timeout == "hit":
+            spans.append((0, len(subject.text)))
+    yield from _hits(spans)
 
-    return find
+
+def _pii(rule: Rule, _: Fits) -> Plan:
+    types = [
+        (name, candidate) for name in rule.types for candidate in TYPES[name].candidates
+    ]
+    sources = tuple(Expression(Translator(candidate)) for _, candidate in types)
+    names = [name for name, _ in types]
+    return Plan(sources, partial(_find_pii, names, frozenset(rule.regions)))
 
 
-def _threshold(rule: Rule) -> Find:
+def _find_pii(
+    names: Sequence[str],
+    regions: frozenset[str],
+    subject: Subject,
+    numbered: Sequence[Numbered],
+    budget: Budget,
+    is_excused: IsExcused,
+) -> Iterator[Hit]:
+    for name in dict.fromkeys(names):
+        keys = {
+            each.key for each, of in zip(numbered, names, strict=True) if of == name
+        }
+        for view in subject.views:
+            inside = [
+                view.inside(*place) for key in keys for place in view.found.get(key, ())
+            ]
+            for start, end, *_ in _hits(inside):
+                look = Look(view.normal.text, start, end, regions, budget.tick)
+                for found in TYPES[name].find(look):
+                    span = view.normal.span(*found)
+                    if not is_excused(span):
+                        yield Hit(*span, label=name)
+
+
+def _threshold(rule: Rule, _: Fits) -> Plan:
+    """A field and a limit are an expression that was filled into two boxes."""
+    return _compared(f"{rule.field} > limit", rule)
+
+
+def _expression(rule: Rule, _: Fits) -> Plan:
+    return _compared(rule.expression, rule)
+
+
+def _compared(source: str, rule: Rule) -> Plan:
+    compiled = Compiled(source, rule.limit)
+    return Plan((), partial(_trip, compiled), compiled.scores)
+
+
+def _trip(
+    compiled: Compiled,
+    subject: Subject,
+    _: Sequence[Numbered],
+    __: Budget,
+    is_excused: IsExcused,
+) -> Iterator[Hit]:
+    for hit in compiled.trips(subject):
+        if hit.start == hit.end or not is_excused((hit.start, hit.end)):
+            yield Hit(*hit)
+
+
+def _score(name: str, rule: Rule) -> Plan:
     assert rule.limit is not None  # check_rule has seen to it
-    limit = rule.limit
-
-    def find(subject: Subject, _: Budget, is_excused: IsExcused) -> Iterator[Hit]:
-        for discount in read_normalised(subject.text, subject.views[0]):
-            is_above = discount.percent is None or discount.percent > limit
-            if is_above and not is_excused((discount.start, discount.end)):
-                yield Hit(discount.start, discount.end, discount.percent)
-
-    return find
+    return Plan((), partial(_find_score, name, rule.limit), frozenset({name}))
 
 
-KINDS: dict[Kind, Callable[[Rule], Find]] = {
+def _find_score(
+    name: str,
+    limit: float,
+    subject: Subject,
+    _: Sequence[Numbered],
+    __: Budget,
+    ___: IsExcused,
+) -> Iterator[Hit]:
+    value = fields.score(subject, name)
+    if value > limit:
+        yield Hit(0, 0, value, limit)
+
+
+KINDS: dict[Kind, Callable[[Rule, Fits], Plan]] = {
     "terms": _terms,
     "pattern": _pattern,
+    "pii": _pii,
     "threshold": _threshold,
+    "expression": _expression,
+    "score": lambda rule, _: _score(rule.score, rule),
+    "topic": lambda rule, _: _score(topic_score(rule.id), rule),
+    "judge": lambda rule, _: _score(judge_score(rule.id), rule),
 }

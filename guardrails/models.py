@@ -21,11 +21,17 @@ class Rule(models.Model):
     class Kind(models.TextChoices):
         TERMS = "terms"
         PATTERN = "pattern"
+        PII = "pii", "Personal data"
         THRESHOLD = "threshold"
+        EXPRESSION = "expression"
+        SCORE = "score"
+        TOPIC = "topic"
+        JUDGE = "judge"
 
     class Action(models.TextChoices):
         ALLOW = "allow"
         TAG = "tag"
+        REDACT = "redact"
         BLOCK = "block"
         REPLACE = "replace"
         ESCALATE = "escalate"
@@ -37,8 +43,15 @@ class Rule(models.Model):
 
     class Mode(models.TextChoices):
         DRAFT = "draft"
+        SHADOW = "shadow"
+        CANARY = "canary"
         ENFORCE = "enforce"
         OFF = "off"
+
+    class OnTimeout(models.TextChoices):
+        HOLD = "hold"
+        HIT = "hit"
+        LET_PASS = "pass", "Pass"
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
@@ -59,6 +72,18 @@ class Rule(models.Model):
     exceptions = _texts()
     must_hit = _texts()
     must_pass = _texts()
+    priority = models.IntegerField(default=0)
+    percent = models.FloatField(default=0)
+    types = _texts()
+    regions = _texts()
+    expression = models.TextField(blank=True)
+    score = models.CharField(max_length=50, blank=True)
+    examples = _texts()
+    counter_examples = _texts()
+    instruction = models.TextField(blank=True)
+    on_timeout = models.CharField(
+        max_length=4, choices=OnTimeout, default=OnTimeout.HOLD
+    )
 
     def __str__(self) -> str:
         return self.name

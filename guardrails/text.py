@@ -1,15 +1,16 @@
 """Text as rules see it: one form for all spellings, every place mapped back to the original."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-import msgspec
 import regex  # type: ignore[import-untyped]
 
 # Invisible by Unicode's own list: zero-width, soft hyphen, bidi marks, variation selectors, tags.
 _INVISIBLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 _INVISIBLE_OR_MARK = regex.compile(r"[\p{Default_Ignorable_Code_Point}\p{M}]")
+_MANY_MARKS = regex.compile(r"(?:\p{M}\p{Default_Ignorable_Code_Point}*){33}")
 # A grapheme, inside of which all composing happens, or ASCII that no mark follows.
 # Cut at some length, since sorting marks costs their square.
 _CLUSTER = regex.compile(r"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|\X")
@@ -26,40 +27,60 @@ _PAIRS = (
 _LOOK_ALIKES = str.maketrans(
     {a: b for left, right in _PAIRS for a, b in zip(left, right, strict=True)}
 )
-_TRACES = frozenset(
-    "".join(map(chr, _LOOK_ALIKES)) + "".join(map(chr, _LOOK_ALIKES)).casefold()
+_TRACES = re.compile(
+    f"[{''.join(map(chr, _LOOK_ALIKES))}{''.join(map(chr, _LOOK_ALIKES)).casefold()}]"
 )
 
+Places = tuple[Sequence[int], Sequence[int]]
 
-class Normalised(msgspec.Struct, frozen=True):
+
+class Normalised:
     """A text in one form; character i of it stands for original[starts[i]:ends[i]]."""
 
-    text: str
-    starts: Sequence[int]
-    ends: Sequence[int]
+    __slots__ = ("_look_alikes", "_places", "original", "text")
+
+    def __init__(self, original: str, text: str, *, look_alikes: bool) -> None:
+        self.original = original
+        self.text = text
+        self._look_alikes = look_alikes
+        self._places: Places | None = None
+
+    @property
+    def starts(self) -> Sequence[int]:
+        return self._placed()[0]
+
+    @property
+    def ends(self) -> Sequence[int]:
+        return self._placed()[1]
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Where text[start:end] stands in the original; an empty span stays empty."""
+        starts, ends = self._placed()
         if start < end:
-            return self.starts[start], self.ends[end - 1]
-        at = (
-            self.starts[start]
-            if start < len(self.starts)
-            else (self.ends[-1] if self.ends else 0)
-        )
+            return starts[start], ends[end - 1]
+        at = starts[start] if start < len(starts) else (ends[-1] if ends else 0)
         return at, at
+
+    def _placed(self) -> Places:
+        """Most texts hit nothing, so places are found out when somebody asks."""
+        if self._places is None:
+            self._places = _align(self)
+        return self._places
+
+    def align_clusters(self) -> tuple[str, Places]:
+        text, *places = _fold_clusters(self.original, look_alikes=self._look_alikes)
+        return text, (places[0], places[1])
 
 
 def normalise(text: str, *, look_alikes: bool = True) -> Normalised:
     """NFKC, case folded, nothing invisible, look-alike letters as Latin ones."""
-    folded = (
-        _fold(text, look_alikes=look_alikes)
-        if text.isascii() or _is_simple(text)
-        else ""
-    )
-    if len(folded) == len(text):
-        return Normalised(folded, range(len(text)), range(1, len(text) + 1))
-    return _normalise_clusters(text, look_alikes=look_alikes)
+    if text.isascii():
+        return Normalised(text, text.lower(), look_alikes=look_alikes)
+    if _MANY_MARKS.search(text):  # sorting them all at once would cost their square
+        folded, *_ = _fold_clusters(text, look_alikes=look_alikes)
+    else:
+        folded = _fold_whole(_INVISIBLE.sub("", text), look_alikes=look_alikes)
+    return Normalised(text, folded, look_alikes=look_alikes)
 
 
 def views(text: str) -> tuple[Normalised, ...]:
@@ -68,21 +89,32 @@ def views(text: str) -> tuple[Normalised, ...]:
     Rules in Greek or Cyrillic need the second, since the first loses their upper and lower case.
     """
     written = normalise(text, look_alikes=False)
-    if _TRACES.isdisjoint(written.text):
+    if text.isascii() or not _TRACES.search(written.text):
         return (written,)
     return normalise(text), written
 
 
+def _align(view: Normalised) -> Places:
+    size = len(view.text)
+    if size == len(view.original) and _is_simple(view.original):
+        return range(size), range(1, size + 1)
+    text, places = view.align_clusters()
+    if text == view.text:
+        return places
+    # Folded as a whole it came out otherwise, which no known text does: every place is all of it.
+    return [0] * size, [len(view.original)] * size
+
+
 def _is_simple(text: str) -> bool:
-    """Whether folding the whole text can be told, by its length alone, to go one to one."""
-    return (
+    """Whether it can be told, if folding keeps its length, that it went one to one."""
+    return text.isascii() or (
         not _INVISIBLE_OR_MARK.search(text)
         and unicodedata.is_normalized("NFKC", text)
         and unicodedata.is_normalized("NFKC", text.casefold())
     )
 
 
-def _normalise_clusters(text: str, *, look_alikes: bool) -> Normalised:
+def _fold_clusters(text: str, *, look_alikes: bool) -> tuple[str, list[int], list[int]]:
     kept = [place for place, char in enumerate(text) if not _INVISIBLE.match(char)]
     visible = "".join(text[place] for place in kept)
     pieces: list[str] = []
@@ -99,14 +131,16 @@ def _normalise_clusters(text: str, *, look_alikes: bool) -> Normalised:
             else:
                 starts += [kept[start]] * len(piece)
                 ends += [kept[end - 1] + 1] * len(piece)
-    return Normalised("".join(pieces), starts, ends)
+    return "".join(pieces), starts, ends
 
 
 def _fold(text: str, *, look_alikes: bool) -> str:
     return (text.translate(_LOOK_ALIKES) if look_alikes else text).casefold()
 
 
-@lru_cache(maxsize=4096)
-def _fold_cluster(cluster: str, *, look_alikes: bool) -> str:
-    folded = _fold(unicodedata.normalize("NFKC", cluster), look_alikes=look_alikes)
+def _fold_whole(text: str, *, look_alikes: bool) -> str:
+    folded = _fold(unicodedata.normalize("NFKC", text), look_alikes=look_alikes)
     return unicodedata.normalize("NFKC", folded)
+
+
+_fold_cluster = lru_cache(maxsize=4096)(_fold_whole)

@@ -4,12 +4,19 @@ from typing import Literal
 
 import msgspec
 
-Action = Literal["allow", "tag", "block", "replace", "escalate"]
+Action = Literal["allow", "tag", "redact", "replace", "escalate", "block"]
 Severity = Literal["low", "medium", "high"]
+
+PASSING = frozenset({"allow", "tag", "redact"})
+_WITH_NUMBERS = frozenset({"threshold"})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One hit of one rule. start and end are code points of the text that was checked."""
+    """One hit of one rule. start and end are code points of the text that was checked.
+
+    said: what stands there; of personal data only which kind it is. number: what was held against the limit; a hit
+    without a place has none of the text. label: the type of personal data.
+    """
 
     rule: str
     name: str
@@ -23,12 +30,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     number: float | None = None
     limit: float | None = None
     team: str = ""
+    label: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The action that won, and every finding behind it. An error is never an allow.
 
-    reason: why it won, where no rule says so.
+    reason: why it won, where no rule says so. redacted: the text with its places replaced, if a rule that acts redacts.
+    shadow: what rules found that do not act here, and shadow_error what went wrong with them.
     """
 
     action: Action
@@ -38,6 +47,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     team: str = ""
     error: str = ""
     reason: str = ""
+    redacted: str = ""
+    shadow: tuple[Finding, ...] = ()
+    shadow_error: str = ""
 
 
 def why(verdict: Verdict) -> str:
@@ -49,9 +61,13 @@ def why(verdict: Verdict) -> str:
     winning = [hit for hit in verdict.findings if hit.action == verdict.action]
     if not winning:
         return "Held for a person"
-    hit = winning[0]
-    if hit.kind != "threshold":
-        return f"{hit.name}: “{hit.said}”"
-    if hit.number is None:
+    return _tell(winning[0])
+
+
+def _tell(hit: Finding) -> str:
+    if hit.number is not None and hit.limit is not None:
+        said = f", “{hit.said}”" if hit.said else ""
+        return f"{hit.name}: {hit.number:g} over {hit.limit:g}{said}"
+    if hit.kind in _WITH_NUMBERS and hit.said:
         return f"{hit.name}: a value that cannot be read, “{hit.said}”"
-    return f"{hit.name}: {hit.number:g} over {hit.limit:g}, “{hit.said}”"
+    return f"{hit.name}: “{hit.said}”" if hit.said else hit.name

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import msgspec
 
+from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.models import Publication
 from guardrails.rules import decode_rule_set
@@ -25,7 +26,8 @@ def check(text: str, *, tier: str, workflow: str) -> Verdict:
         engine = _engine(bytes(body))
     except msgspec.MsgspecError as error:
         return _unchecked(f"the published rule-set cannot be read ({error})")
-    return engine.check(text, direction="output", tier=tier, workflow=workflow)
+    context = Context(direction="output", tier=tier, workflow=workflow)
+    return engine.check(text, context)
 
 
 def does_pass(verdict: Verdict) -> bool:

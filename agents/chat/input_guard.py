@@ -8,7 +8,8 @@ import msgspec
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
 from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
-from guardrails.verdicts import Verdict
+from guardrails.context import Context as Checked
+from guardrails.verdicts import PASSING, Verdict
 
 
 def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
@@ -19,9 +20,15 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
     message = event.data
     tier = topics.known_tier(message.tier)
     verdict = ctx.engine.check(
-        message.text, direction="input", tier=tier, workflow="chat"
+        message.text,
+        Checked(
+            direction="input",
+            tier=tier,
+            workflow="chat",
+            trace_id=event.envelope.trace_id,
+        ),
     )
-    if message.wants_person and verdict.action in {"allow", "tag"}:
+    if message.wants_person and verdict.action in PASSING:
         verdict = _for_person(verdict)
     turn: dict[str, Any] = {
         "turn_id": event.id,
@@ -30,8 +37,9 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
         "verdict": verdict,
     }
     match verdict.action:
-        case "allow" | "tag":
-            cleaned = CleanedMessage(text=message.text, user=message.user, **turn)
+        case "allow" | "tag" | "redact":
+            text = verdict.redacted or message.text
+            cleaned = CleanedMessage(text=text, user=message.user, **turn)
             yield Send(topics.USER_CLEANED, cleaned)
         case "block":
             blocked = BlockedMessage(text=message.text, reply=verdict.reply, **turn)

@@ -8,13 +8,14 @@ import msgspec
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
+from guardrails.context import Context as Checked
 from guardrails.verdicts import Verdict
 
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
     """Only a checked text passes. An empty one, or one that could not be checked, is held."""
     response = event.data
-    verdict = _check(response, ctx)
+    verdict = _check(event, ctx)
     turn: dict[str, Any] = {
         "turn_id": response.turn_id,
         "conversation_id": response.conversation_id,
@@ -22,8 +23,9 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
         "verdict": verdict,
     }
     match verdict.action:
-        case "allow" | "tag":
-            final = FinalResponse(text=response.text, kind=response.kind, **turn)
+        case "allow" | "tag" | "redact":
+            text = verdict.redacted or response.text
+            final = FinalResponse(text=text, kind=response.kind, **turn)
             yield Send(topics.RESPONSES_FINAL, final)
         case "replace":
             flagged = FlaggedResponse(
@@ -45,9 +47,16 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
             yield Send(topics.pending_topic(verdict.team), pending)
 
 
-def _check(response: RawResponse, ctx: Context) -> Verdict:
+def _check(event: Event[RawResponse], ctx: Context) -> Verdict:
+    response = event.data
     verdict = ctx.engine.check(
-        response.text, direction="output", tier=response.tier, workflow="chat"
+        response.text,
+        Checked(
+            direction="output",
+            tier=response.tier,
+            workflow="chat",
+            trace_id=event.envelope.trace_id,
+        ),
     )
     if response.text.strip():
         return verdict

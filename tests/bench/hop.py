@@ -21,6 +21,7 @@ from agents.events import UserMessage
 from agents.interpreter import tune_interpreter
 from agents.runner import Runner
 from agents.topics import Topic
+from guardrails.context import Context as Checked
 from guardrails.engine import compile_rules
 from guardrails.rules import RuleSet
 from tests.bench.peer import faststream
@@ -155,11 +156,10 @@ def _runner(client: Client, source: str, sink: str) -> float:
     control = _Fresh()
     engine = control.engine
     assert engine is not None
+    checked = Checked(direction="input", tier="free", workflow="chat")
 
     def handle(event: Event[UserMessage], ctx: Context) -> list[Send]:
-        ctx.engine.check(
-            event.data.text, direction="input", tier="free", workflow="chat"
-        )
+        ctx.engine.check(event.data.text, checked)
         return [Send(sink, event.data)]
 
     agent = Agent(

@@ -1,16 +1,16 @@
 import pytest
 
 from guardrails.cases import run_cases
+from guardrails.context import Context, Direction
 from guardrails.dealer import DEALER, FALLBACK, REFUSAL
 from guardrails.engine import compile_rules
-from guardrails.rules import Direction
 from guardrails.verdicts import Verdict
 
 ENGINE = compile_rules(DEALER)
 
 
 def check(text: str, direction: Direction = "output", tier: str = "free") -> Verdict:
-    return ENGINE.check(text, direction=direction, tier=tier, workflow="chat")
+    return ENGINE.check(text, Context(direction=direction, tier=tier, workflow="chat"))
 
 
 def test_every_rule_passes_its_own_cases() -> None:

@@ -4,12 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from guardrails.checks import check_rule, check_rule_set
 from guardrails.dealer import DEALER
 from guardrails.rules import (
     Rule,
     RuleSet,
-    check_rule,
-    check_rule_set,
     decode_rule_set,
     encode_rule_set,
     ruleset_hash,
@@ -41,6 +40,16 @@ CHANGES: list[dict[str, object]] = [
     {"exceptions": ("tesla coil",)},
     {"must_hit": ("A Tesla",)},
     {"must_pass": ("A car",)},
+    {"priority": 1},
+    {"percent": 5.0},
+    {"types": ("card",)},
+    {"regions": ("DE",)},
+    {"expression": "length > 5"},
+    {"score": "toxicity"},
+    {"examples": ("A poem",)},
+    {"counter_examples": ("A key with a poem on it",)},
+    {"instruction": "Is it rude?"},
+    {"on_timeout": "hit"},
 ]
 
 

@@ -1,0 +1,111 @@
+"""The typed fields that expressions read, each found in a text only when a rule asks for it."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+import pycld2
+import regex  # type: ignore[import-untyped]
+
+from guardrails.context import ScoreError
+from guardrails.discount import read_normalised
+from guardrails.quantities import find_money
+from guardrails.subject import Subject
+
+Plain = str | float | int | Mapping[str, float]
+
+
+class MissingError(Exception):
+    """Something that a rule reads was not given; the text cannot be judged."""
+
+
+class Value(NamedTuple):
+    """What stands in one place of a text; fields without a value could not be read."""
+
+    fields: Mapping[str, Plain | None]
+    start: int
+    end: int
+
+
+_CURRENCIES = {
+    **dict.fromkeys(("€", "eur", "euro", "euros"), "EUR"),
+    **dict.fromkeys(("$", "usd", "dollar", "dollars", "buck", "bucks"), "USD"),
+    **dict.fromkeys(("£", "gbp", "pound", "pounds"), "GBP"),
+    **dict.fromkeys(("chf", "franken"), "CHF"),
+}
+_CURRENCY = re.compile(
+    "|".join(sorted(map(re.escape, _CURRENCIES), key=len, reverse=True))
+)
+_URL = re.compile(r"(?:https?://|www\.)(?P<host>[^\s/?#:<>\"']+)[^\s<>\"']*")
+_UNREADABLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}]")
+
+
+def discounts(subject: Subject) -> Iterator[Value]:
+    for found in read_normalised(subject.text, subject.views[0].normal):
+        yield Value({"discount_percent": found.percent}, found.start, found.end)
+
+
+def amounts(subject: Subject) -> Iterator[Value]:
+    view = subject.views[0].normal
+    for found in find_money(view.text):
+        name = _CURRENCY.search(view.text, found.start, found.end)
+        fields = {
+            "amount": found.value,
+            "currency": _CURRENCIES[name[0]] if name else "",
+        }
+        yield Value(fields, *view.span(found.start, found.end))
+
+
+def urls(subject: Subject) -> Iterator[Value]:
+    view = subject.views[-1].normal  # as it was written
+    for found in _URL.finditer(view.text):
+        url = found[0].rstrip(".,;:!?)]}")
+        fields = {
+            "url": url,
+            "host": found["host"].rstrip(".,;!)]}").removeprefix("www."),
+        }
+        yield Value(fields, *view.span(found.start(), found.start() + len(url)))
+
+
+def language(subject: Subject) -> str:
+    """An ISO code, or nothing where the text is too short or mixed to tell."""
+    readable = _UNREADABLE.sub(" ", subject.text)
+    _, _, guesses = pycld2.detect(readable)
+    code = str(guesses[0][1])
+    return "" if code == "un" else code
+
+
+def confidence(subject: Subject) -> float:
+    if subject.context.confidence is None:
+        raise MissingError("the model did not say how sure it is")
+    return float(subject.context.confidence)
+
+
+def score(subject: Subject, name: str) -> float:
+    """A number from outside. MissingError if there is none, or none that can be one."""
+    given = subject.context.scores.get(name)
+    if given is None:
+        raise MissingError(f"there is no score {name}")
+    if isinstance(given, ScoreError):
+        raise MissingError(f"no score {name}: {given.reason}")
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise MissingError(f"the score {name} is no number")
+    if not -1 <= given <= 1:
+        raise MissingError(f"the score {name} is not between -1 and 1")
+    return float(given)
+
+
+# Each of these has a value for each place in the text that has one; those of a line belong together.
+MANY: dict[tuple[str, ...], Callable[[Subject], Iterator[Value]]] = {
+    ("discount_percent",): discounts,
+    ("amount", "currency"): amounts,
+    ("url", "host"): urls,
+}
+ONE: dict[str, Callable[[Subject], Plain]] = {
+    "language": language,
+    "length": lambda subject: len(subject.text),
+    "confidence": confidence,
+    "tier": lambda subject: subject.context.tier,
+    "workflow": lambda subject: subject.context.workflow,
+    "direction": lambda subject: subject.context.direction,
+}

@@ -1,0 +1,75 @@
+"""What a type of personal data is made of, and what finders share."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+Span = tuple[int, int]
+Regions = frozenset[str]
+
+
+class Look(NamedTuple):
+    """What is looked at: places that begin between start and end of a folded text; tick is called now and then."""
+
+    text: str
+    start: int
+    end: int
+    regions: Regions
+    tick: Callable[[], None]
+
+
+Find = Callable[[Look], Iterator[Span]]
+
+
+class Finder(NamedTuple):
+    """candidates: patterns, each without look-around, of which every place is looked at.
+
+    find: the places that are one.
+    """
+
+    placeholder: str
+    candidates: tuple[str, ...]
+    find: Find
+
+
+class Group(NamedTuple):
+    """Digits, and perhaps a sign or bracket before them, as they stand together."""
+
+    start: int
+    end: int
+    digits: str
+
+
+_DIGITS = re.compile(r"[0-9]+")
+
+
+def windows(look: Look, *, low: int, high: int) -> Iterator[list[tuple[Group, ...]]]:
+    """For each group of digits the runs that begin with it and have so many digits, longest first."""
+    found = _DIGITS.finditer(look.text, look.start, look.end)
+    groups = [Group(*each.span(), each[0]) for each in found]
+    for first in range(len(groups)):
+        look.tick()
+        yield list(_runs(groups, first, low, high))[::-1]
+
+
+def _runs(
+    groups: list[Group], first: int, low: int, high: int
+) -> Iterator[tuple[Group, ...]]:
+    count = 0
+    for last in range(first, len(groups)):
+        count += len(groups[last].digits)
+        if count > high:
+            return
+        if count >= low:
+            yield tuple(groups[first : last + 1])
+
+
+def is_spoken_of(text: str, start: int, words: re.Pattern[str]) -> bool:
+    """Whether one of the words stands shortly before."""
+    return bool(words.search(text, max(0, start - 40), start))
+
+
+def stands_alone(text: str, start: int, end: int) -> bool:
+    """Not inside of a longer word or number."""
+    before, after = text[start - 1 : start], text[end : end + 1]
+    return not (before.isalnum() or after.isalnum())

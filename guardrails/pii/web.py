@@ -1,0 +1,59 @@
+"""E-mail addresses and addresses of machines."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from guardrails.pii.finding import Finder, Look, Span, is_spoken_of
+
+_EMAIL = re.compile(
+    r"[\w.!#$%&'*+/=?^`{|}~-]+@(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,})"
+)
+_IPV4 = re.compile(r"(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])")
+_IPV6 = re.compile(
+    r"(?<![\w:.])(?=[0-9a-f:]*[0-9])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])"
+)
+_VERSION = re.compile(
+    r"\b(?:v|ver|version(?:en|s)?|releases?|build|firmware|software|sdk|driver|treiber|update|revision|rev|stand)"
+    r"[\s.:=#]{0,3}(?:is|ist|nr|no|number)?[\s.:=#]{0,3}$"
+)
+
+
+def _find_emails(look: Look) -> Iterator[Span]:
+    return (f.span() for f in _EMAIL.finditer(look.text, look.start, look.end))
+
+
+def _find_ips(look: Look) -> Iterator[Span]:
+    """Not a version number: one that is called so, or has a part that no address has."""
+    for pattern in (_IPV4, _IPV6):
+        found = pattern.search(look.text, look.start)
+        while found and found.start() < look.end:
+            look.tick()
+            if _is_address(found[0]) and not is_spoken_of(
+                look.text, found.start(), _VERSION
+            ):
+                yield found.span()
+            found = pattern.search(look.text, found.end())
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+EMAIL = Finder(
+    "[e-mail]",
+    (r"[\w.!#$%&'*+/=?^`{|}~\-]+@(?:[\w\-]+\.)+[\w\-]{2,}",),
+    _find_emails,
+)
+IP = Finder(
+    "[IP]",
+    (
+        r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}",
+        r"[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}",
+    ),
+    _find_ips,
+)
