@@ -7,6 +7,7 @@ of words. Code points that no rule tells apart share one code.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import regex  # type: ignore[import-untyped]
@@ -50,6 +51,7 @@ class CharSet(NamedTuple):
         return is_in != self.is_negated
 
 
+@lru_cache(maxsize=1 << 14)
 def category_of(char: str) -> Category:
     for name, pattern in _COMPILED:
         if pattern.fullmatch(char):
@@ -114,6 +116,7 @@ class Alphabet(dict[int, str]):
         self._atoms = {
             (group, atom.category): atom for group, atom in _number(self._groups)
         }
+        self._written: dict[CharSet, str] = {}
         for is_of_words, codes in self._codes.items():
             codes.fit(sum(a.is_of_words is is_of_words for a in self._atoms.values()))
 
@@ -135,6 +138,11 @@ class Alphabet(dict[int, str]):
 
     def one_of(self, chars: CharSet) -> str:
         """The pattern of one character of a set."""
+        if chars not in self._written:
+            self._written[chars] = self._write(chars)
+        return self._written[chars]
+
+    def _write(self, chars: CharSet) -> str:
         plain = [self[c] for c in _ASCII if chars.has(c, category_of(chr(c)))]
         ways = [_class("".join(plain))] if plain else []
         for is_of_words in (True, False):

@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import phonenumbers
 import regex  # type: ignore[import-untyped]
 
 from guardrails.expressions import Expression, ExpressionError
+from guardrails.grammar import UntranslatableError, translate
 from guardrails.patterns import compile_pattern
 from guardrails.pii.types import TYPES
 from guardrails.rules import TEAMS, Kind, Rule, RuleSet
@@ -54,6 +56,10 @@ def _check_terms(rule: Rule) -> Iterator[str]:
 
 
 def _check_pattern(rule: Rule) -> Iterator[str]:
+    """What hyperscan runs is right, and never empty; the rest is asked of `regex`, which takes longer."""
+    with suppress(UntranslatableError):
+        if translate(rule.pattern).is_exact:
+            return
     try:
         compiled = compile_pattern(rule.pattern)
     except regex.error as error:

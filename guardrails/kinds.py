@@ -9,12 +9,12 @@ from typing import NamedTuple
 from guardrails import fields
 from guardrails.context import judge_score, topic_score
 from guardrails.expressions import Expression as Compiled
-from guardrails.grammar import Translator, UntranslatableError
+from guardrails.grammar import UntranslatableError, translate
 from guardrails.patterns import Budget, Pattern, Span, compile_pattern, search
 from guardrails.pii.finding import Look
 from guardrails.pii.types import TYPES
 from guardrails.rules import Kind, OnTimeout, Rule
-from guardrails.scanner import Check, Expression, Source, Term, fits
+from guardrails.scanner import Expression, Source, Term, fits
 from guardrails.subject import Subject
 from guardrails.text import normalise
 
@@ -27,16 +27,9 @@ class Hit(NamedTuple):
     label: str = ""  # of which type of personal data it is
 
 
-class Numbered(NamedTuple):
-    """A source with its number in the scanner, and what looks closer at its places."""
-
-    key: int
-    check: Check | None
-
-
 IsExcused = Callable[[Span], bool]
 Fits = Callable[[Source], bool]
-Find = Callable[[Subject, Sequence[Numbered], Budget, IsExcused], Iterable[Hit]]
+Find = Callable[[Subject, range, Budget, IsExcused], Iterable[Hit]]
 
 
 class Plan(NamedTuple):
@@ -57,11 +50,11 @@ def make_terms(terms: Iterable[str]) -> tuple[Term, ...]:
     return tuple(Term(words) for words in sorted(forms))
 
 
-def excuse(subject: Subject, exceptions: Sequence[Numbered]) -> IsExcused:
+def excuse(subject: Subject, exceptions: range) -> IsExcused:
     """Tells whether one of the rule's exceptions covers a place; another place is not excused by it."""
-    spans = sorted(_places(subject, exceptions))
+    spans = sorted(_places(subject, exceptions)) if exceptions else []
     if not spans:
-        return lambda _: False
+        return _never
     starts = [start for start, _ in spans]
     # How far those reach that start so early.
     reach = list(accumulate((end for _, end in spans), max))
@@ -73,25 +66,28 @@ def excuse(subject: Subject, exceptions: Sequence[Numbered]) -> IsExcused:
     return is_excused
 
 
-def _places(subject: Subject, numbered: Sequence[Numbered]) -> Iterator[Span]:
+def _never(_: Span) -> bool:
+    return False
+
+
+def _places(subject: Subject, keys: range) -> Iterator[Span]:
     """Where in the original the sources were found."""
-    for key, check in numbered:
-        for view, start, end in subject.places(key):
-            place = (start, end) if check is None else check(view.data, start, end)
-            if place is not None:
-                yield view.span(*place)
+    for view in subject.views:
+        for key, places in view.found.items():
+            if key in keys:
+                yield from (view.span(*place) for place in places)
 
 
 def _find_places(
-    subject: Subject, numbered: Sequence[Numbered], _: Budget, is_excused: IsExcused
+    subject: Subject, keys: range, _: Budget, is_excused: IsExcused
 ) -> Iterator[Hit]:
-    return _hits(each for each in _places(subject, numbered) if not is_excused(each))
+    return _hits(each for each in _places(subject, keys) if not is_excused(each))
 
 
 def _hits(spans: Iterable[Span]) -> Iterator[Hit]:
     """Places of one rule that overlap are one hit: what they cover together."""
     start, end = -1, -1
-    for each in sorted(set(spans)):
+    for each in sorted(spans):
         if each[0] >= end or each[0] == each[1]:
             if start >= 0:
                 yield Hit(start, end)
@@ -107,18 +103,17 @@ def _terms(rule: Rule, _: Fits) -> Plan:
 
 
 def _pattern(rule: Rule, can_scan: Fits) -> Plan:
-    compiled = compile_pattern(rule.pattern)
     source = plan_pattern(rule.pattern, can_scan)
     if source is not None and source.is_exact:
         return Plan((source,), _find_places)
-    find = partial(_search, compiled, rule.on_timeout)
+    find = partial(_search, compile_pattern(rule.pattern), rule.on_timeout)
     return Plan((source,) if source is not None else (), find)
 
 
 def plan_pattern(pattern: str, can_scan: Fits = fits) -> Expression | None:
     """What hyperscan can do: find its places, find texts in which to look for them, or nothing."""
     try:
-        translator = Translator(pattern)
+        translator = translate(pattern)
     except UntranslatableError:
         return None
     for has_starts in (True, False):
@@ -132,7 +127,7 @@ def _search(
     compiled: Pattern,
     on_timeout: OnTimeout,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
@@ -152,7 +147,7 @@ def _pii(rule: Rule, _: Fits) -> Plan:
     types = [
         (name, candidate) for name in rule.types for candidate in TYPES[name].candidates
     ]
-    sources = tuple(Expression(Translator(candidate)) for _, candidate in types)
+    sources = tuple(Expression(translate(candidate)) for _, candidate in types)
     names = [name for name, _ in types]
     return Plan(sources, partial(_find_pii, names, frozenset(rule.regions)))
 
@@ -161,19 +156,18 @@ def _find_pii(
     names: Sequence[str],
     regions: frozenset[str],
     subject: Subject,
-    numbered: Sequence[Numbered],
+    keys: range,
     budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
-    for name in dict.fromkeys(names):
-        keys = {
-            each.key for each, of in zip(numbered, names, strict=True) if of == name
-        }
-        for view in subject.views:
-            inside = [
-                view.inside(*place) for key in keys for place in view.found.get(key, ())
-            ]
-            for start, end, *_ in _hits(inside):
+    """names: of which type each of the keys is a candidate."""
+    for view in subject.views:
+        inside: dict[str, list[Span]] = {}
+        for key in [key for key in view.found if key in keys]:
+            places = inside.setdefault(names[key - keys.start], [])
+            places += (view.inside(*place) for place in view.found[key])
+        for name, places in inside.items():
+            for start, end, *_ in _hits(places):
                 look = Look(view.normal.text, start, end, regions, budget.tick)
                 for found in TYPES[name].find(look):
                     span = view.normal.span(*found)
@@ -198,7 +192,7 @@ def _compared(source: str, rule: Rule) -> Plan:
 def _trip(
     compiled: Compiled,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     __: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
@@ -216,7 +210,7 @@ def _find_score(
     name: str,
     limit: float,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     __: Budget,
     ___: IsExcused,
 ) -> Iterator[Hit]:

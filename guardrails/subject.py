@@ -1,42 +1,41 @@
 """A text under check: its forms, and what the scanner found in each."""
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from itertools import accumulate
 
 from guardrails.alphabet import count_starts
 from guardrails.context import Context
-from guardrails.scanner import Places, Scanner, Span
-from guardrails.text import Normalised, views
+from guardrails.scanner import Scanner, Span
+from guardrails.text import Normalised, normalise, views
 
-NOTHING: Sequence[Span] = ()
+Found = dict[int, list[Span]]  # by the number of an expression its places, in bytes
 
 
 class View:
-    """One form of a text with the places in it, which are looked up by the number of their expression."""
+    """One form of a text, and what was found in it."""
 
-    def __init__(self, normal: Normalised, data: bytes, places: Places) -> None:
+    def __init__(self, normal: Normalised, data: bytes, found: Found) -> None:
         self.normal = normal
-        self.data = data
-        self._places = places
-
-    @cached_property
-    def found(self) -> dict[int, list[Span]]:
-        found: dict[int, list[Span]] = {}
-        for (key, start), end in self._places.items():
-            found.setdefault(key, []).append((start, end))
-        return found
-
-    @cached_property
-    def _chars(self) -> Sequence[int]:
-        """How many characters begin before each byte."""
-        if self.normal.text.isascii():
-            return range(len(self.data) + 1)
-        return list(accumulate(count_starts(self.data), initial=0))
+        self.found = found
+        self._data = data
+        self._counted: Sequence[int] | None = None
 
     def inside(self, start: int, end: int) -> Span:
         """A place in bytes as one in this form."""
-        return self._chars[start], self._chars[end]
+        chars = self._chars()
+        return chars[start], chars[end]
+
+    def _chars(self) -> Sequence[int]:
+        """How many characters begin before each byte."""
+        if self._counted is None:
+            is_plain = self.normal.text.isascii()
+            starts = () if is_plain else count_starts(self._data)
+            self._counted = (
+                range(len(self._data) + 1)
+                if is_plain
+                else list(accumulate(starts, initial=0))
+            )
+        return self._counted
 
     def span(self, start: int, end: int) -> Span:
         """A place in bytes as one in the original."""
@@ -51,19 +50,31 @@ class Subject:
         self.context = context
         self.views = seen
 
-    @cached_property
-    def keys(self) -> set[int]:
-        return {key for view in self.views for key in view.found}
 
-    def places(self, key: int) -> Iterator[tuple[View, int, int]]:
-        for view in self.views:
-            for start, end in view.found.get(key, NOTHING):
-                yield view, start, end
-
-
-def read(text: str, context: Context, scanner: Scanner) -> Subject:
+def read(
+    text: str, context: Context, scanner: Scanner, *, has_to: bool = True
+) -> Subject | None:
+    """None if nothing was found, unless it has to be read anyway."""
+    if text.isascii():
+        data = scanner.alphabet.encode(text.lower())
+        found = _look_at(data, scanner)
+        if not found and not has_to:
+            return None
+        return Subject(text, context, [View(normalise(text), data, found)])
     seen = []
     for normal in views(text):
         data = scanner.alphabet.encode(normal.text)
-        seen.append(View(normal, data, scanner.scan(data)))
-    return Subject(text, context, seen)
+        seen.append(View(normal, data, _look_at(data, scanner)))
+    is_hit = any(view.found for view in seen)
+    return Subject(text, context, seen) if is_hit or has_to else None
+
+
+def _look_at(data: bytes, scanner: Scanner) -> Found:
+    """The places that are what they seemed to be."""
+    found: Found = {}
+    checks = scanner.checks
+    for (key, start), end in scanner.scan(data).items():
+        check = checks[key]
+        if check is None or check(data, start, end):
+            found.setdefault(key, []).append((start, end))
+    return found

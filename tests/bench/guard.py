@@ -1,0 +1,318 @@
+"""The guardrail engine on fresh texts, beside bare hyperscan and a loop of `re`, in one process on one core."""
+
+import random
+import re
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import hyperscan
+
+from guardrails.context import Context
+from guardrails.engine import Engine, compile_rules
+from guardrails.rules import Rule, RuleSet
+
+TEXTS = 20_000
+ROUNDS = 5
+PATTERNS, TERMS = 200, 1_000
+TERMS_A_RULE = 100
+HITTING = 20  # one text in so many says a term of a rule
+CONTEXT = Context(direction="input", tier="free", workflow="chat")
+
+_SYLLABLES = [start + vowel for start in "bdfgklmnprstvz" for vowel in "aeiou"]
+_ENGLISH = [
+    "I",
+    "would",
+    "like",
+    "to",
+    "know",
+    "how",
+    "much",
+    "the",
+    "new",
+    "car",
+    "costs",
+    "and",
+    "whether",
+    "you",
+    "want",
+    "to",
+    "give",
+    "me",
+    "a",
+    "price",
+    "for",
+    "the",
+    "winter",
+    "tyres",
+    "please",
+    "tell",
+    "me",
+    "about",
+    "an",
+    "order",
+    "with",
+    "my",
+    "account",
+    "in",
+    "the",
+    "city",
+    "next",
+    "week",
+    "because",
+    "we",
+    "need",
+    "it",
+    "soon",
+    "for",
+    "the",
+    "family",
+    "holiday",
+    "how",
+    "to",
+    "charge",
+    "at",
+    "home",
+    "when",
+    "is",
+    "the",
+    "service",
+    "due",
+    "can",
+    "you",
+    "show",
+    "us",
+    "what",
+    "is",
+    "in",
+    "stock",
+    "and",
+    "help",
+    "with",
+    "the",
+    "app",
+]
+_OTHERS = [
+    "Größe",
+    "für",
+    "günstiger",
+    "Straße",
+    "élève",
+    "naïve",
+    "façade",
+    "señor",
+    "mañana",
+    "Привет",
+    "машина",
+    "сколько",
+    "стоит",
+    "новая",
+    "цена",
+    "скидка",
+    "Καλημέρα",
+    "αυτοκίνητο",
+    "τιμή",
+    "我想买一辆新车",
+    "価格はいくら",
+    "얼마예요",
+    "ราคา",
+    "😀",
+    "…",
+    "“so”",
+    "–",
+    "100\xa0€",
+    "½",
+]
+
+
+class Cost(NamedTuple):
+    """per_s: the median of some rounds. us: of each text in the middle round, in order."""
+
+    per_s: float
+    us: list[float]
+
+    def at(self, share: float) -> float:
+        return self.us[int(len(self.us) * share)]
+
+
+class Rules(NamedTuple):
+    """The same rules in the forms that the three ways take."""
+
+    patterns: list[str]
+    terms: list[str]
+    rule_set: RuleSet
+
+
+class Found(NamedTuple):
+    engine: Cost
+    bare: Cost
+    loop: Cost
+
+
+def make_rules(patterns: int, terms: int, *, seed: int = 1) -> Rules:
+    dice = random.Random(seed)
+    made = [_pattern(dice, number) for number in range(patterns)]
+    words = [_term(dice, number) for number in range(terms)]
+    groups = [
+        words[at : at + TERMS_A_RULE] for at in range(0, len(words), TERMS_A_RULE)
+    ]
+    rules = [
+        *(_rule(f"p-{at}", "pattern", pattern=each) for at, each in enumerate(made)),
+        *(
+            _rule(f"t-{at}", "terms", terms=tuple(each))
+            for at, each in enumerate(groups)
+        ),
+    ]
+    return Rules(made, words, RuleSet(tuple(rules)))
+
+
+def make_texts(
+    rules: Rules, *, length: int, count: int = TEXTS, seed: int = 2
+) -> list[str]:
+    """ASCII; one in twenty with a term of the rules in it."""
+    dice = random.Random(seed)
+    vocabulary = [*_ENGLISH * 40, *(_word(dice) for _ in range(3_000))]
+    return [_text(dice, vocabulary, rules, length) for _ in range(count)]
+
+
+def make_mixed(
+    rules: Rules, *, length: int, count: int = TEXTS, seed: int = 3
+) -> list[str]:
+    dice = random.Random(seed)
+    vocabulary = [*_ENGLISH * 2, *_OTHERS * 3]
+    return [_text(dice, vocabulary, rules, length) for _ in range(count)]
+
+
+def compare(rules: Rules, texts: Sequence[str], engine: Engine) -> Found:
+    """Each way takes its turn in each round; the loop, which is slow, only once and on some of the texts."""
+    ways: tuple[Callable[[str], object], ...] = (
+        lambda text: engine.check(text, CONTEXT),
+        _bare(rules),
+    )
+    rounds = [[measure(way, texts) for way in ways] for _ in range(ROUNDS)]
+    ours, bare = (_middle([each[at] for each in rounds]) for at in range(len(ways)))
+    return Found(ours, bare, measure(_loop(rules), texts[: len(texts) // 100]))
+
+
+def measure(way: Callable[[str], object], texts: Sequence[str]) -> Cost:
+    """Computing time of this thread; each text is timed, which itself is paid for by nobody else."""
+    start_ns = time.thread_time_ns()
+    for text in texts:
+        way(text)
+    took_s = (time.thread_time_ns() - start_ns) / 1e9
+    return Cost(len(texts) / took_s, [])
+
+
+def latencies(engine: Engine, texts: Sequence[str]) -> list[float]:
+    """Of each text in µs, in order."""
+    took = []
+    for text in texts:
+        start_ns = time.thread_time_ns()
+        engine.check(text, CONTEXT)
+        took.append((time.thread_time_ns() - start_ns) / 1000)
+    return sorted(took)
+
+
+def compile_s(rules: Rules) -> tuple[Engine, float, float]:
+    """The engine, how long it took to make, and how long from its stored form."""
+    start_s = time.perf_counter()
+    engine = compile_rules(rules.rule_set)
+    took_s = time.perf_counter() - start_s
+    stored = engine.dump()
+    start_s = time.perf_counter()
+    compile_rules(rules.rule_set, stored)
+    return engine, took_s, time.perf_counter() - start_s
+
+
+def _middle(costs: list[Cost]) -> Cost:
+    return Cost(statistics.median(each.per_s for each in costs), [])
+
+
+def _bare(rules: Rules) -> Callable[[str], object]:
+    """The library alone: the same expressions, every place of every hit, the text as it is."""
+    flags = hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SOM_LEFTMOST
+    written = [*rules.patterns, *(_written(term) for term in rules.terms)]
+    database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+    database.compile(
+        expressions=[each.encode() for each in written],
+        ids=range(len(written)),
+        flags=[flags] * len(written),
+    )
+    found: list[tuple[int, int, int]] = []
+
+    def on_hit(key: int, start: int, end: int, *_: object) -> None:
+        found.append((key, start, end))
+
+    def scan(text: str) -> None:
+        found.clear()
+        database.scan(text.encode(), on_hit)
+
+    return scan
+
+
+def _loop(rules: Rules) -> Callable[[str], object]:
+    """One after the other, as is usual; the terms of a rule as one alternation."""
+    compiled = [re.compile(each, re.IGNORECASE) for each in rules.patterns]
+    for rule in rules.rule_set.rules:
+        if rule.terms:
+            ways = "|".join(map(_written, rule.terms))
+            compiled.append(re.compile(ways, re.IGNORECASE))
+
+    def search(text: str) -> list[tuple[int, int]]:
+        return [found.span() for each in compiled for found in each.finditer(text)]
+
+    return search
+
+
+def _written(term: str) -> str:
+    words = r"[\s\-]+".join(map(re.escape, term.split()))
+    return rf"\b{words}\b"
+
+
+def _rule(name: str, kind: str, **fields: object) -> Rule:
+    return Rule(
+        id=name,
+        name=name,
+        direction="input",
+        kind=kind,  # type: ignore[arg-type]
+        action="block",
+        reply="No.",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _word(dice: random.Random, syllables: int = 0) -> str:
+    return "".join(dice.choices(_SYLLABLES, k=syllables or dice.randint(1, 4)))
+
+
+def _term(dice: random.Random, number: int) -> str:
+    """Two in three are one word; of the others one in four has an everyday word, which many texts have."""
+    if number % 3:
+        return _word(dice, 4)
+    first = _word(dice, 3) if number % 4 else dice.choice(_ENGLISH)
+    return f"{first} {_word(dice, 3)}"
+
+
+def _pattern(dice: random.Random, number: int) -> str:
+    one, two, three = (_word(dice, 4) for _ in range(3))
+    return (
+        rf"\b{one}\s+(?:\w+\s+){{0,3}}{two}\b",
+        rf"\b(?:{one}|{two}|{three})(?:ing|ed|s)?\b",
+        rf"{one}.{{0,20}}{two}",
+        rf"\b{one}\d{{2,6}}\b",
+        rf"\b(?:how to|want to)\s+(?:\w+\s+){{0,4}}{one}\b",
+    )[number % 5]
+
+
+def _text(
+    dice: random.Random, vocabulary: Sequence[str], rules: Rules, length: int
+) -> str:
+    words: list[str] = []
+    size = 0
+    while size < length:
+        words.append(dice.choice(vocabulary))
+        size += len(words[-1]) + 1
+    if not dice.randrange(HITTING):
+        words[dice.randrange(len(words))] = dice.choice(rules.terms)
+    return " ".join(words)[:length].capitalize()
