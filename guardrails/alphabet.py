@@ -22,7 +22,7 @@ _PATTERNS: tuple[tuple[Category, str], ...] = (
     ("digit", r"\p{Nd}"),
     ("unspaced", rf"[[\p{{L}}\p{{M}}\p{{N}}]&&[{UNSPACED}]]"),
     ("spaced", r"[\p{L}\p{M}\p{N}]"),
-    ("space", r"\s"),
+    ("space", r"[\s\x1c-\x1f]"),  # as `re` has it
     ("line", "_"),  # for \w it is a letter, for \b it is none
 )
 _COMPILED = [(name, regex.compile(pattern, regex.V1)) for name, pattern in _PATTERNS]

@@ -2,7 +2,10 @@
 
 from msgspec.structs import replace
 
+from guardrails.context import Context
+from guardrails.engine import compile_rules
 from guardrails.rules import Rule, RuleSet
+from guardrails.verdicts import Verdict
 
 _BASE = Rule(
     id="brands",
@@ -27,6 +30,33 @@ _THRESHOLD = Rule(
     team="discount",
 )
 
+_PII = Rule(
+    id="personal",
+    name="Personal data",
+    direction="input",
+    kind="pii",
+    action="redact",
+    types=("card",),
+)
+_EXPRESSION = Rule(
+    id="expression",
+    name="Expression",
+    direction="output",
+    kind="expression",
+    action="escalate",
+    team="general",
+)
+_SCORE = Rule(
+    id="toxic",
+    name="Toxic",
+    direction="output",
+    kind="score",
+    action="escalate",
+    team="general",
+    score="toxicity",
+    limit=0.7,
+)
+
 
 def make_terms(**changes: object) -> Rule:
     return replace(_BASE, **changes)
@@ -42,3 +72,29 @@ def make_threshold(**changes: object) -> Rule:
 
 def make_set(*rules: Rule) -> RuleSet:
     return RuleSet(rules)
+
+
+def make_pii(*types: str, **changes: object) -> Rule:
+    return replace(_PII, types=types, **changes)
+
+
+def make_expression(expression: str, **changes: object) -> Rule:
+    return replace(_EXPRESSION, expression=expression, **changes)
+
+
+def make_score(**changes: object) -> Rule:
+    return replace(_SCORE, **changes)
+
+
+def check(text: str, *rules: Rule, **context: object) -> Verdict:
+    """The verdict of an engine of these rules, in the direction of the first."""
+    fields: dict[str, object] = {
+        "direction": rules[0].direction if rules else "output",
+        "tier": "free",
+        "workflow": "chat",
+    }
+    return compile_rules(make_set(*rules)).check(text, Context(**(fields | context)))
+
+
+def said(verdict: Verdict) -> list[str]:
+    return [finding.said for finding in verdict.findings]
