@@ -54,7 +54,7 @@ class CompiledRule:
         """Raises whatever the rule raises, TimeoutError above all."""
         if self.problems:
             raise ValueError(self.problems)
-        is_excused = excuse(subject, self._excusing)
+        is_excused = excuse(subject, self._excusing, budget.tick)
         found = self._plan.find(subject, self.keys, budget, is_excused)
         return list(dict.fromkeys(found))
 

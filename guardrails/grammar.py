@@ -203,7 +203,7 @@ _CANNOT = {
 _ANCHORS = {
     (code.AT_BEGINNING, False): r"\A",
     (code.AT_BEGINNING, True): "(?m:^)",
-    (code.AT_END, False): r"\Z",
+    (code.AT_END, False): r"\n?\z",  # re2 knows no way to only look at the line's end
     (code.AT_END, True): "(?m:$)",
 } | {
     (name, is_many): text

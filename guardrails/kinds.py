@@ -1,5 +1,6 @@
 """The kinds of rules: what each has the scanner look for, and how it judges what was found."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -19,6 +20,10 @@ from guardrails.subject import Subject
 from guardrails.text import normalise
 
 
+# Between the words of a term dashes are as good as spaces.
+_GAP = re.compile(r"[\s-]*\s[\s-]*")
+
+
 class Hit(NamedTuple):
     start: int
     end: int
@@ -28,6 +33,7 @@ class Hit(NamedTuple):
 
 
 IsExcused = Callable[[Span], bool]
+Tick = Callable[[], None]
 Fits = Callable[[Source], bool]
 Find = Callable[[Subject, range, Budget, IsExcused], Iterable[Hit]]
 
@@ -43,16 +49,16 @@ class Plan(NamedTuple):
 def make_terms(terms: Iterable[str]) -> tuple[Term, ...]:
     """Each term as it is written, and as its look-alikes are read."""
     forms = {
-        tuple(normalise(term, look_alikes=alike).text.split())
+        tuple(filter(None, _GAP.split(normalise(term, look_alikes=alike).text)))
         for term in terms
         for alike in (True, False)
     }
     return tuple(Term(words) for words in sorted(forms))
 
 
-def excuse(subject: Subject, exceptions: range) -> IsExcused:
+def excuse(subject: Subject, exceptions: range, tick: Tick) -> IsExcused:
     """Tells whether one of the rule's exceptions covers a place; another place is not excused by it."""
-    spans = sorted(_places(subject, exceptions)) if exceptions else []
+    spans = sorted(_places(subject, exceptions, tick)) if exceptions else []
     if not spans:
         return _never
     starts = [start for start, _ in spans]
@@ -70,18 +76,19 @@ def _never(_: Span) -> bool:
     return False
 
 
-def _places(subject: Subject, keys: range) -> Iterator[Span]:
+def _places(subject: Subject, keys: range, tick: Tick) -> Iterator[Span]:
     """Where in the original the sources were found."""
     for view in subject.views:
-        for key, places in view.found.items():
+        for key in view.found:
             if key in keys:
-                yield from (view.span(*place) for place in places)
+                yield from view.spans(key, tick)
 
 
 def _find_places(
-    subject: Subject, keys: range, _: Budget, is_excused: IsExcused
+    subject: Subject, keys: range, budget: Budget, is_excused: IsExcused
 ) -> Iterator[Hit]:
-    return _hits(each for each in _places(subject, keys) if not is_excused(each))
+    places = _places(subject, keys, budget.tick)
+    return _hits(place for place in places if not is_excused(place))
 
 
 def _hits(spans: Iterable[Span]) -> Iterator[Hit]:
@@ -111,16 +118,12 @@ def _pattern(rule: Rule, can_scan: Fits) -> Plan:
 
 
 def plan_pattern(pattern: str, can_scan: Fits = fits) -> Expression | None:
-    """What hyperscan can do: find its places, find texts in which to look for them, or nothing."""
+    """What hyperscan can do for a pattern, if anything."""
     try:
-        translator = translate(pattern)
+        source = Expression(translate(pattern))
     except UntranslatableError:
         return None
-    for has_starts in (True, False):
-        source = Expression(translator, has_starts)
-        if (translator.is_exact or not has_starts) and can_scan(source):
-            return source
-    return None
+    return source if can_scan(source) else None
 
 
 def _search(
@@ -149,6 +152,8 @@ def _pii(rule: Rule, _: Fits) -> Plan:
     ]
     sources = tuple(Expression(translate(candidate)) for _, candidate in types)
     names = [name for name, _ in types]
+    for name in rule.types:
+        TYPES[name].warm(frozenset(rule.regions))
     return Plan(sources, partial(_find_pii, names, frozenset(rule.regions)))
 
 
@@ -162,17 +167,14 @@ def _find_pii(
 ) -> Iterator[Hit]:
     """names: of which type each of the keys is a candidate."""
     for view in subject.views:
-        inside: dict[str, list[Span]] = {}
-        for key in [key for key in view.found if key in keys]:
-            places = inside.setdefault(names[key - keys.start], [])
-            places += (view.inside(*place) for place in view.found[key])
-        for name, places in inside.items():
-            for start, end, *_ in _hits(places):
-                look = Look(view.normal.text, start, end, regions, budget.tick)
-                for found in TYPES[name].find(look):
-                    span = view.normal.span(*found)
-                    if not is_excused(span):
-                        yield Hit(*span, label=name)
+        look = Look(view.normal.text, regions, budget.tick)
+        for name in {
+            names[key - keys.start]: None for key in view.found if key in keys
+        }:
+            for found in TYPES[name].find(look):
+                span = view.normal.span(*found)
+                if not is_excused(span):
+                    yield Hit(*span, label=name)
 
 
 def _threshold(rule: Rule, _: Fits) -> Plan:

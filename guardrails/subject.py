@@ -1,45 +1,48 @@
 """A text under check: its forms, and what the scanner found in each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from guardrails.alphabet import count_starts
 from guardrails.context import Context
-from guardrails.scanner import Scanner, Span
+from guardrails.scanner import PatternFinder, Scanner, Span, TermFinder
 from guardrails.text import Normalised, normalise, views
 
-Found = dict[int, list[Span]]  # by the number of an expression its places, in bytes
+Places = dict[int, list[Span]]  # in bytes, by the number of the expression
 
 
 class View:
-    """One form of a text, and what was found in it."""
+    """One form of a text. found: the expressions that have a place in it, of terms with their places."""
 
-    def __init__(self, normal: Normalised, data: bytes, found: Found) -> None:
+    def __init__(
+        self, normal: Normalised, data: bytes, found: Places, scanner: Scanner
+    ) -> None:
         self.normal = normal
         self.found = found
         self._data = data
+        self._scanner = scanner
         self._counted: Sequence[int] | None = None
 
-    def inside(self, start: int, end: int) -> Span:
-        """A place in bytes as one in this form."""
+    def spans(self, key: int, tick: Callable[[], None]) -> Iterator[Span]:
+        """The places of an expression in the original; of a pattern they are looked for now."""
+        finder = self._scanner.finders[key]
+        places: Iterator[Span] = iter(self.found[key])
+        if isinstance(finder, PatternFinder):
+            places = finder.places(self._data, tick)
         chars = self._chars()
-        return chars[start], chars[end]
+        return (self.normal.span(chars[start], chars[end]) for start, end in places)
 
     def _chars(self) -> Sequence[int]:
         """How many characters begin before each byte."""
         if self._counted is None:
             is_plain = self.normal.text.isascii()
-            starts = () if is_plain else count_starts(self._data)
+            starts = b"" if is_plain else count_starts(self._data)
             self._counted = (
                 range(len(self._data) + 1)
                 if is_plain
                 else list(accumulate(starts, initial=0))
             )
         return self._counted
-
-    def span(self, start: int, end: int) -> Span:
-        """A place in bytes as one in the original."""
-        return self.normal.span(*self.inside(start, end))
 
 
 class Subject:
@@ -60,21 +63,23 @@ def read(
         found = _look_at(data, scanner)
         if not found and not has_to:
             return None
-        return Subject(text, context, [View(normalise(text), data, found)])
+        return Subject(text, context, [View(normalise(text), data, found, scanner)])
     seen = []
     for normal in views(text):
         data = scanner.alphabet.encode(normal.text)
-        seen.append(View(normal, data, _look_at(data, scanner)))
+        seen.append(View(normal, data, _look_at(data, scanner), scanner))
     is_hit = any(view.found for view in seen)
     return Subject(text, context, seen) if is_hit or has_to else None
 
 
-def _look_at(data: bytes, scanner: Scanner) -> Found:
-    """The places that are what they seemed to be."""
-    found: Found = {}
-    checks = scanner.checks
-    for (key, start), end in scanner.scan(data).items():
-        check = checks[key]
-        if check is None or check(data, start, end):
-            found.setdefault(key, []).append((start, end))
-    return found
+def _look_at(data: bytes, scanner: Scanner) -> Places:
+    """What was found, without terms that are only a part of a word."""
+    looked: Places = {}
+    finders = scanner.finders
+    for key, ends in scanner.scan(data).items():
+        finder = finders[key]
+        if not isinstance(finder, TermFinder):
+            looked[key] = []
+        elif whole := [p for end in ends if (p := finder.locate(data, end))]:
+            looked[key] = whole
+    return looked

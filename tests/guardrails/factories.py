@@ -1,9 +1,12 @@
 """Valid rules to vary in tests."""
 
+from functools import lru_cache
+from typing import Any
+
 from msgspec.structs import replace
 
 from guardrails.context import Context
-from guardrails.engine import compile_rules
+from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
 
@@ -86,14 +89,19 @@ def make_score(**changes: object) -> Rule:
     return replace(_SCORE, **changes)
 
 
-def check(text: str, *rules: Rule, **context: object) -> Verdict:
+def check(text: str, *rules: Rule, **context: Any) -> Verdict:
     """The verdict of an engine of these rules, in the direction of the first."""
-    fields: dict[str, object] = {
+    fields: dict[str, Any] = {
         "direction": rules[0].direction if rules else "output",
         "tier": "free",
         "workflow": "chat",
     }
-    return compile_rules(make_set(*rules)).check(text, Context(**(fields | context)))
+    return _engine(rules).check(text, Context(**(fields | context)))
+
+
+@lru_cache(maxsize=64)
+def _engine(rules: tuple[Rule, ...]) -> Engine:
+    return compile_rules(make_set(*rules))
 
 
 def said(verdict: Verdict) -> list[str]:

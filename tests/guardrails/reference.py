@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-import regex
+import regex  # type: ignore[import-untyped]
 
 from guardrails.text import normalise, views
 
@@ -17,6 +17,7 @@ _TOKEN = re.compile(r"\\.|.", re.DOTALL)
 
 
 def pattern_spans(pattern: str, text: str) -> list[Span]:
+    """Of every start the longest end; places that overlap are one."""
     found = [
         view.span(*place)
         for view in views(text)
@@ -31,7 +32,8 @@ def term_spans(terms: Iterable[str], text: str) -> list[Span]:
     for view in views(text):
         for term in terms:
             for alike in (True, False):
-                words = normalise(term, look_alikes=alike).text.split()
+                form = normalise(term, look_alikes=alike).text
+                words = list(filter(None, re.split(r"[\s-]*\s[\s-]*", form)))
                 between = _class(view.text, lambda c: c.isspace() or c == "-") + "+"
                 whole = re.compile(f"(?={between.join(map(re.escape, words))})")
                 for at in (each.start() for each in whole.finditer(view.text)):
@@ -98,6 +100,7 @@ def _plain(pattern: str, text: str) -> str:
         r"\w": _class(text, lambda c: is_letter(c) or c == "_"),
         r"\d": _class(text, lambda c: bool(regex.fullmatch(r"\p{Nd}", c))),
         r"\s": _class(text, str.isspace),
+        "$": r"\n?\Z",
     }
     return "".join(ways.get(token, token) for token in _TOKEN.findall(pattern))
 
