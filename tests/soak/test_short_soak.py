@@ -41,8 +41,9 @@ def options(seed: str, **changed: Any) -> Options:
 
 
 @pytest.mark.timeout(240)
-def test_nothing_is_lost_or_doubled_whatever_dies(stage: Stage) -> None:
-    chosen = options("short-69", seconds=60, fault_every_s=3, tail_s=60)
+@pytest.mark.parametrize("seconds", [20, pytest.param(60, marks=pytest.mark.long)])
+def test_nothing_is_lost_or_doubled_whatever_dies(stage: Stage, seconds: int) -> None:
+    chosen = options("short-69", seconds=seconds, fault_every_s=3, tail_s=60)
     soak = Soak(stage, chosen, say)
 
     assert soak.run() == [], [str(planned) for planned in soak.planned]
