@@ -40,9 +40,11 @@ class Busy(msgspec.Struct, frozen=True):
         return f"{self.deliverers} deliverers, {self.hold_s * 1000:g} ms{pause} in their transactions"
 
 
-# Four times as many turns as two cores sustain with everything else, then all that the gate can do.
+# As many turns as two cores sustain with everything else, four times as many, and all that the gate can do.
 LOADS = (
     Busy(0),
+    Busy(16, 0.02, 0.8),
+    Busy(48, 0.02, 2.4),
     Busy(16, 0.02, 0.2),
     Busy(48, 0.02, 0.6),
     Busy(16, 0.02, 0.05),
