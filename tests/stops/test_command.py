@@ -52,7 +52,8 @@ def test_a_hard_stop_is_engaged_and_proven_and_says_what_it_met() -> None:
 
 def test_the_status_of_a_hard_stop_counts_the_mails_that_it_met() -> None:
     make_effect("held by it")
-    lost = make_effect("lost", state="sending", begun_at=timezone.now())
+    now = timezone.now()
+    lost = make_effect("lost", state="sending", begun_at=now, lease_until=now)
     run("hard", "--reason", "prices are wrong")
     lost.refresh_from_db()
     assert lost.state == "unknown"
