@@ -23,6 +23,8 @@ URLS = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
+    "INTERLOCK_EMBEDDINGS_URL",
+    "INTERLOCK_MODERATION_URL",
 )
 # Runs a command in a network namespace of its own, where only the loopback interface is up.
 OFFLINE = """

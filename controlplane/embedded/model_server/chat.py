@@ -39,7 +39,7 @@ async def respond(exchange: Exchange, send: Callable[[wire.Response], Any]) -> N
     """Send what was asked for; raises CutError where the script breaks off."""
     script = exchange.script
     if script.status is not None:
-        await send(_failure(script))
+        await send(shapes.failure(script))
         return
     completion = compose(exchange.chat, script, exchange.turn)
     if exchange.chat.streams:
@@ -91,18 +91,6 @@ def _own_text(chat: ChatRequest, script: Script) -> str:
     if chat.wants_json:
         return json.dumps({"answer": text, "confidence": sure}, ensure_ascii=False)
     return text
-
-
-def _failure(script: Script) -> wire.Response:
-    assert script.status is not None
-    body = shapes.error(
-        script.status, script.reply or "The demo model was told to fail."
-    )
-    if script.retry_after is None:
-        return wire.json_response(body, script.status)
-    return wire.json_response(
-        body, script.status, retry_after=f"{script.retry_after:g}"
-    )
 
 
 def _whole(completion: Completion, *, is_garbage: bool) -> wire.Response:
