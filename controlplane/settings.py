@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 
 from agents.postgres import RECONNECT_S
+from agents.scorers.settings import Endpoint, ScorerSettings
 from controlplane import environment
 from controlplane.database import PooledConnection
 
@@ -130,6 +131,35 @@ REDIS_URL = environment.valkey("REDIS_URL", "redis://127.0.0.1:6379/0")
 KAFKA = environment.kafka_client()
 OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
+
+# Where guardrails get their scores: each where the model is, unless it has an address of its own.
+_MODEL = Endpoint(name="The model", base_url=OPENAI_BASE_URL, key=OPENAI_API_KEY)
+_SCORER_TIMEOUT_S = environment.amount("INTERLOCK_SCORER_TIMEOUT_S", 5)
+SCORERS = ScorerSettings(
+    embeddings=_MODEL.elsewhere(
+        "The embeddings endpoint",
+        environment.text("INTERLOCK_EMBEDDINGS_URL"),
+        environment.text("INTERLOCK_EMBEDDINGS_KEY"),
+        model=environment.text("INTERLOCK_EMBEDDINGS_MODEL", "all-MiniLM-L6-v2"),
+        timeout_s=_SCORER_TIMEOUT_S,
+    ),
+    moderation=_MODEL.elsewhere(
+        "The moderation endpoint",
+        environment.text("INTERLOCK_MODERATION_URL"),
+        environment.text("INTERLOCK_MODERATION_KEY"),
+        model=environment.text("INTERLOCK_MODERATION_MODEL", "interlock-moderation"),
+        timeout_s=_SCORER_TIMEOUT_S,
+    ),
+    judge=_MODEL.elsewhere(
+        "The judge",
+        environment.text("INTERLOCK_JUDGE_URL"),
+        environment.text("INTERLOCK_JUDGE_KEY"),
+        model=environment.text("INTERLOCK_JUDGE_MODEL")
+        or environment.text("OPENAI_MODEL", "interlock-demo"),
+        timeout_s=environment.amount("INTERLOCK_JUDGE_TIMEOUT_S", 20),
+    ),
+    dimensions=environment.count("INTERLOCK_EMBEDDINGS_DIMENSIONS", 384),
+)
 
 # Without a server, mails wait.
 MAIL_SERVER = environment.mail_server(

@@ -14,6 +14,18 @@ class ScoreError(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Score(msgspec.Struct, frozen=True):
+    """A number, and what it is owed to: an example or a reason, and a place of the text in code points."""
+
+    number: float
+    because: str = ""
+    start: int = 0
+    end: int = 0
+
+
+AnyScore = float | Score | ScoreError
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Which rules cover a text, and the numbers that come from outside of the engine.
 
@@ -27,7 +39,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     workflow: str
     trace_id: str = ""
-    scores: Mapping[str, float | ScoreError] = {}
+    scores: Mapping[str, AnyScore] = {}
     confidence: float | None = None
 
 

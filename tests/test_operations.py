@@ -23,6 +23,8 @@ BY_NAME_GIVEN = {
         "REDIS_URL",
         "KAFKA_BOOTSTRAP_SERVERS",
         "OPENAI_BASE_URL",
+        "INTERLOCK_EMBEDDINGS_URL",
+        "INTERLOCK_MODERATION_URL",
     },
 }
 
