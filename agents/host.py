@@ -88,6 +88,7 @@ def make_runtime(names: list[str]) -> "Runtime":
         registry.builds(names),
         conninfo=conninfo(),
         client=settings.KAFKA,
+        scorers=settings.SCORERS,
         knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
     )
 

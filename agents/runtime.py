@@ -20,6 +20,8 @@ from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter
 from agents.model import BackendModel
 from agents.runner import Runner
+from agents.scorers.scorers import Scorers
+from agents.scorers.settings import ScorerSettings
 from agents.tools import Build, Service, Tools
 
 log = structlog.get_logger()
@@ -138,8 +140,10 @@ class Runtime:
         *,
         conninfo: str,
         client: Mapping[str, str],
+        scorers: ScorerSettings,
         knowledge: str = "",
     ) -> None:
+        self._scorer_settings = scorers
         self._conninfo = conninfo
         self._client = dict(client)
         self._knowledge = knowledge
@@ -154,6 +158,7 @@ class Runtime:
         self._services: list[Service] = []
         self.seats: dict[str, Seat] = {}
         self._changed_at_s = float("-inf")
+        self._prepared = ""  # the rule-set whose examples were sent to be embedded
         self._loop_state = self._told = ControlState()
         self.heartbeat = Heartbeat(self.statuses)
         self.control = Control(conninfo, on_tick=self._tick)
@@ -223,6 +228,7 @@ class Runtime:
         await self._tools.database.open()
         self._history = DeliveredHistory(self._tools.database)
         self._model = BackendModel(self._tools.database, lambda: self.control.state)
+        self._scorers = Scorers(self._scorer_settings)
         for build in self._builds:
             built = build(self._tools)
             if isinstance(built, Agent):
@@ -237,6 +243,7 @@ class Runtime:
         # Handlers that the drain did not wait for any longer.
         await _cancel(asyncio.all_tasks())
         await self._model.close()
+        await self._scorers.close()
 
     def _seat(self, agent: Agent) -> Seat:
         return Seat(
@@ -258,6 +265,7 @@ class Runtime:
             state=self.control.state,
             model=self._model,
             history=self._history,
+            scorer=self._scorers,
             knowledge=self._knowledge,
         )
 
@@ -267,6 +275,7 @@ class Runtime:
         if changed:
             self._changed_at_s = time.monotonic()
             self._loop.call_soon_threadsafe(self._loop_obeys, state)
+            self._prepare_scorers()
         obeyed = min((state, *self._obeyed()), key=lambda each: each.version)
         is_news = obeyed.version != self._told.version
         self._told = obeyed
@@ -282,6 +291,14 @@ class Runtime:
             runner = seat.runner
             if runner is not None:
                 yield runner.obeys
+
+    def _prepare_scorers(self) -> None:
+        """Beside all work: who needs the examples before they are there waits for them."""
+        engine = self.control.engine
+        if engine is not None and engine.ruleset_hash != self._prepared:
+            self._prepared = engine.ruleset_hash
+            prepare = self._scorers.prepare(engine.rules)
+            asyncio.run_coroutine_threadsafe(prepare, self._loop)
 
     def _loop_obeys(self, state: ControlState) -> None:
         self._loop_state = state

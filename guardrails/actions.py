@@ -6,7 +6,7 @@ from django.db import transaction
 
 from controlplane.audit import actions as audit
 from controlplane.runtime.actions import change_control
-from guardrails import rules
+from guardrails import rules, scored
 from guardrails.cases import CaseFailure, run_cases
 from guardrails.checks import check_rule_set
 from guardrails.models import Publication, Rule, RuleSet
@@ -49,7 +49,8 @@ def publish(*, reason: str, publisher: User) -> Publication:
     rule_set = draft()
     problems = check_rule_set(rule_set)
     if not problems:
-        problems = [_sentence(failure) for failure in run_cases(rule_set)]
+        score = scored.scoring(rule_set.rules)
+        problems = [_sentence(failure) for failure in run_cases(rule_set, score)]
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(

@@ -6,12 +6,12 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from guardrails.context import Context, ScoreError
+from guardrails.context import AnyScore, Context, ScoreError
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
 
-Scores = Mapping[str, float | ScoreError]
+Scores = Mapping[str, AnyScore]
 Score = Callable[[str, frozenset[str]], Scores]
 
 

@@ -26,6 +26,7 @@ def check_rule(rule: Rule) -> list[str]:
         *_CONTENT[rule.kind](rule),
         *_check_action(rule),
         *_check_mode(rule),
+        *_check_list(rule),
         *_check_lists(rule),
     ]
 
@@ -122,7 +123,7 @@ def _check_judge(rule: Rule) -> Iterator[str]:
 
 def _check_limit(rule: Rule) -> Iterator[str]:
     if rule.limit is None or not -1 <= rule.limit <= 1:
-        yield "The rule needs a limit between -1 and 1, which the score must exceed."
+        yield "The rule needs a limit between -1 and 1, for its score to be above or, of an allow-list, below."
 
 
 _CONTENT: dict[Kind, Callable[[Rule], Iterator[str]]] = {
@@ -135,6 +136,11 @@ _CONTENT: dict[Kind, Callable[[Rule], Iterator[str]]] = {
     "topic": _check_topic,
     "judge": _check_judge,
 }
+
+
+def _check_list(rule: Rule) -> Iterator[str]:
+    if rule.is_allow_list and rule.kind != "topic":
+        yield "Only a topic can be an allow-list."
 
 
 def _check_action(rule: Rule) -> Iterator[str]:

@@ -70,6 +70,7 @@ class Engine:
             for rule in running
         }
         self._replies = {rule.id: rule.reply for rule in running}
+        self.rules = tuple(running)
         self._passed = Verdict(action="allow", ruleset_hash=self.ruleset_hash)
         self._covering = lru_cache(maxsize=256)(self._find_covering)
 
@@ -96,7 +97,8 @@ class Engine:
             if rule.covers(direction=direction, tier=tier, workflow=workflow)
         )
 
-    def check(self, text: str, context: Context) -> Verdict:
+    def check(self, text: str, context: Context, *, scored: bool = True) -> Verdict:
+        """scored: whether rules that read scores take part."""
         covering = self._covering(context.direction, context.tier, context.workflow)
         if not covering.rules:
             return self._passed
@@ -107,6 +109,8 @@ class Engine:
             return self._decide(_Judged([], [str(error)], []))
         if subject is None or not (due := covering.due(subject)):
             return self._passed
+        if not scored:
+            due = [rule for rule in due if not rule.scores]
         return self._judge(subject, due)
 
     def _judge(self, subject: Subject, rules: Sequence[CompiledRule]) -> Verdict:
@@ -215,6 +219,7 @@ def _findings(text: str, rule: CompiledRule, hits: Iterable[Hit]) -> Iterator[Fi
             limit=hit.limit,
             team=rule.rule.team,
             label=hit.label,
+            because=hit.because,
         )
 
 

@@ -122,7 +122,7 @@ class Expression:
         }
         if self.scores:
             given["scores"] = {
-                name: fields.score(subject, name) for name in self.scores
+                name: float(fields.score(subject, name).number) for name in self.scores
             }
         return given
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pycld2
 import regex  # type: ignore[import-untyped]
 
-from guardrails.context import ScoreError
+from guardrails.context import Score, ScoreError
 from guardrails.discount import read_normalised
 from guardrails.quantities import find_money
 from guardrails.subject import Subject
@@ -81,18 +81,20 @@ def confidence(subject: Subject) -> float:
     return float(subject.context.confidence)
 
 
-def score(subject: Subject, name: str) -> float:
-    """A number from outside. MissingError if there is none, or none that can be one."""
+def score(subject: Subject, name: str) -> Score:
+    """What came from outside. MissingError if there is nothing, or no number that can be one."""
     given = subject.context.scores.get(name)
     if given is None:
         raise MissingError(f"there is no score {name}")
     if isinstance(given, ScoreError):
         raise MissingError(f"no score {name}: {given.reason}")
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    found = given if isinstance(given, Score) else Score(given)
+    number = found.number
+    if isinstance(number, bool) or not isinstance(number, int | float):
         raise MissingError(f"the score {name} is no number")
-    if not -1 <= given <= 1:
+    if not -1 <= number <= 1:
         raise MissingError(f"the score {name} is not between -1 and 1")
-    return float(given)
+    return found
 
 
 # Each of these has a value for each place in the text that has one; those of a line belong together.

@@ -76,6 +76,7 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
             "limit",
             "examples",
             "counter_examples",
+            "is_allow_list",
             "instruction",
             "team",
             "reply",

@@ -30,6 +30,7 @@ class Hit(NamedTuple):
     number: float | None = None  # what was compared; None: it could not be read
     limit: float | None = None
     label: str = ""  # of which type of personal data it is
+    because: str = ""  # what a score is owed to
 
 
 IsExcused = Callable[[Span], bool]
@@ -205,20 +206,22 @@ def _trip(
 
 def _score(name: str, rule: Rule) -> Plan:
     assert rule.limit is not None  # check_rule has seen to it
-    return Plan((), partial(_find_score, name, rule.limit), frozenset({name}))
+    find = partial(_find_score, name, rule.limit, rule.is_allow_list)
+    return Plan((), find, frozenset({name}))
 
 
 def _find_score(
     name: str,
     limit: float,
+    is_allow_list: bool,  # noqa: FBT001  # partial
     subject: Subject,
-    _: range,
-    __: Budget,
-    ___: IsExcused,
+    *rest: object,
 ) -> Iterator[Hit]:
-    value = fields.score(subject, name)
-    if value > limit:
-        yield Hit(0, 0, value, limit)
+    """What is like an example is hit; with an allow-list, what is like none of them."""
+    found = fields.score(subject, name)
+    is_far = found.number < limit if is_allow_list else found.number > limit
+    if is_far:
+        yield Hit(found.start, found.end, found.number, limit, because=found.because)
 
 
 KINDS: dict[Kind, Callable[[Rule, Fits], Plan]] = {

@@ -80,6 +80,7 @@ class Rule(models.Model):
     score = models.CharField(max_length=50, blank=True)
     examples = _texts()
     counter_examples = _texts()
+    is_allow_list = models.BooleanField(default=False)
     instruction = models.TextField(blank=True)
     on_timeout = models.CharField(
         max_length=4, choices=OnTimeout, default=OnTimeout.HOLD

@@ -54,6 +54,9 @@ class Rule(
     score: str = ""  # the name of the score that is held against the limit
     examples: tuple[str, ...] = ()  # texts of a topic
     counter_examples: tuple[str, ...] = ()  # texts that are near and not of it
+    is_allow_list: bool = (
+        False  # of a topic: its examples may pass, and what is like none of them is hit
+    )
     instruction: str = ""  # what a judge is asked
     on_timeout: OnTimeout = "hold"  # of a pattern that only `regex` can run
 

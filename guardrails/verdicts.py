@@ -15,7 +15,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One hit of one rule. start and end are code points of the text that was checked.
 
     said: what stands there; of personal data only which kind it is. number: what was held against the limit; a hit
-    without a place has none of the text. label: the type of personal data.
+    without a place has none of the text. label: the type of personal data. because: the example that the text is
+    nearest to, or what a judge says.
     """
 
     rule: str
@@ -31,6 +32,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     team: str = ""
     label: str = ""
+    because: str = ""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +67,13 @@ def why(verdict: Verdict) -> str:
 
 
 def _tell(hit: Finding) -> str:
+    if not hit.because:
+        return _tell_number(hit)
+    likeness = ", like" if hit.kind == "topic" else ", because"
+    return f"{_tell_number(hit)}{likeness} “{hit.because}”"
+
+
+def _tell_number(hit: Finding) -> str:
     if hit.number is not None and hit.limit is not None:
         said = f", “{hit.said}”" if hit.said else ""
         return f"{hit.name}: {hit.number:g} over {hit.limit:g}{said}"

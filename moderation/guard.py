@@ -4,6 +4,7 @@ from functools import lru_cache
 
 import msgspec
 
+from guardrails import scored
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.models import Publication
@@ -27,7 +28,7 @@ def check(text: str, *, tier: str, workflow: str) -> Verdict:
     except msgspec.MsgspecError as error:
         return _unchecked(f"the published rule-set cannot be read ({error})")
     context = Context(direction="output", tier=tier, workflow=workflow)
-    return engine.check(text, context)
+    return scored.check(engine, text, context)
 
 
 def does_pass(verdict: Verdict) -> bool:

@@ -1,21 +1,49 @@
 """Output guard: decides whether an answer goes out, is replaced, or waits for a person."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
+from agents.checking import check, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
-from guardrails.context import Context as Checked
+from guardrails.context import Context as About
 from guardrails.verdicts import Verdict
 
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
     """Only a checked text passes. An empty one, or one that could not be checked, is held."""
+    verdict = ctx.engine.check(event.data.text, _about(event))
+    return _decide(event, ctx, verdict)
+
+
+async def handle_scored(event: Event[RawResponse], ctx: Context) -> AsyncIterator[Send]:
+    """The same, of an answer of which models must say something first."""
+    verdict = await check(ctx.engine, ctx.scorer, event.data.text, _about(event))
+    for send in _decide(event, ctx, verdict):
+        yield send
+
+
+def waits(event: Event[RawResponse], ctx: Context) -> bool:
+    return needs_scores(ctx.engine, _about(event))
+
+
+def _about(event: Event[RawResponse]) -> About:
+    return About(
+        direction="output",
+        tier=event.data.tier,
+        workflow="chat",
+        trace_id=event.envelope.trace_id,
+    )
+
+
+def _decide(
+    event: Event[RawResponse], ctx: Context, verdict: Verdict
+) -> Iterator[Send]:
     response = event.data
-    verdict = _check(event, ctx)
+    verdict = _said(response, verdict)
     turn: dict[str, Any] = {
         "turn_id": response.turn_id,
         "conversation_id": response.conversation_id,
@@ -47,17 +75,7 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
             yield Send(topics.pending_topic(verdict.team), pending)
 
 
-def _check(event: Event[RawResponse], ctx: Context) -> Verdict:
-    response = event.data
-    verdict = ctx.engine.check(
-        response.text,
-        Checked(
-            direction="output",
-            tier=response.tier,
-            workflow="chat",
-            trace_id=event.envelope.trace_id,
-        ),
-    )
+def _said(response: RawResponse, verdict: Verdict) -> Verdict:
     if response.text.strip():
         return verdict
     return msgspec.structs.replace(
@@ -72,4 +90,6 @@ AGENT = Agent(
     reads=(topics.RESPONSES_RAW,),
     writes=(topics.RESPONSES_FINAL, topics.RESPONSES_FLAGGED, *topics.ALL_PENDING),
     handle=handle,
+    handle_async=handle_scored,
+    waits=waits,
 )

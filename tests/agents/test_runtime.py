@@ -40,6 +40,7 @@ def start(stage: Stage, transactional_db: None) -> Iterator[Start]:
             [lambda _, thing=thing: thing for thing in things],  # type: ignore[misc]
             conninfo=conninfo(),
             client=settings.KAFKA,
+            scorers=settings.SCORERS,
             knowledge="The E-Class costs 50,000.",
         )
         running.append(runtime)
@@ -260,7 +261,9 @@ def test_a_build_is_given_the_tools_of_the_process(start: Start, stage: Stage) -
         given.append(tools)
         return make_agent(reads=(DEAD_LETTERS,), handle=lambda event, ctx: [])
 
-    runtime = Runtime([build], conninfo=conninfo(), client=settings.KAFKA)
+    runtime = Runtime(
+        [build], conninfo=conninfo(), client=settings.KAFKA, scorers=settings.SCORERS
+    )
     runtime.start()
     try:
         assert given[0].conninfo == conninfo()

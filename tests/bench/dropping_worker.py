@@ -29,7 +29,10 @@ def main() -> None:
 
     setattr(live, "_send", lose_some)  # noqa: B010  # mypy minds the plain form
     runtime = Runtime(
-        registry.builds(registry.AGENTS), conninfo=conninfo(), client=settings.KAFKA
+        registry.builds(registry.AGENTS),
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
     )
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())

@@ -51,8 +51,10 @@ def said(verdict: Verdict) -> list[str]:
 def test_any_text_gets_a_verdict_whose_places_lie_in_it(
     text: str, direction: Direction, tier: str
 ) -> None:
+    scores = dict.fromkeys(DEALER_ENGINE.needs(direction, tier, "chat"), 0.0)
     verdict = DEALER_ENGINE.check(
-        text, Context(direction=direction, tier=tier, workflow="chat")
+        text,
+        Context(direction=direction, tier=tier, workflow="chat", scores=scores),
     )
 
     assert not verdict.error

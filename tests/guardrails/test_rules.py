@@ -48,6 +48,7 @@ CHANGES: list[dict[str, object]] = [
     {"score": "toxicity"},
     {"examples": ("A poem",)},
     {"counter_examples": ("A key with a poem on it",)},
+    {"is_allow_list": True},
     {"instruction": "Is it rude?"},
     {"on_timeout": "hit"},
 ]

@@ -59,7 +59,9 @@ def main(kind: str) -> None:
     from agents.runtime import Runtime  # noqa: PLC0415
 
     builds = KINDS[kind]()
-    runtime = Runtime(builds, conninfo=conninfo(), client=settings.KAFKA)
+    runtime = Runtime(
+        builds, conninfo=conninfo(), client=settings.KAFKA, scorers=settings.SCORERS
+    )
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     runtime.start()

@@ -91,7 +91,10 @@ def runtime(
         return wires[0]
 
     running = Runtime(
-        [lambda _: agent, build], conninfo=conninfo(), client=settings.KAFKA
+        [lambda _: agent, build],
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
     )
     running.start()
     yield running

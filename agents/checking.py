@@ -1,0 +1,34 @@
+"""How a text is checked: at once where no rule needs a score, else when all its scores are there."""
+
+from msgspec.structs import replace
+
+from agents.agent import Scorer
+from guardrails.context import AnyScore, Context, Score
+from guardrails.engine import Engine
+from guardrails.verdicts import Verdict
+
+
+def needs_scores(engine: Engine, about: Context) -> bool:
+    return bool(engine.needs(about.direction, about.tier, about.workflow))
+
+
+async def check(engine: Engine, scorer: Scorer, text: str, about: Context) -> Verdict:
+    """Judge by all rules; a score that does not come holds the text.
+
+    Models see it as it is after redaction, and not at all if it is blocked or held by what needs none of them.
+    """
+    if not needs_scores(engine, about):
+        return engine.check(text, about)
+    plain = engine.check(text, about, scored=False)
+    if plain.action == "block" or plain.error:
+        return plain
+    names = engine.needs(about.direction, about.tier, about.workflow)
+    shown = plain.redacted or text
+    scores = await scorer.scores(shown, names, engine.rules)
+    if shown != text:
+        scores = {name: _without_place(score) for name, score in scores.items()}
+    return engine.check(text, replace(about, scores=scores))
+
+
+def _without_place(score: AnyScore) -> AnyScore:
+    return replace(score, start=0, end=0) if isinstance(score, Score) else score

@@ -1,0 +1,31 @@
+"""Checks for pages and commands: with scores, where the rules need some."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from django.conf import settings
+
+from agents.checking import needs_scores
+from agents.scorers.blocking import BlockingScorers, Scoring
+from agents.scorers.settings import ScorerSettings
+from guardrails.context import Context
+from guardrails.engine import Engine
+from guardrails.rules import Rule
+from guardrails.verdicts import Verdict
+
+
+def check(engine: Engine, text: str, about: Context) -> Verdict:
+    """Judge by all rules, as the guards do. It may take as long as the scorers may."""
+    if not needs_scores(engine, about):
+        return engine.check(text, about)
+    return _scorers(settings.SCORERS).check(engine, text, about)
+
+
+def scoring(rules: Sequence[Rule]) -> Scoring:
+    """Return what gets scores for the cases of rules, each of a text once."""
+    return _scorers(settings.SCORERS).scoring(rules)
+
+
+@lru_cache(maxsize=1)
+def _scorers(given: ScorerSettings) -> BlockingScorers:
+    return BlockingScorers(given)
