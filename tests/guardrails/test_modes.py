@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardrails.dealer import DEALER
+from guardrails.dealer_topics import TOPICS
 from guardrails.engine import compile_rules
-from guardrails.rules import Rule
+from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
 from tests.guardrails.factories import (
     check,
@@ -210,6 +211,7 @@ _WITH_OFF = {
 
 
 def test_what_was_published_before_has_the_hash_that_it_had() -> None:
-    assert compile_rules(DEALER).ruleset_hash == (
+    earlier = tuple(rule for rule in DEALER.rules if rule not in TOPICS)
+    assert compile_rules(RuleSet(earlier)).ruleset_hash == (
         "bce4d0ce2dc557a25b3a5a08352d7e4b7dc864c8eb163ee0e2343505353f786e"
     )
