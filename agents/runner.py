@@ -116,6 +116,7 @@ class Runner:
     def _fetch(self, wait_s: float) -> list[Record]:
         self._is_fetching = True
         records = self._consumer.fetch(self.agent.batch_size, wait_s)
+        self._obeys = self._control.state  # what it said while it fetched stays true
         self._is_fetching = False
         return records
 

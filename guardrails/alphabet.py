@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 
 import regex  # type: ignore[import-untyped]
 
+from guardrails.text import fold_character
+
 Category = Literal["digit", "spaced", "unspaced", "space", "line", "other"]
 
 # Scripts that write words without spaces, or glue endings to them: there a word may begin anywhere.
@@ -117,6 +119,7 @@ class Alphabet(dict[int, str]):
             (group, atom.category): atom for group, atom in _number(self._groups)
         }
         self._written: dict[CharSet, str] = {}
+        self._folding = _Folding(self)
         for is_of_words, codes in self._codes.items():
             codes.fit(sum(a.is_of_words is is_of_words for a in self._atoms.values()))
 
@@ -128,9 +131,14 @@ class Alphabet(dict[int, str]):
         return found
 
     def encode(self, text: str) -> bytes:
+        """What is not ASCII costs some 40 ns a character."""
         if text.isascii():
             return text.replace("_", _LOW_LINE).encode("latin-1")
         return text.translate(self).encode("latin-1")
+
+    def encode_composed(self, text: str) -> bytes:
+        """The bytes of a text that is not folded yet, with look-alikes as Latin letters."""
+        return text.translate(self._folding).encode("latin-1")
 
     def literal(self, text: str) -> str:
         """The pattern of a folded text."""
@@ -163,6 +171,20 @@ class Alphabet(dict[int, str]):
 
     def _code(self, atom: _Atom) -> str:
         return self._codes[atom.is_of_words].code(atom.number)
+
+
+class _Folding(dict[int, str]):
+    """Characters as they are written to the codes of what they are read as."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        super().__init__()
+        self._alphabet = alphabet
+
+    def __missing__(self, code: int) -> str:
+        found = fold_character(chr(code)).translate(self._alphabet)
+        if len(self) < _MOST_LEARNT:
+            self[code] = found
+        return found
 
 
 def count_starts(data: bytes) -> bytes:

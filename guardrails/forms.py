@@ -6,6 +6,7 @@ import msgspec
 from django import forms
 
 from guardrails import rules
+from guardrails.admission import admit
 from guardrails.checks import check_rule
 from guardrails.models import Rule
 from guardrails.pii.types import TYPES
@@ -101,9 +102,16 @@ class RuleForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = data | {"id": data["slug"]}
         del fields["slug"]
         try:
-            problems = check_rule(msgspec.convert(fields, rules.Rule))
+            problems = _problems(msgspec.convert(fields, rules.Rule))
         except msgspec.ValidationError as error:
             problems = [f"{error}."]
         for problem in problems:
             self.add_error(None, problem)
         return data
+
+
+def _problems(rule: rules.Rule) -> list[str]:
+    """What is wrong with it, and of a pattern also that it could keep a guard busy."""
+    if rule.kind != "pattern":
+        return check_rule(rule)
+    return list(admit(rule, rules.RuleSet(())).problems)

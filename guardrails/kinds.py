@@ -19,7 +19,6 @@ from guardrails.scanner import Expression, Source, Term, fits
 from guardrails.subject import Subject
 from guardrails.text import normalise
 
-
 # Between the words of a term dashes are as good as spaces.
 _GAP = re.compile(r"[\s-]*\s[\s-]*")
 

@@ -64,19 +64,29 @@ def read(
         if not found and not has_to:
             return None
         return Subject(text, context, [View(normalise(text), data, found, scanner)])
-    seen = []
-    for normal in views(text):
-        data = scanner.alphabet.encode(normal.text)
-        seen.append(View(normal, data, _look_at(data, scanner), scanner))
-    is_hit = any(view.found for view in seen)
-    return Subject(text, context, seen) if is_hit or has_to else None
+    looked = [
+        (normal, data := _encode(normal, scanner), _look_at(data, scanner))
+        for normal in views(text)
+    ]
+    if not has_to and not any(found for _, _, found in looked):
+        return None
+    return Subject(text, context, [View(*each, scanner) for each in looked])
+
+
+def _encode(normal: Normalised, scanner: Scanner) -> bytes:
+    if normal.composed:
+        return scanner.alphabet.encode_composed(normal.composed)
+    return scanner.alphabet.encode(normal.text)
 
 
 def _look_at(data: bytes, scanner: Scanner) -> Places:
     """What was found, without terms that are only a part of a word."""
     looked: Places = {}
+    hits = scanner.scan(data)
+    if not hits:
+        return looked
     finders = scanner.finders
-    for key, ends in scanner.scan(data).items():
+    for key, ends in hits.items():
         finder = finders[key]
         if not isinstance(finder, TermFinder):
             looked[key] = []

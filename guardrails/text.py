@@ -17,6 +17,7 @@ _CLUSTER = regex.compile(r"[\x00-\x7f](?=[\x00-\x7f]|\Z)|\X")
 # Up to a space behind which something new begins.
 _WORDS = regex.compile(r"(?s).+?(?:\s(?=[\x00-\x7f\p{L}\p{N}])|\Z)")
 _LONGEST_CLUSTER = 32
+_LONGEST_WORD = 40  # that is remembered
 _MOST_LEARNT = 1 << 16
 
 # Letters only: digits that stand for letters are ambiguous. Upper case has pairs of its own.
@@ -46,15 +47,28 @@ Places = tuple[Sequence[int], Sequence[int]]
 
 
 class Normalised:
-    """A text in one form; character i of it stands for original[starts[i]:ends[i]]."""
+    """A text in one form; character i of it stands for original[starts[i]:ends[i]].
 
-    __slots__ = ("_look_alikes", "_places", "original", "text")
+    composed: the text before it was folded, where that goes character by character; so it need not be folded as a
+    whole unless somebody asks for its text.
+    """
 
-    def __init__(self, original: str, text: str, *, look_alikes: bool) -> None:
+    __slots__ = ("_look_alikes", "_places", "_text", "composed", "original")
+
+    def __init__(
+        self, original: str, text: str | None, *, look_alikes: bool, composed: str = ""
+    ) -> None:
         self.original = original
-        self.text = text
+        self.composed = composed
+        self._text = text
         self._look_alikes = look_alikes
         self._places: Places | None = None
+
+    @property
+    def text(self) -> str:
+        if self._text is None:
+            self._text = _fold(self.composed, look_alikes=self._look_alikes)
+        return self._text
 
     @property
     def starts(self) -> Sequence[int]:
@@ -101,7 +115,21 @@ def views(text: str) -> tuple[Normalised, ...]:
     written = _fold_text(text, composed, look_alikes=False)
     if not _TRACES.search(written.text):
         return (written,)
-    return _fold_text(text, composed, look_alikes=True), written
+    if composed is None or not _goes_by_character(composed):
+        return _fold_text(text, composed, look_alikes=True), written
+    return Normalised(text, None, look_alikes=True, composed=composed), written
+
+
+def fold_character(char: str) -> str:
+    """A character of a composed text in the form that has look-alikes as Latin letters."""
+    return _fold(char, look_alikes=True)
+
+
+def _goes_by_character(composed: str) -> bool:
+    """Whether nothing in it composes anew when its letters are folded one by one."""
+    return not _INVISIBLE_OR_MARK.search(composed) and unicodedata.is_normalized(
+        "NFKC", composed.casefold()
+    )
 
 
 def _compose(text: str) -> str | None:
@@ -141,23 +169,31 @@ def _is_simple(text: str) -> bool:
 
 
 def _fold_pieces(text: str, *, look_alikes: bool) -> tuple[str, list[int], list[int]]:
-    """Word by word, and the words that do not go one to one by their clusters."""
+    """Word by word, so that what was found out of a word is found out once."""
     folded: list[str] = []
     starts: list[int] = []
     ends: list[int] = []
     for found in _WORDS.finditer(text):
         at, word = found.start(), found[0]
-        piece = _fold(word, look_alikes=look_alikes) if _is_simple(word) else ""
-        if len(piece) == len(word):
-            folded.append(piece)
-            starts += range(at, found.end())
-            ends += range(at + 1, found.end() + 1)
-        else:
-            for piece, start, end in _fold_clusters(word, look_alikes=look_alikes):
-                folded.append(piece)
-                starts += [at + start] * len(piece)
-                ends += [at + end] * len(piece)
+        fold = _fold_any_word if len(word) > _LONGEST_WORD else _fold_word
+        piece, places = fold(word, look_alikes=look_alikes)
+        folded.append(piece)
+        starts += [at + start for start in places[0]]
+        ends += [at + end for end in places[1]]
     return "".join(folded), starts, ends
+
+
+def _fold_any_word(word: str, *, look_alikes: bool) -> tuple[str, Places]:
+    piece = _fold(word, look_alikes=look_alikes) if _is_simple(word) else ""
+    if len(piece) == len(word):
+        return piece, (range(len(word)), range(1, len(word) + 1))
+    clusters = list(_fold_clusters(word, look_alikes=look_alikes))
+    starts = [start for folded, start, _ in clusters for _ in folded]
+    ends = [end for folded, _, end in clusters for _ in folded]
+    return "".join(folded for folded, _, _ in clusters), (starts, ends)
+
+
+_fold_word = lru_cache(maxsize=8192)(_fold_any_word)
 
 
 def _fold_clusters(text: str, *, look_alikes: bool) -> Iterator[tuple[str, int, int]]:

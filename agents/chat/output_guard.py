@@ -51,7 +51,7 @@ def _decide(
         "verdict": verdict,
     }
     match verdict.action:
-        case "allow" | "tag" | "redact":
+        case "allow" | "tag":
             text = verdict.redacted or response.text
             final = FinalResponse(text=text, kind=response.kind, **turn)
             yield Send(topics.RESPONSES_FINAL, final)
