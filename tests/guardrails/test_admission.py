@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from agents.scorers.blocking import BlockingScorers
 from guardrails.admission import admit
 from guardrails.context import Context
 from guardrails.dealer import DEALER
@@ -160,8 +161,8 @@ def test_cases_of_scores_need_a_scorer() -> None:
 
 
 @pytest.mark.parametrize("rule", DEALER.rules, ids=lambda rule: rule.id)
-def test_the_dealers_rules_are_admitted(rule: object) -> None:
-    admission = admit(rule, DEALER)  # type: ignore[arg-type]
+def test_the_dealers_rules_are_admitted(rule: object, scorers: BlockingScorers) -> None:
+    admission = admit(rule, DEALER, scorers.scoring(DEALER.rules))  # type: ignore[arg-type]
 
     assert (admission.problems, admission.cases) == ((), ())
 
