@@ -9,12 +9,14 @@ from openai import OpenAI
 
 from controlplane.embedded.model_server.minilm import DIMENSIONS, MiniLM
 from controlplane.embedded.model_server.moderator import Moderator, Scores, spellings
-from tests.embedded.conftest import DemoModel
+from tests.embedded.conftest import KNOWLEDGE, DemoModel
 
 EMBEDDINGS = "all-MiniLM-L6-v2"
 MODERATION = "interlock-moderation"
 # Written after the lessons, and never learnt from.
 SENTENCES = Path(__file__).parent / "moderation.tsv"
+# What people of a dealer say, and sounds like a threat if one does not know that.
+PROMISES = ("We come at two.", "I have seen your car.", "He will meet you at the gate.")
 STRICT = 0.7  # above it the dealer's rule holds a text
 
 
@@ -128,9 +130,11 @@ def test_what_the_moderator_finds_and_what_it_takes_for_more_than_it_is() -> Non
     hits = [each["toxicity"] > STRICT for each in scores]
 
     found = sum(hit and toxic for hit, toxic in zip(hits, labels, strict=True))
-    assert found / sum(hits) >= 0.97
+    assert found / sum(hits) >= 0.96
     assert found / sum(labels) >= 0.80
     assert _at_the_end_of_a_long_text(moderator)["toxicity"] > STRICT
+    harmless = moderator.score([*KNOWLEDGE.read_text().splitlines(), *PROMISES])
+    assert max(each["toxicity"] for each in harmless) <= STRICT
 
 
 def _at_the_end_of_a_long_text(moderator: Moderator) -> Scores:
