@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "controlplane.traces",
     "controlplane.deadletters",
     "controlplane.incidents",
+    "controlplane.rulebook",
     "controlplane.home",
     "controlplane.backups",
     "controlplane.api",

@@ -27,6 +27,14 @@ def draft() -> rules.RuleSet:
     )
 
 
+def is_same(rule: Rule, published: rules.Rule) -> bool:
+    """Whether a rule of the draft is as it was published. One that cannot be read is not."""
+    try:
+        return _to_struct(rule) == published
+    except InvalidRulesError:
+        return False
+
+
 def _to_struct(rule: Rule) -> rules.Rule:
     fields = {name: getattr(rule, name) for name in _FIELDS}
     try:

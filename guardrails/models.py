@@ -108,6 +108,15 @@ class RuleSet(models.Model):
         return self.hash[:12]
 
 
+class PublicationQuerySet(models.QuerySet["Publication"]):
+    def latest_first(self) -> "PublicationQuerySet":
+        """The first is the one in force."""
+        return self.order_by("-pk")
+
+    def with_people(self) -> "PublicationQuerySet":
+        return self.select_related("rule_set", "published_by")
+
+
 class Publication(models.Model):
     """Which rule-set is in force since when; the latest one counts, so a rollback is one more."""
 
@@ -115,6 +124,8 @@ class Publication(models.Model):
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     published_at = models.DateTimeField(default=timezone.now)
     reason = models.TextField()
+
+    objects = PublicationQuerySet.as_manager()
 
     class Meta:
         constraints = [

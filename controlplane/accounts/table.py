@@ -56,6 +56,8 @@ ROUTES: dict[str, Row] = {
     "incidents:send": {"POST": "chat.add_correction"},
     "incidents:correction": {"GET": "stops.view_stop"},
     "incidents:confirm": {"POST": "chat.add_correction"},
+    "rules:list": {"GET": "guardrails.view_rule"},
+    "rules:published": {"GET": "guardrails.view_rule"},
     "chat:demo": {"GET": PUBLIC},
     "accounts:people": {"GET": "auth.view_user"},
     "accounts:add": {"GET": "auth.add_user", "POST": "auth.add_user"},
