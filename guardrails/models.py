@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 
@@ -89,6 +89,39 @@ class Rule(models.Model):
         return self.name
 
 
+class RuleVersionQuerySet(models.QuerySet["RuleVersion"]):
+    def latest_first(self) -> "RuleVersionQuerySet":
+        return self.order_by("-version")
+
+    def latest_versions(self) -> dict[str, int]:
+        rows = self.order_by().values("slug").annotate(latest=Max("version"))
+        return {row["slug"]: row["latest"] for row in rows}
+
+
+class RuleVersion(models.Model):
+    """A rule as it was saved once. Append-only: it is there too when the rule has left the draft."""
+
+    slug = models.SlugField()
+    version = models.PositiveIntegerField()
+    body = models.JSONField()
+    admission = models.JSONField(null=True)  # none where nobody measured
+    saved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    objects = RuleVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="guardrails_ruleversion_is_one_per_rule_and_number",
+                fields=["slug", "version"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slug} v{self.version}"
+
+
 class RuleSet(models.Model):
     """All rules of one publication. Immutable: its key is the hash of its body."""
 
@@ -115,6 +148,11 @@ class PublicationQuerySet(models.QuerySet["Publication"]):
 
     def with_people(self) -> "PublicationQuerySet":
         return self.select_related("rule_set", "published_by")
+
+    def first_of_each_set(self) -> dict[str, int]:
+        """By hash, the publication with which a rule-set came."""
+        rows = self.order_by().values("rule_set").annotate(first=Min("pk"))
+        return {row["rule_set"]: row["first"] for row in rows}
 
 
 class Publication(models.Model):

@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from controlplane.rulebook.figures import Figures, figures_by_rule
 from controlplane.rulebook.filters import FilterForm
+from controlplane.rulebook.forms import KINDS
 from controlplane.rulebook.published import published_context, rules_of
 from guardrails import actions, rules
 from guardrails.models import Rule
@@ -76,6 +77,12 @@ def list_context(query: QueryDict, user: User) -> dict[str, Any]:
         "is_ok": filters.is_valid(),
         **rights(user),
     }
+
+
+def kinds() -> list[tuple[str, str, str]]:
+    """Each kind that a rule can be of: its word, its name, and what it is for."""
+    names = dict(Rule.Kind.choices)
+    return [(kind, names[kind], says) for kind, (says, _) in KINDS.items()]
 
 
 def rights(user: User) -> dict[str, bool]:

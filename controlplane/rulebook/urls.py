@@ -8,4 +8,11 @@ app_name = "rules"
 urlpatterns = [
     path("", views.rules, name="list"),
     path("published/", views.published, name="published"),
+    path("review/", views.review, name="review"),
+    path("history/", views.history, name="history"),
+    path("history/<int:key>/", views.publication, name="publication"),
+    path("add/", views.add, name="add"),
+    path("try/", views.try_out, name="try"),
+    path("rule/<slug:slug>/", views.rule, name="rule"),
+    path("rule/<slug:slug>/delete/", views.delete, name="delete"),
 ]

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def ada(client: Client) -> Client:
 def text(answer: Any) -> str:
     """What a person reads."""
     html = re.sub(r"<[^>]*>", " ", answer.content.decode())
-    return re.sub(r"\s+", " ", html)
+    return re.sub(r"\s+", " ", unescape(html))
 
 
 def test_without_rules_it_says_what_that_means(ada: Client) -> None:
