@@ -1,7 +1,5 @@
 """Every write to rules and rule-sets."""
 
-from collections.abc import Iterable
-
 import msgspec
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -87,7 +85,8 @@ def publish(
         raise StaleDraftError
     problems: list[str] = list(check_rule_set(rule_set))
     if not problems:
-        problems = [_sentence(failure) for failure in run_cases(rule_set)]
+        failures = run_cases(rule_set)  # some for each tier that a rule covers
+        problems = list(dict.fromkeys(map(_sentence, failures)))
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(
@@ -189,25 +188,19 @@ def delete_rule(slug: str, *, editor: User, seen: int) -> None:
 
 
 @transaction.atomic
-def save_rules(
-    wanted: rules.RuleSet,
-    *,
-    editor: User,
-    admissions: Iterable[Admission | None] | None = None,
-) -> list[Rule]:
+def save_rules(wanted: rules.RuleSet, *, editor: User) -> list[Rule]:
     """Put rules into the draft, over those with the same id. Return those that this has changed."""
     there = {rule.slug: rule for rule in Rule.objects.select_for_update()}
-    told = admissions or [None] * len(wanted.rules)
     latest = RuleVersion.objects.latest_versions()
     return [
         _store(
             each,
             there.get(each.id),
-            admission,
+            None,
             editor=editor,
             latest=latest.get(each.id, 0),
         )
-        for each, admission in zip(wanted.rules, told, strict=True)
+        for each in wanted.rules
         if each.id not in there or not _is_as(there[each.id], each)
     ]
 

@@ -67,6 +67,11 @@ ROUTES: dict[str, Row] = {
         "GET": "guardrails.view_publication",
         "POST": "guardrails.add_publication",
     },
+    "rules:import": {
+        "GET": "guardrails.change_rule",
+        "POST": "guardrails.change_rule",
+    },
+    "rules:export": {"GET": "guardrails.view_rule"},
     "rules:add": {"GET": "guardrails.add_rule", "POST": "guardrails.add_rule"},
     "rules:try": {"POST": "guardrails.change_rule"},
     "rules:rule": {"GET": "guardrails.view_rule", "POST": "guardrails.change_rule"},

@@ -81,7 +81,7 @@ def field_changes(old: Rule, new: Rule) -> list[FieldChange]:
         FieldChange(
             field=name,
             label=label_of(name),
-            html=_difference(getattr(old, name), getattr(new, name)),
+            html=difference(getattr(old, name), getattr(new, name)),
         )
         for name in differing(old, new)
     ]
@@ -138,7 +138,7 @@ def _nothing() -> SafeString:
     return format_html('<span class="meta">{}</span>', "nothing")
 
 
-def _difference(old: object, new: object) -> SafeString:
+def difference(old: object, new: object) -> SafeString:
     if not isinstance(old, tuple) or not isinstance(new, tuple):
         return marks.changes(_text(old), _text(new))
     if set(old) == set(new):

@@ -45,7 +45,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Both(msgspec.Struct, frozen=True, kw_only=True):
-    """A field that somebody else has changed meanwhile. is_clash: the person who writes now has, too."""
+    """A field that somebody else has changed meanwhile, as both wrote it over what had been there.
+
+    is_clash: the person who writes now has changed it, too, to something else.
+    """
 
     label: str
     theirs: SafeString
@@ -122,20 +125,20 @@ def merge(
     theirs = actions.to_struct(current)
     before = RuleVersion.objects.filter(slug=mine.id, version=seen).first()
     base = msgspec.convert(before.body, rules.Rule) if before else theirs
-    changed = set(diffs.differing(base, theirs)) if before else set()
-    mine_changed = set(diffs.differing(base, mine))
-    names = changed if before else mine_changed
-    taken = {name: getattr(theirs, name) for name in changed - mine_changed}
+    by_them = set(diffs.differing(base, theirs))
+    by_me = set(diffs.differing(base, mine))
+    taken = {name: getattr(theirs, name) for name in by_them - by_me}
     merged = msgspec.structs.replace(mine, version=current.version, **taken)
+    clashing = by_me.intersection(by_them, diffs.differing(theirs, mine))
     shown = [
         Both(
             label=diffs.label_of(name),
-            theirs=diffs.shown(getattr(theirs, name)),
-            yours=diffs.shown(getattr(mine, name)),
-            is_clash=name in mine_changed,
+            theirs=diffs.difference(getattr(base, name), getattr(theirs, name)),
+            yours=diffs.difference(getattr(base, name), getattr(mine, name)),
+            is_clash=name in clashing,
         )
-        for name in diffs.LABELS
-        if name in names
+        for name in diffs.differing(base, theirs)
+        if name in clashing or name in taken
     ]
     latest = RuleVersion.objects.filter(slug=mine.id).select_related("saved_by")
     return merged, {

@@ -53,7 +53,7 @@ def figures_by_rule() -> dict[str, Figures]:
     }
 
 
-def _by_rule(approvals: QuerySet[Approval]) -> QuerySet[Approval, dict[str, Any]]:
+def _by_rule(approvals: QuerySet[Approval]) -> QuerySet[Any, Any]:
     holding = Func(
         F("verdict"),
         Value('$.findings[*] ? (@.action == "escalate").rule'),

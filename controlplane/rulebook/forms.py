@@ -131,7 +131,7 @@ def _make_fields() -> dict[str, forms.Field]:
         "priority": forms.IntegerField(
             required=False, help_text="Of two rules alike, the higher one wins."
         ),
-        "tiers": _several("None means all."),
+        "tiers": _several("none means all"),
         "workflows": _several(),
         "exceptions": LinesField(
             3, "Words that excuse a hit of this rule where they cover it, one a line."
@@ -180,7 +180,7 @@ class RuleForm(forms.Form):
             self.fields[name].choices = [(each, each) for each in values]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        given = dict(self.cleaned_data)
+        given: dict[str, Any] = dict(self.cleaned_data)
         if self.errors:
             return given
         kept = msgspec.to_builtins(self._base) if self._base else {}
@@ -237,8 +237,10 @@ def _initial(rule: rules.Rule | None, kind: str) -> dict[str, Any]:
             "workflows": ["chat"],
             "on_timeout": "hold",
         }
-    given = msgspec.to_builtins(rule)
+    given: dict[str, Any] = msgspec.to_builtins(rule)
     numbers = {
-        name: f"{value:g}" for name, value in given.items() if isinstance(value, float)
+        name: repr(value).removesuffix(".0")
+        for name, value in given.items()
+        if isinstance(value, float)
     }
     return given | numbers | {"slug": rule.id, "seen": rule.version}

@@ -15,6 +15,7 @@ from guardrails import actions, rules
 from guardrails.models import Rule
 
 PAGE = 100
+Change = Literal["new", "changed", "removed"]
 MODE_COLOURS = {
     "enforce": "go",
     "canary": "work",
@@ -29,7 +30,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     rule: Rule
     figures: Figures
-    change: Literal["", "new", "changed"]
+    change: Change | Literal[""]
 
     @property
     def colour(self) -> str:
@@ -93,11 +94,9 @@ def rights(user: User) -> dict[str, bool]:
     }
 
 
-def changes_of(
-    draft: list[Rule], live: dict[str, rules.Rule]
-) -> dict[str, Literal["new", "changed", "removed"]]:
+def changes_of(draft: list[Rule], live: dict[str, rules.Rule]) -> dict[str, Change]:
     """By id, what publishing the draft would change."""
-    changes: dict[str, Literal["new", "changed", "removed"]] = {}
+    changes: dict[str, Change] = {}
     for rule in draft:
         if rule.slug not in live:
             changes[rule.slug] = "new"

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from controlplane.rulebook import views
+from controlplane.rulebook import file_views, views
 
 app_name = "rules"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path("review/", views.review, name="review"),
     path("history/", views.history, name="history"),
     path("history/<int:key>/", views.publication, name="publication"),
+    path("import/", file_views.bring, name="import"),
+    path("export/", file_views.export, name="export"),
     path("add/", views.add, name="add"),
     path("try/", views.try_out, name="try"),
     path("rule/<slug:slug>/", views.rule, name="rule"),

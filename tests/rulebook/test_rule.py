@@ -279,8 +279,10 @@ def test_the_second_of_two_sees_what_the_first_has_changed_and_both_texts(
     assert answer.status_code == 409
     said = text(answer)
     assert "editor saved version 2 while you were writing on version 1" in said
-    assert "Now in the draft Theirs. Yours, in the form Mine." in said
-    assert "is taken into the form: Priority 7" in said
+    html = answer.content.decode()
+    assert "<ins>Theirs</ins>" in html
+    assert "<ins>Mine</ins>" in html
+    assert "is taken into the form: Priority 0 7" in said
     again = answer.context["form"].initial
     assert (again["seen"], again["reply"], again["priority"]) == (2, "Mine.", 7)
     assert again["must_hit"] == ("my Tesla",)
