@@ -7,9 +7,12 @@ of words. Code points that no rule tells apart share one code.
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import regex  # type: ignore[import-untyped]
+
+from guardrails.text import fold_character
 
 Category = Literal["digit", "spaced", "unspaced", "space", "line", "other"]
 
@@ -21,7 +24,7 @@ _PATTERNS: tuple[tuple[Category, str], ...] = (
     ("digit", r"\p{Nd}"),
     ("unspaced", rf"[[\p{{L}}\p{{M}}\p{{N}}]&&[{UNSPACED}]]"),
     ("spaced", r"[\p{L}\p{M}\p{N}]"),
-    ("space", r"\s"),
+    ("space", r"[\s\x1c-\x1f]"),  # as `re` has it
     ("line", "_"),  # for \w it is a letter, for \b it is none
 )
 _COMPILED = [(name, regex.compile(pattern, regex.V1)) for name, pattern in _PATTERNS]
@@ -50,6 +53,7 @@ class CharSet(NamedTuple):
         return is_in != self.is_negated
 
 
+@lru_cache(maxsize=1 << 14)
 def category_of(char: str) -> Category:
     for name, pattern in _COMPILED:
         if pattern.fullmatch(char):
@@ -114,6 +118,8 @@ class Alphabet(dict[int, str]):
         self._atoms = {
             (group, atom.category): atom for group, atom in _number(self._groups)
         }
+        self._written: dict[CharSet, str] = {}
+        self._folding = _Folding(self)
         for is_of_words, codes in self._codes.items():
             codes.fit(sum(a.is_of_words is is_of_words for a in self._atoms.values()))
 
@@ -125,9 +131,14 @@ class Alphabet(dict[int, str]):
         return found
 
     def encode(self, text: str) -> bytes:
+        """What is not ASCII costs some 40 ns a character."""
         if text.isascii():
             return text.replace("_", _LOW_LINE).encode("latin-1")
         return text.translate(self).encode("latin-1")
+
+    def encode_composed(self, text: str) -> bytes:
+        """The bytes of a text that is not folded yet, with look-alikes as Latin letters."""
+        return text.translate(self._folding).encode("latin-1")
 
     def literal(self, text: str) -> str:
         """The pattern of a folded text."""
@@ -135,6 +146,11 @@ class Alphabet(dict[int, str]):
 
     def one_of(self, chars: CharSet) -> str:
         """The pattern of one character of a set."""
+        if chars not in self._written:
+            self._written[chars] = self._write(chars)
+        return self._written[chars]
+
+    def _write(self, chars: CharSet) -> str:
         plain = [self[c] for c in _ASCII if chars.has(c, category_of(chr(c)))]
         ways = [_class("".join(plain))] if plain else []
         for is_of_words in (True, False):
@@ -155,6 +171,20 @@ class Alphabet(dict[int, str]):
 
     def _code(self, atom: _Atom) -> str:
         return self._codes[atom.is_of_words].code(atom.number)
+
+
+class _Folding(dict[int, str]):
+    """Characters as they are written to the codes of what they are read as."""
+
+    def __init__(self, alphabet: Alphabet) -> None:
+        super().__init__()
+        self._alphabet = alphabet
+
+    def __missing__(self, code: int) -> str:
+        found = fold_character(chr(code)).translate(self._alphabet)
+        if len(self) < _MOST_LEARNT:
+            self[code] = found
+        return found
 
 
 def count_starts(data: bytes) -> bytes:

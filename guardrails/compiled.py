@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from guardrails.checks import check_rule
 from guardrails.context import Context, Direction
-from guardrails.kinds import KINDS, Fits, Hit, Numbered, Plan, excuse, make_terms
+from guardrails.kinds import KINDS, Fits, Hit, Plan, excuse, make_terms
 from guardrails.patterns import Budget
 from guardrails.rules import Mode, Rule
 from guardrails.scanner import Scanner, Source, UnfitError, fits
@@ -26,23 +26,18 @@ class CompiledRule:
         self._exceptions = () if self.problems else make_terms(rule.exceptions)
         self.is_always_run = not self._plan.sources
         self.scores = self._plan.scores
-        self._numbered: Sequence[Numbered] = ()
-        self._excusing: Sequence[Numbered] = ()
-        self._keys: frozenset[int] = frozenset()
+        self.keys = range(0)
+        self._excusing = range(0)
 
     @property
     def sources(self) -> tuple[Source, ...]:
         return (*self._plan.sources, *self._exceptions)
 
-    def number(self, first: int, scanner: Scanner) -> None:
+    def number(self, first: int) -> None:
         """Tell the rule that its sources have the numbers from the first one on."""
-        numbered = [
-            Numbered(key, scanner.checks[key])
-            for key in range(first, first + len(self.sources))
-        ]
-        count = len(self._plan.sources)
-        self._numbered, self._excusing = numbered[:count], numbered[count:]
-        self._keys = frozenset(each.key for each in self._numbered)
+        until = first + len(self._plan.sources)
+        self.keys = range(first, until)
+        self._excusing = range(until, until + len(self._exceptions))
 
     def covers(self, *, direction: Direction, tier: str, workflow: str) -> bool:
         rule = self.rule
@@ -55,15 +50,12 @@ class CompiledRule:
             return self.rule.mode == "enforce"
         return _share(context.trace_id, self.rule.id) * 100 < self.rule.percent
 
-    def is_due(self, subject: Subject) -> bool:
-        return self.is_always_run or not self._keys.isdisjoint(subject.keys)
-
     def find(self, subject: Subject, budget: Budget) -> list[Hit]:
         """Raises whatever the rule raises, TimeoutError above all."""
         if self.problems:
             raise ValueError(self.problems)
-        is_excused = excuse(subject, self._excusing)
-        found = self._plan.find(subject, self._numbered, budget, is_excused)
+        is_excused = excuse(subject, self._excusing, budget.tick)
+        found = self._plan.find(subject, self.keys, budget, is_excused)
         return list(dict.fromkeys(found))
 
 
@@ -84,7 +76,7 @@ def _compile(
     scanner = Scanner([source for each in compiled for source in each.sources], stored)
     first = 0
     for each in compiled:
-        each.number(first, scanner)
+        each.number(first)
         first += len(each.sources)
     return compiled, scanner
 

@@ -30,11 +30,22 @@ _STRENGTH: dict[Action, int] = {
 _SEVERITY: dict[Severity, int] = {"high": 2, "medium": 1, "low": 0}
 
 
-class _Covering(NamedTuple):
-    """The rules of one direction, tier and workflow; is_always_run: whether one of them runs on every text."""
+class _Covering:
+    """The rules of one direction, tier and workflow."""
 
-    rules: tuple[CompiledRule, ...]
-    is_always_run: bool
+    def __init__(self, rules: Iterable[CompiledRule]) -> None:
+        self.rules = tuple(rules)
+        self.always = [at for at, rule in enumerate(self.rules) if rule.is_always_run]
+        self._owners = {
+            key: at for at, rule in enumerate(self.rules) for key in rule.keys
+        }
+
+    def due(self, subject: Subject) -> list[CompiledRule]:
+        """Those that have something to look at, in their order."""
+        owners, found = self._owners, set(self.always)
+        for view in subject.views:
+            found.update(owners[key] for key in view.found if key in owners)
+        return [self.rules[at] for at in sorted(found)]
 
 
 class _Judged(NamedTuple):
@@ -79,37 +90,37 @@ class Engine:
     def _find_covering(
         self, direction: Direction, tier: str, workflow: str
     ) -> _Covering:
-        rules = tuple(
+        return _Covering(
             rule
             for rule in self._rules
             if rule.covers(direction=direction, tier=tier, workflow=workflow)
         )
-        return _Covering(rules, any(rule.is_always_run for rule in rules))
 
     def check(self, text: str, context: Context) -> Verdict:
         covering = self._covering(context.direction, context.tier, context.workflow)
         if not covering.rules:
             return self._passed
         try:
-            subject = read(text, context, self._scanner)
+            has_to = bool(covering.always)
+            subject = read(text, context, self._scanner, has_to=has_to)
         except FloodError as error:
             return self._decide(_Judged([], [str(error)], []))
-        if not covering.is_always_run and not subject.keys:
+        if subject is None or not (due := covering.due(subject)):
             return self._passed
-        return self._judge(subject, covering.rules)
+        return self._judge(subject, due)
 
     def _judge(self, subject: Subject, rules: Sequence[CompiledRule]) -> Verdict:
         """Rules that act come first: those that only watch get the time that is left."""
         budget = Budget(TEXT_BUDGET_S)
         acting = [rule for rule in rules if rule.acts(subject.context)]
-        watching = [rule for rule in rules if not rule.acts(subject.context)]
         judged = _run(subject, acting, budget)
-        watched = _run(subject, watching, budget)
         verdict = self._decide(judged)
         if judged.marks:
-            verdict = self._redact(verdict, subject, acting)
-        if not watched.findings and not watched.errors:
+            verdict = self._redact(verdict, subject.text, subject.context)
+        if len(acting) == len(rules):
             return verdict
+        watching = [rule for rule in rules if rule not in acting]
+        watched = _run(subject, watching, budget)
         return msgspec.structs.replace(
             verdict,
             shadow=tuple(sorted(watched.findings, key=_place)),
@@ -134,21 +145,25 @@ class Engine:
             error=_tell(judged.errors),
         )
 
-    def _redact(
-        self, verdict: Verdict, subject: Subject, acting: Sequence[CompiledRule]
-    ) -> Verdict:
+    def _redact(self, verdict: Verdict, text: str, context: Context) -> Verdict:
         """What cannot be redacted is held, unless it is blocked anyway."""
-        rules = [rule for rule in acting if rule.rule.action == "redact"]
+        covering = self._covering(context.direction, context.tier, context.workflow)
 
         def find(text: str) -> Iterable[Mark]:
-            again = read(text, subject.context, self._scanner)
-            judged = _run(again, rules, Budget(TEXT_BUDGET_S))
+            subject = read(text, context, self._scanner)
+            assert subject is not None  # it has to be read
+            rules = [
+                rule
+                for rule in covering.due(subject)
+                if rule.rule.action == "redact" and rule.acts(context)
+            ]
+            judged = _run(subject, rules, Budget(TEXT_BUDGET_S))
             if judged.errors:
                 raise StubbornError(_tell(judged.errors))
             return judged.marks
 
         try:
-            redacted = redact(subject.text, find)
+            redacted = redact(text, find)
         except (FloodError, StubbornError) as error:
             return self._hold(verdict, str(error))
         return msgspec.structs.replace(verdict, redacted=redacted)
@@ -172,8 +187,6 @@ def compile_rules(rule_set: RuleSet, stored: bytes = b"") -> Engine:
 def _run(subject: Subject, rules: Iterable[CompiledRule], budget: Budget) -> _Judged:
     judged = _Judged([], [], [])
     for rule in rules:
-        if not rule.is_due(subject):
-            continue
         try:
             hits = rule.find(subject, Budget(BUDGET_S, within=budget))
         except Exception as error:  # reported in the verdict, which holds the text

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from re import _constants as code
 from re import _parser as parser
 from typing import Any, Protocol, get_args
@@ -83,6 +84,12 @@ class Translator:
     def note(self, what: str) -> None:
         if what not in self.notes:
             self.notes.append(what)
+
+
+@lru_cache(maxsize=10_000)
+def translate(pattern: str) -> Translator:
+    """Raises UntranslatableError, for what only `regex` can run."""
+    return Translator(pattern)
 
 
 class _Writing:
@@ -196,7 +203,7 @@ _CANNOT = {
 _ANCHORS = {
     (code.AT_BEGINNING, False): r"\A",
     (code.AT_BEGINNING, True): "(?m:^)",
-    (code.AT_END, False): r"\Z",
+    (code.AT_END, False): r"\n?\z",  # re2 knows no way to only look at the line's end
     (code.AT_END, True): "(?m:$)",
 } | {
     (name, is_many): text

@@ -1,5 +1,6 @@
 """The kinds of rules: what each has the scanner look for, and how it judges what was found."""
 
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -9,14 +10,17 @@ from typing import NamedTuple
 from guardrails import fields
 from guardrails.context import judge_score, topic_score
 from guardrails.expressions import Expression as Compiled
-from guardrails.grammar import Translator, UntranslatableError
+from guardrails.grammar import UntranslatableError, translate
 from guardrails.patterns import Budget, Pattern, Span, compile_pattern, search
 from guardrails.pii.finding import Look
 from guardrails.pii.types import TYPES
 from guardrails.rules import Kind, OnTimeout, Rule
-from guardrails.scanner import Check, Expression, Source, Term, fits
+from guardrails.scanner import Expression, Source, Term, fits
 from guardrails.subject import Subject
 from guardrails.text import normalise
+
+# Between the words of a term dashes are as good as spaces.
+_GAP = re.compile(r"[\s-]*\s[\s-]*")
 
 
 class Hit(NamedTuple):
@@ -27,16 +31,10 @@ class Hit(NamedTuple):
     label: str = ""  # of which type of personal data it is
 
 
-class Numbered(NamedTuple):
-    """A source with its number in the scanner, and what looks closer at its places."""
-
-    key: int
-    check: Check | None
-
-
 IsExcused = Callable[[Span], bool]
+Tick = Callable[[], None]
 Fits = Callable[[Source], bool]
-Find = Callable[[Subject, Sequence[Numbered], Budget, IsExcused], Iterable[Hit]]
+Find = Callable[[Subject, range, Budget, IsExcused], Iterable[Hit]]
 
 
 class Plan(NamedTuple):
@@ -50,18 +48,18 @@ class Plan(NamedTuple):
 def make_terms(terms: Iterable[str]) -> tuple[Term, ...]:
     """Each term as it is written, and as its look-alikes are read."""
     forms = {
-        tuple(normalise(term, look_alikes=alike).text.split())
+        tuple(filter(None, _GAP.split(normalise(term, look_alikes=alike).text)))
         for term in terms
         for alike in (True, False)
     }
     return tuple(Term(words) for words in sorted(forms))
 
 
-def excuse(subject: Subject, exceptions: Sequence[Numbered]) -> IsExcused:
+def excuse(subject: Subject, exceptions: range, tick: Tick) -> IsExcused:
     """Tells whether one of the rule's exceptions covers a place; another place is not excused by it."""
-    spans = sorted(_places(subject, exceptions))
+    spans = sorted(_places(subject, exceptions, tick)) if exceptions else []
     if not spans:
-        return lambda _: False
+        return _never
     starts = [start for start, _ in spans]
     # How far those reach that start so early.
     reach = list(accumulate((end for _, end in spans), max))
@@ -73,25 +71,29 @@ def excuse(subject: Subject, exceptions: Sequence[Numbered]) -> IsExcused:
     return is_excused
 
 
-def _places(subject: Subject, numbered: Sequence[Numbered]) -> Iterator[Span]:
+def _never(_: Span) -> bool:
+    return False
+
+
+def _places(subject: Subject, keys: range, tick: Tick) -> Iterator[Span]:
     """Where in the original the sources were found."""
-    for key, check in numbered:
-        for view, start, end in subject.places(key):
-            place = (start, end) if check is None else check(view.data, start, end)
-            if place is not None:
-                yield view.span(*place)
+    for view in subject.views:
+        for key in view.found:
+            if key in keys:
+                yield from view.spans(key, tick)
 
 
 def _find_places(
-    subject: Subject, numbered: Sequence[Numbered], _: Budget, is_excused: IsExcused
+    subject: Subject, keys: range, budget: Budget, is_excused: IsExcused
 ) -> Iterator[Hit]:
-    return _hits(each for each in _places(subject, numbered) if not is_excused(each))
+    places = _places(subject, keys, budget.tick)
+    return _hits(place for place in places if not is_excused(place))
 
 
 def _hits(spans: Iterable[Span]) -> Iterator[Hit]:
     """Places of one rule that overlap are one hit: what they cover together."""
     start, end = -1, -1
-    for each in sorted(set(spans)):
+    for each in sorted(spans):
         if each[0] >= end or each[0] == each[1]:
             if start >= 0:
                 yield Hit(start, end)
@@ -107,32 +109,27 @@ def _terms(rule: Rule, _: Fits) -> Plan:
 
 
 def _pattern(rule: Rule, can_scan: Fits) -> Plan:
-    compiled = compile_pattern(rule.pattern)
     source = plan_pattern(rule.pattern, can_scan)
     if source is not None and source.is_exact:
         return Plan((source,), _find_places)
-    find = partial(_search, compiled, rule.on_timeout)
+    find = partial(_search, compile_pattern(rule.pattern), rule.on_timeout)
     return Plan((source,) if source is not None else (), find)
 
 
 def plan_pattern(pattern: str, can_scan: Fits = fits) -> Expression | None:
-    """What hyperscan can do: find its places, find texts in which to look for them, or nothing."""
+    """What hyperscan can do for a pattern, if anything."""
     try:
-        translator = Translator(pattern)
+        source = Expression(translate(pattern))
     except UntranslatableError:
         return None
-    for has_starts in (True, False):
-        source = Expression(translator, has_starts)
-        if (translator.is_exact or not has_starts) and can_scan(source):
-            return source
-    return None
+    return source if can_scan(source) else None
 
 
 def _search(
     compiled: Pattern,
     on_timeout: OnTimeout,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
@@ -152,8 +149,10 @@ def _pii(rule: Rule, _: Fits) -> Plan:
     types = [
         (name, candidate) for name in rule.types for candidate in TYPES[name].candidates
     ]
-    sources = tuple(Expression(Translator(candidate)) for _, candidate in types)
+    sources = tuple(Expression(translate(candidate)) for _, candidate in types)
     names = [name for name, _ in types]
+    for name in rule.types:
+        TYPES[name].warm(frozenset(rule.regions))
     return Plan(sources, partial(_find_pii, names, frozenset(rule.regions)))
 
 
@@ -161,24 +160,20 @@ def _find_pii(
     names: Sequence[str],
     regions: frozenset[str],
     subject: Subject,
-    numbered: Sequence[Numbered],
+    keys: range,
     budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
-    for name in dict.fromkeys(names):
-        keys = {
-            each.key for each, of in zip(numbered, names, strict=True) if of == name
-        }
-        for view in subject.views:
-            inside = [
-                view.inside(*place) for key in keys for place in view.found.get(key, ())
-            ]
-            for start, end, *_ in _hits(inside):
-                look = Look(view.normal.text, start, end, regions, budget.tick)
-                for found in TYPES[name].find(look):
-                    span = view.normal.span(*found)
-                    if not is_excused(span):
-                        yield Hit(*span, label=name)
+    """names: of which type each of the keys is a candidate."""
+    for view in subject.views:
+        look = Look(view.normal.text, regions, budget.tick)
+        for name in {
+            names[key - keys.start]: None for key in view.found if key in keys
+        }:
+            for found in TYPES[name].find(look):
+                span = view.normal.span(*found)
+                if not is_excused(span):
+                    yield Hit(*span, label=name)
 
 
 def _threshold(rule: Rule, _: Fits) -> Plan:
@@ -198,7 +193,7 @@ def _compared(source: str, rule: Rule) -> Plan:
 def _trip(
     compiled: Compiled,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     __: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
@@ -216,7 +211,7 @@ def _find_score(
     name: str,
     limit: float,
     subject: Subject,
-    _: Sequence[Numbered],
+    _: range,
     __: Budget,
     ___: IsExcused,
 ) -> Iterator[Hit]:

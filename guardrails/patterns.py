@@ -23,8 +23,10 @@ _REWRITTEN = {
     r"\B": f"(?!{_EDGE})",
     r"\w": r"[\p{L}\p{M}\p{N}_]",
     r"\W": r"[^\p{L}\p{M}\p{N}_]",
+    r"\s": r"[\s\x1c-\x1f]",
+    r"\S": r"[^\s\x1c-\x1f]",
 }
-_IN_CLASS = {r"\w": r"\p{L}\p{M}\p{N}_"}
+_IN_CLASS = {r"\w": r"\p{L}\p{M}\p{N}_", r"\s": r"\s\x1c-\x1f"}
 _PIECE = regex.compile(r"\\.|\[\^?\]?|\]|[^\\\[\]]+", regex.DOTALL)
 
 

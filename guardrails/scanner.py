@@ -3,74 +3,25 @@
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import hyperscan
+import re2
 import regex  # type: ignore[import-untyped]
 
 from guardrails.alphabet import EDGES, Alphabet, CharSet
 from guardrails.grammar import Collector, Translator, Writer
 
 Span = tuple[int, int]
-Check = Callable[[bytes, int, int], Span | None]
 
-_FLAGS = hyperscan.HS_FLAG_SOM_LEFTMOST
-_BETWEEN = CharSet(((0x2D, 0x2D),), frozenset({"space"}))  # spaces and dashes
 SCAN_BUDGET_S = 0.1
-_LOOK_EVERY = 512  # how often a flood of hits looks at the clock; a power of two
+_LOOK_EVERY = 512  # ends of one term, after which a flood looks at the clock
+_BETWEEN = CharSet(((0x2D, 0x2D),), frozenset({"space"}))  # spaces and dashes
 
 
-class Term(NamedTuple):
-    """Words in their folded form. hyperscan looks for the longest; the others are looked for beside it."""
-
-    words: tuple[str, ...]
-
-    def write(self, writer: Writer) -> str:
-        for word in self.words:
-            writer.literal(word)
-        writer.one_of(_BETWEEN)
-        return writer.literal(self._anchor())
-
-    def make_check(self, alphabet: Alphabet) -> Check:
-        at = self.words.index(self._anchor())
-        words = [alphabet.literal(word) for word in self.words]
-        gap = f"{alphabet.one_of(_BETWEEN)}+"
-        before = "".join(word + gap for word in words[:at])
-        after = "".join(gap + word for word in words[at + 1 :])
-        return partial(
-            _check_term,
-            _compile(f"(?r){before}") if before else None,
-            _compile(after) if after else None,
-        )
-
-    def _anchor(self) -> str:
-        return max(self.words, key=len)
-
-
-class Expression(NamedTuple):
-    """A pattern, or wider than it: what is found then says only that it must be looked for."""
-
-    translator: Translator
-    has_starts: bool = True
-
-    @property
-    def is_exact(self) -> bool:
-        return self.has_starts and self.translator.is_exact
-
-    def write(self, writer: Writer) -> str:
-        return self.translator.write(writer)
-
-    def make_check(self, _: Alphabet) -> None:
-        return None
-
-
-Source = Term | Expression
-
-
-class Places(dict[tuple[int, int], int]):
-    """(number of the expression, start) to the end."""
+class Found(dict[int, list[int]]):
+    """The number of an expression to the ends of its places; of a pattern one is enough."""
 
     deadline_s = (
         0.0  # of the thread's own time; set when a flood makes it worth looking
@@ -85,34 +36,121 @@ class UnfitError(Exception):
     """hyperscan does not take one of the expressions."""
 
 
+class Term(NamedTuple):
+    """Words in their folded form, any spaces or dashes between them. Edges of words hyperscan is not asked for: with them
+    a thousand words take a hundred times as long to compile."""
+
+    words: tuple[str, ...]
+
+    @property
+    def flags(self) -> int:
+        return 0
+
+    def write(self, writer: Writer) -> str:
+        return f"{writer.one_of(_BETWEEN)}+".join(map(writer.literal, self.words))
+
+    def make_finder(self, alphabet: Alphabet) -> "TermFinder":
+        words = [alphabet.encode(word) for word in self.words]
+        return TermFinder(words[::-1], _gap(alphabet) if len(words) > 1 else None)
+
+
+class Expression(NamedTuple):
+    """A pattern. If it is not exact, it says only in which texts `regex` must look for it."""
+
+    translator: Translator
+
+    @property
+    def flags(self) -> int:
+        return int(hyperscan.HS_FLAG_SINGLEMATCH)
+
+    @property
+    def is_exact(self) -> bool:
+        return self.translator.is_exact
+
+    def write(self, writer: Writer) -> str:
+        return self.translator.write(writer)
+
+    def make_finder(self, alphabet: Alphabet) -> "PatternFinder | None":
+        written = self.write(alphabet).encode("latin-1")
+        return PatternFinder(written) if self.is_exact else None
+
+
+Source = Term | Expression
+
+
+class TermFinder(NamedTuple):
+    """Goes back from the end of a term to its start: over its words, the last one first, and what is between them."""
+
+    words: Sequence[bytes]
+    gap: regex.Pattern | None
+
+    def locate(self, data: bytes, end: int) -> Span | None:
+        """None if a letter goes on beyond an end that is a letter itself."""
+        if end < len(data) and data[end] in EDGES and data[end - 1] in EDGES:
+            return None
+        start = end - len(self.words[0])
+        for word in self.words[1:]:
+            assert self.gap is not None
+            start = self.gap.match(data, 0, start).start() - len(word)
+        is_joined = start > 0 and data[start - 1] in EDGES and data[start] in EDGES
+        return None if is_joined else (start, end)
+
+
+class PatternFinder:
+    """The places of a pattern in linear time, each the longest that begins first."""
+
+    def __init__(self, written: bytes) -> None:
+        """Raises UnfitError."""
+        try:
+            self._compiled = re2.compile(written, options=_OPTIONS)
+        except re2.error as error:
+            raise UnfitError(str(error)) from error
+
+    def search(self, data: bytes, at: int) -> Span | None:
+        found = self._compiled.search(data, at)
+        return found.span() if found else None
+
+    def places(self, data: bytes, tick: Callable[[], None]) -> Iterator[Span]:
+        """Every start with its longest end: one may begin inside of another."""
+        at = 0
+        while found := self.search(data, at):
+            tick()
+            yield found
+            at = found[0] + 1
+
+
+_OPTIONS = re2.Options()
+_OPTIONS.encoding = re2.Options.Encoding.LATIN1
+_OPTIONS.longest_match = True
+_OPTIONS.log_errors = False
+
+
 class Scanner:
     """A database and what belongs to it; each thread has a scratch of its own."""
 
     def __init__(self, sources: Sequence[Source], stored: bytes = b"") -> None:
-        """stored: what `dump` gave for the same sources; anything else is compiled anew."""
+        """stored: what `dump` gave for the same sources; anything else is compiled anew. Raises UnfitError."""
         collector = Collector()
         for source in sources:
             source.write(collector)
         self.alphabet = Alphabet(dict.fromkeys(collector.sets))
-        self.checks = [source.make_check(self.alphabet) for source in sources]
+        self.finders = [source.make_finder(self.alphabet) for source in sources]
         self._written = [
             source.write(self.alphabet).encode("latin-1") for source in sources
         ]
-        self._flags = [
-            _FLAGS if isinstance(each, Term) or each.has_starts else 0
-            for each in sources
-        ]
+        self._flags = [source.flags for source in sources]
         self._database = self._make(stored) if sources else None
         self._scratches = threading.local()
 
     def dump(self) -> bytes:
         if self._database is None:
             return b""
-        return self._print() + hyperscan.dumpb(self._database)
+        body = hyperscan.dumpb(self._database)
+        return self._print() + hashlib.sha256(body).digest() + body
 
-    def scan(self, data: bytes) -> Places:
+    def scan(self, data: bytes) -> Found:
         """FloodError when there are too many hits to be looked at."""
-        found = Places()
+        found = Found()
         if self._database is None:
             return found
         try:
@@ -126,10 +164,11 @@ class Scanner:
         return found
 
     def _make(self, stored: bytes) -> hyperscan.Database:
-        name = self._print()
-        if stored.startswith(name):
+        """hyperscan trusts what it loads: bytes that are not whole would end the process."""
+        name, check, body = stored[:32], stored[32:64], stored[64:]
+        if name == self._print() and check == hashlib.sha256(body).digest():
             try:
-                return hyperscan.loadb(stored[len(name) :], hyperscan.HS_MODE_BLOCK)
+                return hyperscan.loadb(body, hyperscan.HS_MODE_BLOCK)
             except hyperscan.error:  # made on another kind of machine
                 pass
         return compile_database(self._written, self._flags)
@@ -161,43 +200,20 @@ def compile_database(
     return database
 
 
-def _note(key: int, start: int, end: int, _: int, found: object) -> bool:
-    """Keep the longest of the places with one start, which come in the order of their ends."""
-    assert isinstance(found, Places)
-    found[key, start] = end
-    if end % _LOOK_EVERY and len(found) % _LOOK_EVERY:
+def _note(key: int, _: int, end: int, __: int, found: object) -> bool:
+    """Keep a place. Returning true ends the scan."""
+    assert isinstance(found, Found)
+    ends = found.get(key)
+    if ends is None:
+        found[key] = [end]
+        return False
+    ends.append(end)
+    if len(ends) % _LOOK_EVERY:
         return False
     found.deadline_s = found.deadline_s or time.thread_time() + SCAN_BUDGET_S
     return time.thread_time() > found.deadline_s
 
 
-def _check_term(
-    before: regex.Pattern | None,
-    after: regex.Pattern | None,
-    data: bytes,
-    start: int,
-    end: int,
-) -> Span | None:
-    """The whole term around its anchor, between edges of words where its own ends are letters."""
-    if before is not None:
-        found = before.match(data, 0, start)
-        if found is None:
-            return None
-        start = found.start()
-    if after is not None:
-        found = after.match(data, end)
-        if found is None:
-            return None
-        end = found.end()
-    return (start, end) if _stands_alone(data, start, end) else None
-
-
-def _stands_alone(data: bytes, start: int, end: int) -> bool:
-    is_joined = start > 0 and data[start] in EDGES and data[start - 1] in EDGES
-    return not is_joined and not (
-        end < len(data) and data[end - 1] in EDGES and data[end] in EDGES
-    )
-
-
-def _compile(pattern: str) -> regex.Pattern:
-    return regex.compile(pattern.encode("latin-1"))
+def _gap(alphabet: Alphabet) -> regex.Pattern:
+    """What is between two words, read from its end."""
+    return regex.compile(f"(?r)(?:{alphabet.one_of(_BETWEEN)})+".encode("latin-1"))

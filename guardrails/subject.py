@@ -1,46 +1,48 @@
 """A text under check: its forms, and what the scanner found in each."""
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from guardrails.alphabet import count_starts
 from guardrails.context import Context
-from guardrails.scanner import Places, Scanner, Span
-from guardrails.text import Normalised, views
+from guardrails.scanner import PatternFinder, Scanner, Span, TermFinder
+from guardrails.text import Normalised, normalise, views
 
-NOTHING: Sequence[Span] = ()
+Places = dict[int, list[Span]]  # in bytes, by the number of the expression
 
 
 class View:
-    """One form of a text with the places in it, which are looked up by the number of their expression."""
+    """One form of a text. found: the expressions that have a place in it, of terms with their places."""
 
-    def __init__(self, normal: Normalised, data: bytes, places: Places) -> None:
+    def __init__(
+        self, normal: Normalised, data: bytes, found: Places, scanner: Scanner
+    ) -> None:
         self.normal = normal
-        self.data = data
-        self._places = places
+        self.found = found
+        self._data = data
+        self._scanner = scanner
+        self._counted: Sequence[int] | None = None
 
-    @cached_property
-    def found(self) -> dict[int, list[Span]]:
-        found: dict[int, list[Span]] = {}
-        for (key, start), end in self._places.items():
-            found.setdefault(key, []).append((start, end))
-        return found
+    def spans(self, key: int, tick: Callable[[], None]) -> Iterator[Span]:
+        """The places of an expression in the original; of a pattern they are looked for now."""
+        finder = self._scanner.finders[key]
+        places: Iterator[Span] = iter(self.found[key])
+        if isinstance(finder, PatternFinder):
+            places = finder.places(self._data, tick)
+        chars = self._chars()
+        return (self.normal.span(chars[start], chars[end]) for start, end in places)
 
-    @cached_property
     def _chars(self) -> Sequence[int]:
         """How many characters begin before each byte."""
-        if self.normal.text.isascii():
-            return range(len(self.data) + 1)
-        return list(accumulate(count_starts(self.data), initial=0))
-
-    def inside(self, start: int, end: int) -> Span:
-        """A place in bytes as one in this form."""
-        return self._chars[start], self._chars[end]
-
-    def span(self, start: int, end: int) -> Span:
-        """A place in bytes as one in the original."""
-        return self.normal.span(*self.inside(start, end))
+        if self._counted is None:
+            is_plain = self.normal.text.isascii()
+            starts = b"" if is_plain else count_starts(self._data)
+            self._counted = (
+                range(len(self._data) + 1)
+                if is_plain
+                else list(accumulate(starts, initial=0))
+            )
+        return self._counted
 
 
 class Subject:
@@ -51,19 +53,43 @@ class Subject:
         self.context = context
         self.views = seen
 
-    @cached_property
-    def keys(self) -> set[int]:
-        return {key for view in self.views for key in view.found}
 
-    def places(self, key: int) -> Iterator[tuple[View, int, int]]:
-        for view in self.views:
-            for start, end in view.found.get(key, NOTHING):
-                yield view, start, end
+def read(
+    text: str, context: Context, scanner: Scanner, *, has_to: bool = True
+) -> Subject | None:
+    """None if nothing was found, unless it has to be read anyway."""
+    if text.isascii():
+        data = scanner.alphabet.encode(text.lower())
+        found = _look_at(data, scanner)
+        if not found and not has_to:
+            return None
+        return Subject(text, context, [View(normalise(text), data, found, scanner)])
+    looked = [
+        (normal, data := _encode(normal, scanner), _look_at(data, scanner))
+        for normal in views(text)
+    ]
+    if not has_to and not any(found for _, _, found in looked):
+        return None
+    return Subject(text, context, [View(*each, scanner) for each in looked])
 
 
-def read(text: str, context: Context, scanner: Scanner) -> Subject:
-    seen = []
-    for normal in views(text):
-        data = scanner.alphabet.encode(normal.text)
-        seen.append(View(normal, data, scanner.scan(data)))
-    return Subject(text, context, seen)
+def _encode(normal: Normalised, scanner: Scanner) -> bytes:
+    if normal.composed:
+        return scanner.alphabet.encode_composed(normal.composed)
+    return scanner.alphabet.encode(normal.text)
+
+
+def _look_at(data: bytes, scanner: Scanner) -> Places:
+    """What was found, without terms that are only a part of a word."""
+    looked: Places = {}
+    hits = scanner.scan(data)
+    if not hits:
+        return looked
+    finders = scanner.finders
+    for key, ends in hits.items():
+        finder = finders[key]
+        if not isinstance(finder, TermFinder):
+            looked[key] = []
+        elif whole := [p for end in ends if (p := finder.locate(data, end))]:
+            looked[key] = whole
+    return looked

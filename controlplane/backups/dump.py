@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ Report = Callable[[str], None]
 # Of the processes that ran then.
 NOT_KEPT = "runtime_heartbeat"
 LOCK_TIMEOUT = "10s"
+SESSION_ENDS_S, LOOK_S = 3.0, 0.05
 _ENTRY = re.compile(r'(?:dumping contents of|processing data for) table "(.+?)"')
 _LIVE = """
 SELECT instance FROM runtime_heartbeat WHERE seen_at > now() - interval '6 seconds'
@@ -125,7 +127,7 @@ def refuse_while_used() -> None:
                 f"Workers are live ({', '.join(map(str, live))}): end them and the site first,"
                 " or say --while-running."
             )
-        sessions = owner.execute(_SESSIONS).fetchall()
+        sessions = _sessions_that_stay(owner)
         if sessions:
             who = ", ".join(
                 f"{count} of {role} {name}".strip() for role, name, count in sessions
@@ -134,6 +136,16 @@ def refuse_while_used() -> None:
                 f"The database is in use ({who}): end the workers and the site first, or say"
                 " --while-running."
             )
+
+
+def _sessions_that_stay(owner: Owner) -> list[tuple[object, ...]]:
+    """PostgreSQL ends the session of a process that has just ended a moment after it."""
+    deadline_s = time.monotonic() + SESSION_ENDS_S
+    while sessions := owner.execute(_SESSIONS).fetchall():
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(LOOK_S)
+    return sessions
 
 
 def refuse_what_is_not_empty() -> None:

@@ -9,11 +9,9 @@ Regions = frozenset[str]
 
 
 class Look(NamedTuple):
-    """What is looked at: places that begin between start and end of a folded text; tick is called now and then."""
+    """A folded text, and whose numbers are meant; tick is called now and then by what may take long."""
 
     text: str
-    start: int
-    end: int
     regions: Regions
     tick: Callable[[], None]
 
@@ -22,14 +20,23 @@ Find = Callable[[Look], Iterator[Span]]
 
 
 class Finder(NamedTuple):
-    """candidates: patterns, each without look-around, of which every place is looked at.
+    """candidates: patterns without look-around; a text that has none of them has nothing to find.
 
-    find: the places that are one.
+    find: the places that are one. sample: what makes it load all of its tables, which takes too long for a text.
     """
 
     placeholder: str
     candidates: tuple[str, ...]
     find: Find
+    sample: str = ""
+
+    def warm(self, regions: Regions) -> None:
+        for _ in self.find(Look(self.sample, regions, _wait)):
+            pass
+
+
+def _wait() -> None:
+    """There is time."""
 
 
 class Group(NamedTuple):
@@ -40,16 +47,18 @@ class Group(NamedTuple):
     digits: str
 
 
+_RUN = re.compile(r"[0-9](?:[ ().\-/]{0,2}[0-9])+")
 _DIGITS = re.compile(r"[0-9]+")
 
 
 def windows(look: Look, *, low: int, high: int) -> Iterator[list[tuple[Group, ...]]]:
     """For each group of digits the runs that begin with it and have so many digits, longest first."""
-    found = _DIGITS.finditer(look.text, look.start, look.end)
-    groups = [Group(*each.span(), each[0]) for each in found]
-    for first in range(len(groups)):
-        look.tick()
-        yield list(_runs(groups, first, low, high))[::-1]
+    for run in _RUN.finditer(look.text):
+        found = _DIGITS.finditer(look.text, *run.span())
+        groups = [Group(*each.span(), each[0]) for each in found]
+        for first in range(len(groups)):
+            look.tick()
+            yield list(_runs(groups, first, low, high))[::-1]
 
 
 def _runs(

@@ -113,14 +113,14 @@ _STATES = (
 )
 
 
-def _finder(placeholder: str, ids: tuple[Id, ...]) -> Finder:
+def _finder(placeholder: str, ids: tuple[Id, ...], sample: str) -> Finder:
     ready = [(each, re.compile(each.pattern), re.compile(each.words)) for each in ids]
 
     def find(look: Look) -> Iterator[Span]:
         for each, pattern, words in ready:
             if look.regions and each.region not in look.regions:
                 continue
-            for found in pattern.finditer(look.text, look.start, look.end):
+            for found in pattern.finditer(look.text):
                 look.tick()
                 if (
                     stands_alone(look.text, *found.span())
@@ -131,8 +131,9 @@ def _finder(placeholder: str, ids: tuple[Id, ...]) -> Finder:
                 ):
                     yield found.span()
 
-    return Finder(placeholder, tuple(rf"\b{each.pattern}\b" for each in ids), find)
+    candidates = tuple(rf"\b{each.pattern}\b" for each in ids)
+    return Finder(placeholder, candidates, find, sample)
 
 
-SSN = _finder("[SSN]", _US)
-NATIONAL_ID = _finder("[id]", _STATES)
+SSN = _finder("[SSN]", _US, sample="536-90-4399")
+NATIONAL_ID = _finder("[id]", _STATES, sample="11010519491231002x; rssmra85t10a562s")

@@ -66,7 +66,7 @@ def _find_runs(
     low: int,
     high: int,
 ) -> Iterator[Span]:
-    after = look.start
+    after = 0
     for runs in windows(look, low=low, high=high):
         for run in runs:
             if run[0].start >= after and is_one(look.text, run):
@@ -96,8 +96,8 @@ _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
 
 
 def _find_ibans(look: Look) -> Iterator[Span]:
-    after = look.start
-    for found in _IBAN_START.finditer(look.text, look.start, look.end):
+    after = 0
+    for found in _IBAN_START.finditer(look.text):
         look.tick()
         if found.start() >= after and (end := _iban_end(look.text, found)):
             after = end
@@ -160,6 +160,14 @@ def _is_valid(raw: str, region: str | None) -> bool:
 
 CARD = Finder("[card]", (r"\b[0-9](?:[ .\-]{0,2}[0-9]){11,18}\b",), _find_cards)
 IBAN = Finder(
-    "[IBAN]", (r"\b[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30}\b",), _find_ibans
+    "[IBAN]",
+    (r"\b[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30}\b",),
+    _find_ibans,
+    sample="de89370400440532013000",
 )
-PHONE = Finder("[phone]", (r"[0-9][0-9 ().\-/]{5,24}[0-9]\b",), _find_phones)
+PHONE = Finder(
+    "[phone]",
+    (r"[0-9][0-9 ().\-/]{5,24}[0-9]\b",),
+    _find_phones,
+    sample="0000000; +49 711 17-0; +1 415 555 2671",
+)

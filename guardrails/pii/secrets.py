@@ -26,17 +26,16 @@ _MARKED = (
     _NAMED,
 )
 _BEGIN = r"-----begin [a-z ]{0,20}private key-----"
-_MARKED_RE = [re.compile(pattern) for pattern in _MARKED]
-_KEY = re.compile(
+_KEY = (
     _BEGIN + r"(?:(?!-----begin)[\s\S])*?(?:-----end [a-z ]{0,20}private key-----|\Z)"
 )
 
 
 def _find_secrets(look: Look) -> Iterator[Span]:
-    for pattern in _MARKED_RE:
-        yield from (f.span() for f in pattern.finditer(look.text, look.start, look.end))
-    if found := _KEY.match(look.text, look.start):
-        yield found.span()
+    for pattern in _COMPILED:
+        look.tick()
+        yield from (found.span() for found in pattern.finditer(look.text))
 
 
+_COMPILED = [re.compile(pattern) for pattern in (*_MARKED, _KEY)]
 SECRET = Finder("[secret]", (*_MARKED, _BEGIN), _find_secrets)

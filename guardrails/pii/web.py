@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from guardrails.pii.finding import Finder, Look, Span, is_spoken_of
 
 _EMAIL = re.compile(
-    r"[\w.!#$%&'*+/=?^`{|}~-]+@(?:[\w-]+\.)+(?:xn--[\w-]+|[^\W\d_]{2,})"
+    r"[\w.!#$%&'*+/=?^`{|}~-]{1,64}@(?:[\w-]{1,63}\.){1,9}(?:xn--[\w-]+|[^\W\d_]{2,})"
 )
 _IPV4 = re.compile(r"(?<![\w.])[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9])")
 _IPV6 = re.compile(
@@ -20,20 +20,17 @@ _VERSION = re.compile(
 
 
 def _find_emails(look: Look) -> Iterator[Span]:
-    return (f.span() for f in _EMAIL.finditer(look.text, look.start, look.end))
+    return (found.span() for found in _EMAIL.finditer(look.text))
 
 
 def _find_ips(look: Look) -> Iterator[Span]:
     """Not a version number: one that is called so, or has a part that no address has."""
     for pattern in (_IPV4, _IPV6):
-        found = pattern.search(look.text, look.start)
-        while found and found.start() < look.end:
+        for found in pattern.finditer(look.text):
             look.tick()
-            if _is_address(found[0]) and not is_spoken_of(
-                look.text, found.start(), _VERSION
-            ):
+            is_version = is_spoken_of(look.text, found.start(), _VERSION)
+            if not is_version and _is_address(found[0]):
                 yield found.span()
-            found = pattern.search(look.text, found.end())
 
 
 def _is_address(text: str) -> bool:

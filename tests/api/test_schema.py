@@ -39,7 +39,8 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.usefixtures("kafka_topics"),
 ]
-EXAMPLES = 12  # for one operation, besides its boundary cases
+# For one operation, besides its boundary cases.
+EXAMPLES = [4, pytest.param(40, marks=pytest.mark.long)]
 Operation = APIOperation[Any, Any, Any, Any]
 KINDS = list(GenerationMode)  # as the document says, and not as it says
 CHECKS = [
@@ -50,7 +51,6 @@ CHECKS = [
     unsupported_method,
 ]
 calm = examples(
-    max_examples=EXAMPLES,
     derandomize=True,
     database=None,
     deadline=None,
@@ -143,22 +143,25 @@ def cases_by_chance(operation: Operation) -> st.SearchStrategy[Case[Any]]:
     return st.one_of(kinds)
 
 
-def test_every_answer_is_documented(caller: Caller, subtests: pytest.Subtests) -> None:
+@pytest.mark.parametrize("count", EXAMPLES)
+def test_every_answer_is_documented(
+    caller: Caller, subtests: pytest.Subtests, count: int
+) -> None:
     every = operations()
     assert len(every) == 8
     for operation in every:
         with subtests.test(operation.label):
             for number, case in enumerate(boundary_cases(operation)):
                 caller.check(case, is_known=number % 2 == 0)
-            try_by_chance(caller, operation)
+            try_by_chance(caller, operation, count)
 
     # The requests get past the door.
     refused = {label for label, codes in caller.answered.items() if min(codes) >= 300}
     assert not refused, caller.answered
 
 
-def try_by_chance(caller: Caller, operation: Operation) -> None:
-    @calm
+def try_by_chance(caller: Caller, operation: Operation, count: int) -> None:
+    @examples(calm, max_examples=count)
     @given(cases_by_chance(operation), st.booleans())
     def check(case: Case[Any], is_known: bool) -> None:  # noqa: FBT001
         caller.check(case, is_known=is_known)

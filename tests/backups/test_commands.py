@@ -1,13 +1,16 @@
 """What the two commands refuse, and what they leave behind."""
 
 import re
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from agents.host import conninfo
 from controlplane.audit.models import Entry
 from controlplane.backups import actions, catch_up, dump
 from controlplane.backups.models import Position
@@ -105,6 +108,17 @@ def test_whoever_is_connected_or_was_just_heard_of_uses_the_database() -> None:
     heartbeat.delete()
     with pytest.raises(BackupError, match="The database is in use"):
         dump.refuse_while_used()
+
+
+def test_who_ends_meanwhile_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    connections["default"].close_pool()  # type: ignore[attr-defined]
+    gone = psycopg.connect(conninfo())
+    # The session ends while it is waited for.
+    monkeypatch.setattr(time, "sleep", lambda _: gone.close())
+
+    dump.refuse_while_used()
+
+    assert gone.closed
 
 
 def test_a_log_that_lacks_a_part_is_not_called_whole() -> None:

@@ -1,6 +1,7 @@
 """make bench: figures against the bare libraries and a named peer, as ratios in one run.
 
-BENCH=chain,turns,idle,pages,hop,stops,stores chooses parts. The table goes to standard output.
+BENCH=guard,chain,turns,idle,pages,hop,stops,stores chooses parts. The table goes to standard output. What needs no services
+starts none.
 """
 
 import os
@@ -12,11 +13,11 @@ from pathlib import Path
 import django
 
 from controlplane.embedded import services
-from tests.bench import chain, hop, idle, stores, turns
+from tests.bench import chain, guard, hop, idle, stores, turns
 from tests.e2e.product import Product, running
 
 # What writes most comes last: PostgreSQL puts it on the disk for minutes afterwards.
-PARTS = ("chain", "turns", "idle", "pages", "hop", "stops", "stores")
+PARTS = ("guard", "chain", "turns", "idle", "pages", "hop", "stops", "stores")
 
 
 def say(line: str) -> None:
@@ -31,6 +32,27 @@ def row(*cells: str) -> None:
 
 def main() -> None:
     chosen = os.environ.get("BENCH", ",".join(PARTS)).split(",")
+    _head()
+    if "guard" in chosen:
+        chosen.remove("guard")
+        say("guard ...")
+        for cells in guard.rows():
+            row(*cells)
+    if chosen:
+        _with_services(chosen)
+
+
+def _head() -> None:
+    row("what", "figure", "beside it")
+    row("---", "---", "---")
+    row(
+        "machine",
+        f"{os.cpu_count()} cores, {platform.machine()}",
+        f"Python {platform.python_version()}",
+    )
+
+
+def _with_services(chosen: list[str]) -> None:
     data_dir = Path(".run/bench").resolve()
     services.remove(data_dir)
     backing = services.start(data_dir, report=say)
@@ -43,13 +65,6 @@ def main() -> None:
             product.env["INTERLOCK_MESSAGES_PER_MINUTE"] = "1000000"
             product.prepare()
             bench = Bench(product, backing, client)
-            row("what", "figure", "beside it")
-            row("---", "---", "---")
-            row(
-                "machine",
-                f"{os.cpu_count()} cores, {platform.machine()}",
-                f"Python {platform.python_version()}",
-            )
             for part in chosen:
                 say(f"{part} ...")
                 for cells in bench.part(part):

@@ -40,8 +40,16 @@ class Busy(msgspec.Struct, frozen=True):
         return f"{self.deliverers} deliverers, {self.hold_s * 1000:g} ms{pause} in their transactions"
 
 
-# Those that wait as for a network leave the processors to who stops them; the others do not.
-LOADS = (Busy(0), Busy(16, 0.02, 0.05), Busy(48, 0.02, 0.15), Busy(16), Busy(48))
+# As many turns as two cores sustain with everything else, four times as many, and all that the gate can do.
+LOADS = (
+    Busy(0),
+    Busy(16, 0.02, 0.8),
+    Busy(48, 0.02, 2.4),
+    Busy(16, 0.02, 0.2),
+    Busy(48, 0.02, 0.6),
+    Busy(16, 0.02, 0.05),
+    Busy(48, 0.02, 0.15),
+)
 
 _FORGET = (
     "DELETE FROM stops_listedturn",

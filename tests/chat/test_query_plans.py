@@ -96,36 +96,22 @@ def _touched(node: dict[str, Any]) -> int:
     return here + sum(_touched(inner) for inner in node.get("Plans", []))
 
 
-async def test_settling_reads_only_what_is_not_yet_passed(crowded: Database) -> None:
-    assert (
-        await rows_read(
-            crowded,
-            settle._TURNS,
-            {"names": ["long"], "turns": ["long-5", "long-10001"]},
-        )
-        < 50
-    )
-
-
-async def test_a_socket_reads_only_what_is_open_and_what_it_has_not_shown(
-    crowded: Database,
-) -> None:
-    assert await rows_read(crowded, transcript._TURNS, [["long"]]) < 50
-    assert await rows_read(crowded, transcript._MESSAGES, [["long"], [20_001]]) < 50
-
-
-async def test_the_sweeper_reads_only_what_is_open(crowded: Database) -> None:
-    assert await rows_read(crowded, sweeper._OVERDUE, [120]) < 50
-    assert await rows_read(crowded, sweeper._WAITING, []) < 50
-
-
-async def test_the_control_room_reads_only_what_is_unfinished(
-    crowded: Database,
-) -> None:
-    lately = datetime.now(UTC) - timedelta(hours=1)
-    assert await rows_read(crowded, figures._UNFINISHED, [lately]) < 50
-
-
+LATELY = datetime.now(UTC) - timedelta(hours=1)
+WINDOW = {"since": datetime(2020, 1, 1, tzinfo=UTC), "window": 50, "value": "pro"}
+# What it is for, and how many rows it may touch at most.
+QUERIES: list[tuple[str, int, str, Any]] = [
+    (
+        "settling: what is not yet passed",
+        50,
+        settle._TURNS,
+        {"names": ["long"], "turns": ["long-5", "long-10001"]},
+    ),
+    ("a socket: what is open", 50, transcript._TURNS, [["long"]]),
+    ("a socket: what it has not shown", 50, transcript._MESSAGES, [["long"], [20_001]]),
+    ("the sweeper: what is overdue", 50, sweeper._OVERDUE, [120]),
+    ("the sweeper: what waits", 50, sweeper._WAITING, []),
+    ("the control room: what is unfinished", 50, figures._UNFINISHED, [LATELY]),
+]
 # Of a tier's ratings alone more is read: only their answers' conversations know it.
 COUNTED = [
     ("everything", "flagged_share"),
@@ -137,10 +123,20 @@ COUNTED = [
 ]
 
 
-async def test_automatic_stops_read_only_their_window(crowded: Database) -> None:
-    given = {"since": datetime(2020, 1, 1, tzinfo=UTC), "window": 50, "value": "pro"}
-    for scope, metric in COUNTED:
-        only = measures._ONLY.get((metric, scope), "")
-        statement = measures._STATEMENTS[metric].format(only=only)
+def of_a_rule(scope: str, metric: str) -> tuple[str, int, str, Any]:
+    only = measures._ONLY.get((metric, scope), "")
+    statement = measures._STATEMENTS[metric].format(only=only)
+    return f"an automatic stop: its window of {metric}, {scope}", 500, statement, WINDOW
 
-        assert await rows_read(crowded, statement, given) < 500, (scope, metric)
+
+async def test_each_query_reads_only_what_it_is_for(crowded: Database) -> None:
+    asked = QUERIES + [of_a_rule(*each) for each in COUNTED]
+
+    read = {
+        what: await rows_read(crowded, statement, parameters)
+        for what, _, statement, parameters in asked
+    }
+
+    too_many = {what: read[what] for what, at_most, *_ in asked if read[what] > at_most}
+    assert too_many == {}
+    assert min(read.values()) > 0

@@ -16,7 +16,7 @@ from tests.moderation.test_races import deciders
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize("rounds", [15, pytest.param(40, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(40, marks=pytest.mark.long)])
 def test_of_two_who_redrive_at_once_one_wins_and_the_other_is_told_who(
     rounds: int,
 ) -> None:

@@ -18,8 +18,9 @@ def test_held_mails_are_looked_at_and_sent_by_keyboard(
     live_server: LiveServer, client: Client
 ) -> None:
     halted = stop(make_admin())
-    for name in ("bo", "a.very.long.name.of.somebody.who.writes.often"):
-        make_effect(name, state="held", stop=halted)
+    first = make_effect("bo", state="held", stop=halted)
+    long_name = "a.very.long.name.of.somebody.who.writes.often"
+    make_effect(long_name, state="held", stop=halted)
     lost = make_effect("lost", state="unknown", error="The connection broke.")
     ListedEffect.objects.create(stop=halted, effect=lost, was_unknown=True)
     client.force_login(make_moderator())
@@ -33,7 +34,7 @@ def test_held_mails_are_looked_at_and_sent_by_keyboard(
         ):
             page.goto(path)
             found += faults_of(page)
-        page.get_by_label("Mail 1 to bo").focus()
+        page.get_by_label(f"Mail {first.pk} to bo").focus()
         page.keyboard.press("Space")
         page.get_by_role("button", name="Look at them").focus()
         page.keyboard.press("Enter")

@@ -1,8 +1,14 @@
 """Valid rules to vary in tests."""
 
+from functools import lru_cache
+from typing import Any
+
 from msgspec.structs import replace
 
+from guardrails.context import Context
+from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
+from guardrails.verdicts import Verdict
 
 _BASE = Rule(
     id="brands",
@@ -27,6 +33,33 @@ _THRESHOLD = Rule(
     team="discount",
 )
 
+_PII = Rule(
+    id="personal",
+    name="Personal data",
+    direction="input",
+    kind="pii",
+    action="redact",
+    types=("card",),
+)
+_EXPRESSION = Rule(
+    id="expression",
+    name="Expression",
+    direction="output",
+    kind="expression",
+    action="escalate",
+    team="general",
+)
+_SCORE = Rule(
+    id="toxic",
+    name="Toxic",
+    direction="output",
+    kind="score",
+    action="escalate",
+    team="general",
+    score="toxicity",
+    limit=0.7,
+)
+
 
 def make_terms(**changes: object) -> Rule:
     return replace(_BASE, **changes)
@@ -42,3 +75,34 @@ def make_threshold(**changes: object) -> Rule:
 
 def make_set(*rules: Rule) -> RuleSet:
     return RuleSet(rules)
+
+
+def make_pii(*types: str, **changes: object) -> Rule:
+    return replace(_PII, types=types, **changes)
+
+
+def make_expression(expression: str, **changes: object) -> Rule:
+    return replace(_EXPRESSION, expression=expression, **changes)
+
+
+def make_score(**changes: object) -> Rule:
+    return replace(_SCORE, **changes)
+
+
+def check(text: str, *rules: Rule, **context: Any) -> Verdict:
+    """The verdict of an engine of these rules, in the direction of the first."""
+    fields: dict[str, Any] = {
+        "direction": rules[0].direction if rules else "output",
+        "tier": "free",
+        "workflow": "chat",
+    }
+    return _engine(rules).check(text, Context(**(fields | context)))
+
+
+@lru_cache(maxsize=64)
+def _engine(rules: tuple[Rule, ...]) -> Engine:
+    return compile_rules(make_set(*rules))
+
+
+def said(verdict: Verdict) -> list[str]:
+    return [finding.said for finding in verdict.findings]

@@ -150,7 +150,7 @@ def test_the_list_of_whom_it_reached_equals_an_independent_count(
 ) -> None:
     seed = random.getrandbits(32)
     print(f"seed {seed}")  # noqa: T201  # shown when it fails
-    compare(seed, incidents=50)
+    compare(seed, incidents=20)
 
 
 @pytest.mark.long

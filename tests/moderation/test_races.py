@@ -50,7 +50,7 @@ def deciders(*moderators: User) -> Iterator[list[Connection]]:
             process.join(timeout=10)
 
 
-@pytest.mark.parametrize("rounds", [15, pytest.param(100, marks=pytest.mark.long)])
+@pytest.mark.parametrize("rounds", [6, pytest.param(100, marks=pytest.mark.long)])
 def test_of_two_who_decide_at_once_one_wins_and_the_other_keeps_his_text(
     rounds: int,
 ) -> None:

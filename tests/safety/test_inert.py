@@ -1,4 +1,4 @@
-"""Three hundred hostile texts everywhere: each page is made of what it is made of with harmless ones."""
+"""Hostile texts everywhere, a hundred by chance or all three hundred: each page is made of what it is made of with harmless ones."""
 
 import re
 from html.parser import HTMLParser
@@ -79,9 +79,10 @@ def harmless(texts: list[str]) -> list[str]:
 
 
 @pytest.mark.usefixtures("services_down")
-def test_no_text_becomes_a_part_of_a_page(client: Client) -> None:
-    texts = hostile.strings()
-    assert len(texts) == 300
+@pytest.mark.parametrize("count", hostile.COUNTS)
+def test_no_text_becomes_a_part_of_a_page(client: Client, count: int) -> None:
+    texts = hostile.strings(count)
+    assert len(texts) == count
 
     usual, tried = see_all(harmless(texts), client), see_all(texts, client)
 

@@ -9,6 +9,7 @@ from io import StringIO
 import psycopg
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from agents.host import conninfo
 from controlplane.audit.models import Entry
@@ -16,6 +17,7 @@ from controlplane.stops import actions
 from controlplane.stops.management.commands import stop as command
 from controlplane.stops.models import Stop
 from tests.e2e.product import ROOT
+from tests.effects.making import make_effect
 from tests.factories import make_turn
 from tests.home.making import make_heartbeat
 from tests.moderation.rows import database_url
@@ -46,6 +48,20 @@ def test_a_hard_stop_is_engaged_and_proven_and_says_what_it_met() -> None:
     assert "hard stop: everything: was in force already" in said
     assert re.search(r"^proven in \d+ ms$", said, re.MULTILINE)
     assert f"1 went out between request and proof\n    {turn.trace_id}" in said
+
+
+def test_the_status_of_a_hard_stop_counts_the_mails_that_it_met() -> None:
+    make_effect("held by it")
+    now = timezone.now()
+    lost = make_effect("lost", state="sending", begun_at=now, lease_until=now)
+    run("hard", "--reason", "prices are wrong")
+    lost.refresh_from_db()
+    assert lost.state == "unknown"
+
+    said = run("status")
+
+    assert "  1 mails held for a person\n" in said
+    assert "  1 mails that may have gone out\n" in said
 
 
 def test_a_soft_stop_waits_for_the_workers_of_its_scope_alone(

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError
 
 from controlplane.audit.actions import at_the_shell
+from controlplane.effects.pages import met_by
 from controlplane.stops import actions, targets
 from controlplane.stops.listed import TITLES
 from controlplane.stops.models import ListedTurn, Stop
@@ -188,11 +189,19 @@ def _told(stop: Stop) -> list[str]:
         took = stop.proven_at - stop.requested_at
         lines = [f"proven in {took.total_seconds() * 1000:.0f} ms"]
     if stop.mode == Stop.Mode.HARD:
-        return lines + [_listed(stop, fate) for fate in ListedTurn.Fate]
+        listed = [_listed(stop, fate) for fate in ListedTurn.Fate]
+        return lines + listed + _mails(stop)
     return lines + [
         f"{each.instance}: {each.state}, {each.in_flight} in flight"
         for each in points(stop)
     ]
+
+
+def _mails(stop: Stop) -> list[str]:
+    met = met_by(stop.pk)
+    held, unknown = met["held_mails"], met["unknown_mails"]
+    lines = [f"{held} mails held for a person"] if held else []
+    return lines + ([f"{unknown} mails that may have gone out"] if unknown else [])
 
 
 def _ramped(ramp: Ramp) -> list[str]:
