@@ -2,7 +2,7 @@
 
 import pytest
 from django.test import Client
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from guardrails.models import Publication, Rule
@@ -94,11 +94,11 @@ def _roll_back(page: Page) -> list[str]:
     page.get_by_role("button", name="Roll back to it").click()
     expect(page.locator("#published")).to_contain_text("obeyed by all 1")
     page.goto("/rules/import/")
-    file = {"name": "x.csv", "mimeType": "text/csv", "buffer": b"id,name\nA,\xc3\xa4"}
-    page.get_by_label("Out of a file").set_input_files([file])  # type: ignore[list-item]
-    expect(page.get_by_label("Rules, as JSON or CSV")).to_have_value(
-        "id,name\nA,\u00e4"
+    file = FilePayload(
+        name="x.csv", mimeType="text/csv", buffer="id,name\nA,ä".encode()
     )
+    page.get_by_label("Out of a file").set_input_files(file)
+    expect(page.get_by_label("Rules, as JSON or CSV")).to_have_value("id,name\nA,ä")
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("Line 2:")).to_be_visible()
     return found + faults_of(page)
