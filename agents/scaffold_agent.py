@@ -45,6 +45,8 @@ def _imports(plan: Plan, body: list[str]) -> Imports:
     add_contract(names, plan.gives)
     if any("PendingResponse(" in line for line in body):
         add_contract(names, PendingResponse)
+    if plan.kind == "guard":
+        names["guardrails.context"] = {"Context as Checked"}
     add_verdict(names, body)
     return names
 
@@ -88,17 +90,23 @@ def _signature(plan: Plan) -> list[str]:
 
 
 def _guard(plan: Plan) -> list[str]:
-    check = call(
-        "verdict = ctx.engine.check",
+    context = call(
+        "Checked",
         [
             ("direction", f'"{plan.direction}"'),
             ("tier", "message.tier"),
             ("workflow", f'"{plan.workflow}"'),
+            ("trace_id", "event.envelope.trace_id"),
         ],
-        4,
-        "",
+        8,
+        ",",
     )
-    check.insert(1, "        message.text,")
+    check = [
+        "    verdict = ctx.engine.check(",
+        "        message.text,",
+        *context,
+        "    )",
+    ]
     if plan.passes_on:
         return [*check, *_hold(plan)]
     return [*check, '    if verdict.action in {"allow", "tag"}:', "        return"]

@@ -9,7 +9,7 @@ import msgspec
 from guardrails.context import Context, ScoreError
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
-from guardrails.verdicts import Verdict
+from guardrails.verdicts import PASSING, Verdict
 
 Scores = Mapping[str, float | ScoreError]
 Score = Callable[[str, frozenset[str]], Scores]
@@ -104,7 +104,7 @@ def _failures(bench: _Bench, tier: str, workflow: str) -> Iterator[CaseFailure]:
             yield CaseFailure(rule.id, text, "hit", bench.where, _tell(verdict))
     for text in rule.must_pass:
         verdict = _check(bench, text, tier, workflow)
-        is_let = verdict.action in {"allow", "tag"} and not verdict.error
+        is_let = verdict.action in PASSING and not (verdict.error or verdict.redacted)
         if not is_let or verdict.shadow_error or _is_hit(rule, verdict):
             yield CaseFailure(rule.id, text, "pass", bench.where, _tell(verdict))
 

@@ -11,7 +11,7 @@ from guardrails.context import Context, Direction
 from guardrails.kinds import Hit
 from guardrails.patterns import BUDGET_S, TEXT_BUDGET_S, Budget
 from guardrails.redaction import Mark, StubbornError, placeholder, redact
-from guardrails.rules import RuleSet, ruleset_hash
+from guardrails.rules import RuleAction, RuleSet, ruleset_hash
 from guardrails.scanner import FloodError
 from guardrails.subject import Subject, read
 from guardrails.verdicts import Action, Finding, Severity, Verdict
@@ -19,7 +19,7 @@ from guardrails.verdicts import Action, Finding, Severity, Verdict
 MAX_HITS = 50  # a rule; what is explained must fit into a record
 _MOST_ERRORS = 5  # told of one text
 
-_STRENGTH: dict[Action, int] = {
+_STRENGTH: dict[RuleAction, int] = {
     "block": 5,
     "escalate": 4,
     "replace": 3,
@@ -66,7 +66,12 @@ class Engine:
         running.sort(key=lambda rule: rule.id)
         self._rules, self._scanner = compile_all(running, stored)
         self._ranks = {
-            rule.id: (-rule.priority, -_SEVERITY[rule.severity], rule.id)
+            rule.id: (
+                -_STRENGTH[rule.action],
+                -rule.priority,
+                -_SEVERITY[rule.severity],
+                rule.id,
+            )
             for rule in running
         }
         self._replies = {rule.id: rule.reply for rule in running}
@@ -175,8 +180,8 @@ class Engine:
             verdict, action="escalate", team="general", reply="", error=error
         )
 
-    def _rank(self, finding: Finding) -> tuple[int, tuple[int, int, str], int]:
-        return -_STRENGTH[finding.action], self._ranks[finding.rule], finding.start
+    def _rank(self, finding: Finding) -> tuple[tuple[int, int, int, str], int]:
+        return self._ranks[finding.rule], finding.start
 
 
 def compile_rules(rule_set: RuleSet, stored: bytes = b"") -> Engine:
@@ -206,7 +211,7 @@ def _findings(text: str, rule: CompiledRule, hits: Iterable[Hit]) -> Iterator[Fi
             name=rule.rule.name,
             version=rule.rule.version,
             kind=rule.rule.kind,
-            action=rule.rule.action,
+            action=_told(rule.rule.action),
             severity=rule.rule.severity,
             start=hit.start,
             end=hit.end,
@@ -215,7 +220,13 @@ def _findings(text: str, rule: CompiledRule, hits: Iterable[Hit]) -> Iterator[Fi
             limit=hit.limit,
             team=rule.rule.team,
             label=hit.label,
+            redacts=rule.rule.action == "redact",
         )
+
+
+def _told(action: RuleAction) -> Action:
+    """Records know no action of their own for it: what is redacted passes, as what is tagged does."""
+    return "tag" if action == "redact" else action
 
 
 def _tell(errors: Sequence[str]) -> str:

@@ -6,12 +6,13 @@ from typing import Literal
 import msgspec
 
 from guardrails.context import Direction
-from guardrails.verdicts import Action, Severity
+from guardrails.verdicts import Severity
 
 Kind = Literal[
     "terms", "pattern", "pii", "threshold", "expression", "score", "topic", "judge"
 ]
 Mode = Literal["draft", "shadow", "canary", "enforce", "off"]
+RuleAction = Literal["allow", "tag", "redact", "replace", "escalate", "block"]
 OnTimeout = Literal["hold", "hit", "pass"]
 
 TEAMS = ("discount", "finance", "legal", "general")
@@ -29,7 +30,7 @@ class Rule(
     name: str
     direction: Direction
     kind: Kind
-    action: Action
+    action: RuleAction
     severity: Severity = "medium"
     mode: Mode = "enforce"
     version: int = 1

@@ -4,10 +4,10 @@ from typing import Literal
 
 import msgspec
 
-Action = Literal["allow", "tag", "redact", "replace", "escalate", "block"]
+Action = Literal["allow", "tag", "block", "replace", "escalate"]
 Severity = Literal["low", "medium", "high"]
 
-PASSING = frozenset({"allow", "tag", "redact"})
+PASSING = frozenset({"allow", "tag"})
 _WITH_NUMBERS = frozenset({"threshold"})
 
 
@@ -16,6 +16,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     said: what stands there; of personal data only which kind it is. number: what was held against the limit; a hit
     without a place has none of the text. label: the type of personal data.
+    redacts: this place is replaced in what passes; to readers of earlier releases it is a tag.
     """
 
     rule: str
@@ -31,6 +32,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     limit: float | None = None
     team: str = ""
     label: str = ""
+    redacts: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -268,14 +268,14 @@ def check_text(
         return []
     if overrider is None or not overrider.has_perm(OVERRIDE):
         raise GuardrailError(found)
-    hits = {hit.rule for hit in found.findings if hit.action not in guard.PASSING}
+    hits = {hit.rule for hit in guard.refusing(found)}
     return sorted(hits) or ["unchecked"]
 
 
 def _refusal(verdict: Verdict) -> str:
     if verdict.error:
         return f"The text could not be checked: {verdict.error}."
-    hits = [hit for hit in verdict.findings if hit.action not in guard.PASSING]
+    hits = guard.refusing(verdict)
     named = dict.fromkeys(f"{hit.name} (“{hit.said}”)" for hit in hits)
     return f"A rule holds this text: {'; '.join(named)}."
 

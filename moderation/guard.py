@@ -8,9 +8,7 @@ from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.models import Publication
 from guardrails.rules import decode_rule_set
-from guardrails.verdicts import Verdict
-
-PASSING = frozenset({"allow", "tag"})
+from guardrails.verdicts import PASSING, Finding, Verdict
 
 
 def check(text: str, *, tier: str, workflow: str) -> Verdict:
@@ -31,7 +29,17 @@ def check(text: str, *, tier: str, workflow: str) -> Verdict:
 
 
 def does_pass(verdict: Verdict) -> bool:
-    return verdict.action in PASSING and not verdict.error
+    """What would be redacted does not pass either: nobody redacts what a person writes."""
+    return verdict.action in PASSING and not verdict.error and not verdict.redacted
+
+
+def refusing(verdict: Verdict) -> list[Finding]:
+    """The findings for which it does not pass."""
+    return [
+        hit
+        for hit in verdict.findings
+        if hit.action not in PASSING or (verdict.redacted and hit.redacts)
+    ]
 
 
 @lru_cache(maxsize=4)

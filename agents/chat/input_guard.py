@@ -37,7 +37,7 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
         "verdict": verdict,
     }
     match verdict.action:
-        case "allow" | "tag" | "redact":
+        case "allow" | "tag":
             text = verdict.redacted or message.text
             cleaned = CleanedMessage(text=text, user=message.user, **turn)
             yield Send(topics.USER_CLEANED, cleaned)

@@ -23,7 +23,7 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
         "verdict": verdict,
     }
     match verdict.action:
-        case "allow" | "tag" | "redact":
+        case "allow" | "tag":
             text = verdict.redacted or response.text
             final = FinalResponse(text=text, kind=response.kind, **turn)
             yield Send(topics.RESPONSES_FINAL, final)
