@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "controlplane.traces",
     "controlplane.deadletters",
     "controlplane.incidents",
+    "controlplane.rulebook",
     "controlplane.home",
     "controlplane.backups",
     "controlplane.api",

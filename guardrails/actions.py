@@ -2,14 +2,16 @@
 
 import msgspec
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from controlplane.audit import actions as audit
 from controlplane.runtime.actions import change_control
+from controlplane.runtime.models import ControlVersion
 from guardrails import rules, scored
+from guardrails.admission import Admission, admit
 from guardrails.cases import CaseFailure, run_cases
 from guardrails.checks import check_rule_set
-from guardrails.models import Publication, Rule, RuleSet
+from guardrails.models import Publication, Rule, RuleSet, RuleVersion
 
 
 class InvalidRulesError(Exception):
@@ -20,14 +22,43 @@ class InvalidRulesError(Exception):
         self.problems = problems
 
 
+class RefusedRuleError(Exception):
+    """A rule must not get into the draft, for reasons that its admission tells."""
+
+    def __init__(self, admission: Admission) -> None:
+        super().__init__(" ".join(admission.problems))
+        self.admission = admission
+
+
+class StaleRuleError(Exception):
+    """The rule is no longer as its editor saw it; current is what stands in the draft now, if anything."""
+
+    def __init__(self, current: Rule | None) -> None:
+        super().__init__("Somebody else has changed the rule.")
+        self.current = current
+
+
+class StaleDraftError(Exception):
+    """The draft, or what is in force, is no longer what the person looked at."""
+
+
 def draft() -> rules.RuleSet:
     """Return the rules as they stand in the editor. InvalidRulesError if one cannot be read."""
     return rules.RuleSet(
-        tuple(_to_struct(rule) for rule in Rule.objects.order_by("slug"))
+        tuple(to_struct(rule) for rule in Rule.objects.order_by("slug"))
     )
 
 
-def _to_struct(rule: Rule) -> rules.Rule:
+def is_same(rule: Rule, published: rules.Rule) -> bool:
+    """Whether a rule of the draft is as it was published. One that cannot be read is not."""
+    try:
+        return to_struct(rule) == published
+    except InvalidRulesError:
+        return False
+
+
+def to_struct(rule: Rule) -> rules.Rule:
+    """Raises InvalidRulesError."""
     fields = {name: getattr(rule, name) for name in _FIELDS}
     try:
         return msgspec.convert({"id": rule.slug} | fields, rules.Rule)
@@ -40,17 +71,23 @@ _FIELDS = [field for field in rules.Rule.__struct_fields__ if field != "id"]
 
 
 @transaction.atomic
-def publish(*, reason: str, publisher: User) -> Publication:
+def publish(
+    *, reason: str, publisher: User, reviewed: str | None = None
+) -> Publication:
     """Make the draft an immutable rule-set that every worker obeys from now on.
 
+    reviewed: the hash of the draft that the person has looked at; StaleDraftError if it is another one by now.
     InvalidRulesError if a rule is invalid or one of its cases does not come out as it must.
     """
     list(Rule.objects.select_for_update().order_by("slug"))
     rule_set = draft()
-    problems = check_rule_set(rule_set)
+    if reviewed not in {None, rules.ruleset_hash(rule_set)}:
+        raise StaleDraftError
+    problems: list[str] = list(check_rule_set(rule_set))
     if not problems:
         score = scored.scoring(rule_set.rules)
-        problems = [_sentence(failure) for failure in run_cases(rule_set, score)]
+        failures = run_cases(rule_set, score)  # some for each tier that a rule covers
+        problems = list(dict.fromkeys(map(_sentence, failures)))
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(
@@ -58,6 +95,21 @@ def publish(*, reason: str, publisher: User) -> Publication:
         defaults={"body": rules.encode_rule_set(rule_set)},
     )
     return put_in_force(stored, reason=reason, publisher=publisher)
+
+
+@transaction.atomic
+def roll_back(
+    publication: Publication, *, seen: str, reason: str, publisher: User
+) -> Publication:
+    """Put an earlier publication's rule-set in force again. The draft stays as it is.
+
+    seen: the key of the publication that was in force when the person looked; StaleDraftError if another one is.
+    """
+    ControlVersion.objects.select_for_update().get(pk=1)  # one after the other
+    latest = Publication.objects.latest_first().first()
+    if latest is None or str(latest.pk) != seen:
+        raise StaleDraftError
+    return put_in_force(publication.rule_set, reason=reason, publisher=publisher)
 
 
 @transaction.atomic
@@ -76,41 +128,128 @@ def put_in_force(rule_set: RuleSet, *, reason: str, publisher: User) -> Publicat
     return publication
 
 
-@transaction.atomic
-def save_rule(rule: Rule, *, editor: User, is_new: bool) -> None:
-    """Save a rule of the draft as its next version."""
-    if not is_new:
-        current = Rule.objects.select_for_update().get(pk=rule.pk)
-        rule.version = current.version + 1
-    rule.save()
-    _log(rule, editor, is_new=is_new)
+def save_rule(wanted: rules.Rule, *, editor: User, seen: int) -> Rule:
+    """Save a rule of the draft as its next version, once it is admitted, which may take seconds.
+
+    seen: the version that its editor began with, 0 for a new rule. RefusedRuleError, or StaleRuleError if another
+    version stands there by now.
+    """
+    admission = admit_with_scores(wanted, readable_draft())
+    if admission.is_refused:
+        raise RefusedRuleError(admission)
+    try:
+        return _save(wanted, admission, editor=editor, seen=seen)
+    except IntegrityError as error:  # two added it at the same moment
+        raise StaleRuleError(_find(wanted.id)) from error
+
+
+def admit_with_scores(wanted: rules.Rule, beside: rules.RuleSet) -> Admission:
+    """Admit a rule by its cases, for which scorers are asked where it needs them."""
+    others = [each for each in beside.rules if each.id != wanted.id]
+    return admit(wanted, beside, scored.scoring([*others, wanted]))
 
 
 @transaction.atomic
-def delete_rules(keys: list[int], *, editor: User) -> None:
-    for rule in Rule.objects.filter(pk__in=keys):
-        audit.record(editor, "rule_deleted", f"rule:{rule.slug}")
-        rule.delete()
+def _save(wanted: rules.Rule, admission: Admission, *, editor: User, seen: int) -> Rule:
+    row = _lock_as_seen(wanted.id, seen)
+    if row is not None and _is_as(row, wanted):
+        return row
+    latest = RuleVersion.objects.filter(slug=wanted.id).latest_versions()
+    return _store(
+        wanted, row, admission, editor=editor, latest=latest.get(wanted.id, 0)
+    )
+
+
+def _lock_as_seen(slug: str, seen: int) -> Rule | None:
+    row = Rule.objects.select_for_update().filter(slug=slug).first()
+    if (row.version if row else 0) != seen:
+        raise StaleRuleError(row)
+    return row
+
+
+def _find(slug: str) -> Rule | None:
+    return Rule.objects.filter(slug=slug).first()
+
+
+def readable_draft() -> rules.RuleSet:
+    """The draft without what cannot be read, which is no reason to refuse another rule."""
+    found = []
+    for rule in Rule.objects.order_by("slug"):
+        try:
+            found.append(to_struct(rule))
+        except InvalidRulesError:
+            continue
+    return rules.RuleSet(tuple(found))
 
 
 @transaction.atomic
-def save_rules(rule_set: rules.RuleSet, *, editor: User) -> None:
-    """Put rules into the draft as they are, over those with the same id."""
-    for each in rule_set.rules:
-        fields = msgspec.to_builtins(each)
-        rule, is_new = Rule.objects.update_or_create(
-            slug=fields.pop("id"), defaults=fields
+def delete_rule(slug: str, *, editor: User, seen: int) -> None:
+    """Take a rule out of the draft. StaleRuleError if it is another version than the one seen."""
+    rule = _lock_as_seen(slug, seen)
+    if rule is None:
+        raise StaleRuleError(None)
+    audit.record(
+        editor, "rule_deleted", f"rule:{slug}", detail={"version": rule.version}
+    )
+    rule.delete()
+
+
+@transaction.atomic
+def save_rules(wanted: rules.RuleSet, *, editor: User) -> list[Rule]:
+    """Put rules into the draft, over those with the same id. Return those that this has changed."""
+    there = {rule.slug: rule for rule in Rule.objects.select_for_update()}
+    latest = RuleVersion.objects.latest_versions()
+    return [
+        _store(
+            each,
+            there.get(each.id),
+            None,
+            editor=editor,
+            latest=latest.get(each.id, 0),
         )
-        _log(rule, editor, is_new=is_new)
+        for each in wanted.rules
+        if each.id not in there or not _is_as(there[each.id], each)
+    ]
 
 
-def _log(rule: Rule, editor: User, *, is_new: bool) -> None:
+def _is_as(row: Rule, wanted: rules.Rule) -> bool:
+    """Whether they differ in their version at most."""
+    return is_same(row, msgspec.structs.replace(wanted, version=row.version))
+
+
+def _store(
+    wanted: rules.Rule,
+    row: Rule | None,
+    admission: Admission | None,
+    *,
+    editor: User,
+    latest: int,
+) -> Rule:
+    """latest: the highest version that there ever was of it, also if it had left the draft."""
+    version = max(latest, row.version if row else 0) + 1
+    wanted = msgspec.structs.replace(wanted, version=version)
+    fields = msgspec.to_builtins(wanted)
+    saved = Rule(pk=row.pk if row else None, slug=fields.pop("id"), **fields)
+    saved.save(force_insert=row is None, force_update=row is not None)
+    RuleVersion.objects.create(
+        slug=wanted.id,
+        version=version,
+        body=_as_json(wanted),
+        admission=_as_json(admission) if admission else None,
+        saved_by=editor,
+    )
     audit.record(
         editor,
-        "rule_added" if is_new else "rule_changed",
-        f"rule:{rule.slug}",
-        detail={"version": rule.version, "mode": rule.mode},
+        "rule_changed" if row else "rule_added",
+        f"rule:{wanted.id}",
+        detail={"version": version, "mode": wanted.mode},
     )
+    return saved
+
+
+def _as_json(struct: msgspec.Struct) -> object:
+    """What PostgreSQL takes: JSON has no infinity."""
+    return msgspec.json.decode(msgspec.json.encode(struct))
 
 
 def _sentence(failure: CaseFailure) -> str:

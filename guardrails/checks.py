@@ -16,11 +16,23 @@ from guardrails.pii.types import TYPES
 from guardrails.rules import TEAMS, Kind, Rule, RuleSet
 from guardrails.text import normalise
 
+
+class Problem(str):
+    """A sentence about one field of a rule."""
+
+    field: str
+
+    def __new__(cls, field: str, sentence: str) -> "Problem":
+        problem = super().__new__(cls, sentence)
+        problem.field = field
+        return problem
+
+
 WITH_PLACES = frozenset({"terms", "pattern", "pii"})
 _OF_JUDGES = frozenset({"tag", "escalate"})
 
 
-def check_rule(rule: Rule) -> list[str]:
+def check_rule(rule: Rule) -> list[Problem]:
     return [
         *_check_names(rule),
         *_CONTENT[rule.kind](rule),
@@ -45,19 +57,21 @@ def check_rule_set(rule_set: RuleSet) -> list[str]:
     return problems
 
 
-def _check_names(rule: Rule) -> Iterator[str]:
+def _check_names(rule: Rule) -> Iterator[Problem]:
     if not regex.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", rule.id):
-        yield "The id must be lower-case letters, digits and single dashes."
+        yield Problem(
+            "id", "The id must be lower-case letters, digits and single dashes."
+        )
     if not rule.name.strip():
-        yield "The rule needs a name."
+        yield Problem("name", "The rule needs a name.")
 
 
-def _check_terms(rule: Rule) -> Iterator[str]:
+def _check_terms(rule: Rule) -> Iterator[Problem]:
     if not rule.terms:
-        yield "A rule of terms needs at least one term."
+        yield Problem("terms", "A rule of terms needs at least one term.")
 
 
-def _check_pattern(rule: Rule) -> Iterator[str]:
+def _check_pattern(rule: Rule) -> Iterator[Problem]:
     """What hyperscan runs is right, and never empty; the rest is asked of `regex`, which takes longer."""
     with suppress(UntranslatableError):
         if translate(rule.pattern).is_exact:
@@ -65,68 +79,88 @@ def _check_pattern(rule: Rule) -> Iterator[str]:
     try:
         compiled = compile_pattern(rule.pattern)
     except regex.error as error:
-        yield f"The pattern does not compile: {error.msg} at column {error.pos + 1}."
+        yield Problem(
+            "pattern",
+            f"The pattern does not compile: {error.msg} at column {error.pos + 1}.",
+        )
     else:
         # A boundary alone, such as \b, matches nothing too, only not in an empty text.
         if any(found.start() == found.end() for found in _try(compiled)):
-            yield "The pattern matches the empty string, so it would hit every text."
+            yield Problem(
+                "pattern",
+                "The pattern matches the empty string, so it would hit every text.",
+            )
 
 
 def _try(compiled: Pattern) -> Iterator[Any]:
     return (found for text in (" a 1.", "a 1") for found in compiled.finditer(text))
 
 
-def _check_pii(rule: Rule) -> Iterator[str]:
+def _check_pii(rule: Rule) -> Iterator[Problem]:
     if not rule.types:
-        yield "A rule of personal data needs at least one type."
+        yield Problem("types", "A rule of personal data needs at least one type.")
     for name in rule.types:
         if name not in TYPES:
-            yield f"There is no type {name}; there are {', '.join(TYPES)}."
+            yield Problem(
+                "types", f"There is no type {name}; there are {', '.join(TYPES)}."
+            )
     for region in rule.regions:
         if region not in phonenumbers.SUPPORTED_REGIONS:
-            yield f"There is no region {region}; write two capitals, such as DE."
+            yield Problem(
+                "regions",
+                f"There is no region {region}; write two capitals, such as DE.",
+            )
 
 
-def _check_threshold(rule: Rule) -> Iterator[str]:
+def _check_threshold(rule: Rule) -> Iterator[Problem]:
     if not rule.field:
-        yield "A threshold needs the field it reads."
+        yield Problem("field", "A threshold needs the field it reads.")
     if rule.limit is None or not math.isfinite(rule.limit):
-        yield "A threshold needs a limit."
+        yield Problem("limit", "A threshold needs a limit.")
 
 
-def _check_expression(rule: Rule) -> Iterator[str]:
+def _check_expression(rule: Rule) -> Iterator[Problem]:
     try:
         Expression(rule.expression, rule.limit)
     except ExpressionError as error:
-        yield f"The expression is not right at {error}."
+        yield Problem("expression", f"The expression is not right at {error}.")
 
 
-def _check_score(rule: Rule) -> Iterator[str]:
+def _check_score(rule: Rule) -> Iterator[Problem]:
     if not regex.fullmatch(r"[a-z][a-z0-9_]*", rule.score):
-        yield "The rule needs the name of the score that it reads, such as toxicity."
+        yield Problem(
+            "score",
+            "The rule needs the name of the score that it reads, such as toxicity.",
+        )
     yield from _check_limit(rule)
 
 
-def _check_topic(rule: Rule) -> Iterator[str]:
+def _check_topic(rule: Rule) -> Iterator[Problem]:
     if not rule.examples:
-        yield "A topic needs examples of what belongs to it."
+        yield Problem("examples", "A topic needs examples of what belongs to it.")
     yield from _check_limit(rule)
 
 
-def _check_judge(rule: Rule) -> Iterator[str]:
+def _check_judge(rule: Rule) -> Iterator[Problem]:
     if not rule.instruction.strip():
-        yield "A judge needs to be told what to look for."
+        yield Problem("instruction", "A judge needs to be told what to look for.")
     if rule.action not in _OF_JUDGES:
-        yield "A judge is a model that advises: it can tag, or escalate to people."
+        yield Problem(
+            "action",
+            "A judge is a model that advises: it can tag, or escalate to people.",
+        )
     yield from _check_limit(rule)
 
 
-def _check_limit(rule: Rule) -> Iterator[str]:
+def _check_limit(rule: Rule) -> Iterator[Problem]:
     if rule.limit is None or not -1 <= rule.limit <= 1:
-        yield "The rule needs a limit between -1 and 1, for its score to be above or, of an allow-list, below."
+        yield Problem(
+            "limit",
+            "The rule needs a limit between -1 and 1, for its score to be above or, of an allow-list, below.",
+        )
 
 
-_CONTENT: dict[Kind, Callable[[Rule], Iterator[str]]] = {
+_CONTENT: dict[Kind, Callable[[Rule], Iterator[Problem]]] = {
     "terms": _check_terms,
     "pattern": _check_pattern,
     "pii": _check_pii,
@@ -138,40 +172,58 @@ _CONTENT: dict[Kind, Callable[[Rule], Iterator[str]]] = {
 }
 
 
-def _check_list(rule: Rule) -> Iterator[str]:
+def _check_list(rule: Rule) -> Iterator[Problem]:
     if rule.is_allow_list and rule.kind != "topic":
-        yield "Only a topic can be an allow-list."
+        yield Problem("is_allow_list", "Only a topic can be an allow-list.")
 
 
-def _check_action(rule: Rule) -> Iterator[str]:
+def _check_action(rule: Rule) -> Iterator[Problem]:
     if rule.action == "block" and rule.direction != "input":
-        yield "Only what comes in can be blocked; replace or escalate an answer."
+        yield Problem(
+            "action",
+            "Only what comes in can be blocked; replace or escalate an answer.",
+        )
     if rule.action == "replace" and rule.direction != "output":
-        yield "Only an answer can be replaced; block or escalate what comes in."
+        yield Problem(
+            "action", "Only an answer can be replaced; block or escalate what comes in."
+        )
     if rule.action in {"block", "replace"} and not rule.reply.strip():
-        yield "The rule needs the text that the user gets instead."
+        yield Problem("reply", "The rule needs the text that the user gets instead.")
     if rule.action == "escalate" and rule.team not in TEAMS:
-        yield f"The rule needs the team that decides: {', '.join(TEAMS)}."
+        yield Problem(
+            "team", f"The rule needs the team that decides: {', '.join(TEAMS)}."
+        )
     if rule.action == "redact" and rule.kind not in WITH_PLACES:
-        yield "Only terms, patterns and personal data have places to redact."
+        yield Problem(
+            "action", "Only terms, patterns and personal data have places to redact."
+        )
 
 
-def _check_mode(rule: Rule) -> Iterator[str]:
+def _check_mode(rule: Rule) -> Iterator[Problem]:
     if rule.mode == "canary" and not 0 < rule.percent <= 100:  # noqa: PLR2004
-        yield "A canary needs a percentage above 0, and 100 at most."
+        yield Problem(
+            "percent", "A canary needs a percentage above 0, and 100 at most."
+        )
 
 
-def _check_lists(rule: Rule) -> Iterator[str]:
+def _check_lists(rule: Rule) -> Iterator[Problem]:
     if not rule.workflows:
-        yield "The rule covers no workflow, so it would never run."
-    lists = {
-        "term": rule.terms,
-        "exception": rule.exceptions,
-        "case": rule.must_hit + rule.must_pass,
-        "example": rule.examples + rule.counter_examples,
-        "tier": rule.tiers,
-        "workflow": rule.workflows,
-    }
-    for word, entries in lists.items():
+        yield Problem(
+            "workflows", "The rule covers no workflow, so it would never run."
+        )
+    for field, word in _LISTS.items():
+        entries = getattr(rule, field)
         if not all(normalise(entry).text.strip() for entry in entries):
-            yield f"One {word} is blank."
+            yield Problem(field, f"One {word} is blank.")
+
+
+_LISTS = {
+    "terms": "term",
+    "exceptions": "exception",
+    "must_hit": "case",
+    "must_pass": "case",
+    "examples": "example",
+    "counter_examples": "example",
+    "tiers": "tier",
+    "workflows": "workflow",
+}

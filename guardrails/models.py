@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 
@@ -90,6 +90,39 @@ class Rule(models.Model):
         return self.name
 
 
+class RuleVersionQuerySet(models.QuerySet["RuleVersion"]):
+    def latest_first(self) -> "RuleVersionQuerySet":
+        return self.order_by("-version")
+
+    def latest_versions(self) -> dict[str, int]:
+        rows = self.order_by().values("slug").annotate(latest=Max("version"))
+        return {row["slug"]: row["latest"] for row in rows}
+
+
+class RuleVersion(models.Model):
+    """A rule as it was saved once. Append-only: it is there too when the rule has left the draft."""
+
+    slug = models.SlugField()
+    version = models.PositiveIntegerField()
+    body = models.JSONField()
+    admission = models.JSONField(null=True)  # none where nobody measured
+    saved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    objects = RuleVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="guardrails_ruleversion_is_one_per_rule_and_number",
+                fields=["slug", "version"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slug} v{self.version}"
+
+
 class RuleSet(models.Model):
     """All rules of one publication. Immutable: its key is the hash of its body."""
 
@@ -109,6 +142,20 @@ class RuleSet(models.Model):
         return self.hash[:12]
 
 
+class PublicationQuerySet(models.QuerySet["Publication"]):
+    def latest_first(self) -> "PublicationQuerySet":
+        """The first is the one in force."""
+        return self.order_by("-pk")
+
+    def with_people(self) -> "PublicationQuerySet":
+        return self.select_related("rule_set", "published_by")
+
+    def first_of_each_set(self) -> dict[str, int]:
+        """By hash, the publication with which a rule-set came."""
+        rows = self.order_by().values("rule_set").annotate(first=Min("pk"))
+        return {row["rule_set"]: row["first"] for row in rows}
+
+
 class Publication(models.Model):
     """Which rule-set is in force since when; the latest one counts, so a rollback is one more."""
 
@@ -116,6 +163,8 @@ class Publication(models.Model):
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     published_at = models.DateTimeField(default=timezone.now)
     reason = models.TextField()
+
+    objects = PublicationQuerySet.as_manager()
 
     class Meta:
         constraints = [

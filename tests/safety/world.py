@@ -28,13 +28,14 @@ from controlplane.effects.models import Effect, ListedEffect
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
-from guardrails.models import Publication, Rule, RuleSet
+from guardrails.models import Publication, Rule, RuleSet, RuleVersion
 from moderation.models import Approval, Decision
 from tests.factories import make_user
 from tests.home.making import make_status
 
 LINES = 60  # of a transcript
-ROWS = 100  # of a list of the admin
+RULES_LISTED = 100  # of a page
+PUBLICATIONS = 50  # of a page
 LETTERS = MAILS = 50  # of a page
 PEOPLE = 50
 RULES = 30  # one for so many texts
@@ -76,7 +77,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_stops(texts),
         *_mails(texts, viewer),
         *_people(texts, viewer),
-        *_admin(texts, viewer),
+        *_rules(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
 
@@ -517,7 +518,10 @@ def _people(texts: Sequence[str], viewer: User) -> list[Shown]:
     ]
 
 
-def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
+_TERMS = {"direction": "output", "kind": "terms", "action": "tag"}
+
+
+def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
     rules = Rule.objects.bulk_create(
         Rule(
             slug=f"rule-{number}",
@@ -531,24 +535,31 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
         )
         for number, text in enumerate(texts)
     )
+    RuleVersion.objects.create(
+        slug=rules[3].slug,
+        version=1,
+        body={"id": "x", "name": texts[3]} | _TERMS,
+        saved_by=viewer,
+    )
     rule_set = RuleSet.objects.create(hash="0" * 64, body=b"[]")
-    Publication.objects.bulk_create(
+    published = Publication.objects.bulk_create(
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
     return [
-        *_lists("admin:guardrails_rule_changelist", texts),
-        *_lists("admin:guardrails_publication_changelist", texts),
-        Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
-        Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
+        *_pages("rules:list", texts, RULES_LISTED),
+        *_pages("rules:history", texts, PUBLICATIONS),
+        Shown(reverse("rules:rule", args=[rules[3].slug])),
+        Shown(reverse("rules:review"), range(len(texts))),
+        Shown(reverse("rules:publication", args=[published[3].pk])),
     ]
 
 
-def _lists(name: str, texts: Sequence[str]) -> list[Shown]:
+def _pages(name: str, texts: Sequence[str], rows: int) -> list[Shown]:
     """The lists' order is their own; together their pages show everything."""
-    last = -(-len(texts) // ROWS)
+    last = -(-len(texts) // rows)
     return [
-        Shown(f"{reverse(name)}?p={page}", is_more=page > 1)
+        Shown(f"{reverse(name)}?page={page}", is_more=page > 1)
         for page in range(1, last + 1)
     ]
 
@@ -570,5 +581,6 @@ def _asked_for(text: str) -> list[Shown]:
         Shown(f"{reverse('accounts:people')}?words={given}"),
         Shown(f"{reverse('accounts:tokens')}?words={given}"),
         Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
+        Shown(f"{reverse('rules:list')}?words={given}&mode={given}"),
         Shown(f"{_report_of_any()}?phrase={given}&rule={given}&agent={given}"),
     ]

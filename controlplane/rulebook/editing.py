@@ -1,0 +1,149 @@
+"""What the page of one rule shows: its form, what it costs, its cases, who wrote which version."""
+
+from collections import defaultdict
+from typing import Any
+
+import msgspec
+from django.contrib.auth.models import User
+from django.utils.safestring import SafeString
+
+from controlplane.rulebook import diffs, tryout
+from controlplane.rulebook.forms import KINDS, RuleForm
+from controlplane.rulebook.listing import rights
+from guardrails import actions, rules
+from guardrails.admission import Admission
+from guardrails.models import Rule, RuleVersion
+
+VERSIONS = 10
+ENGINES = {
+    "fast": ("go", "fast", "hyperscan runs it, with all other patterns in one pass"),
+    "look-around": (
+        "soft",
+        "look-around",
+        "hyperscan finds the texts that come into question; on those it is searched by regex, within a time limit",
+    ),
+    "slow": (
+        "soft",
+        "slow",
+        "hyperscan cannot help: it is searched by regex in every text, within a time limit",
+    ),
+    "expression": ("go", "expression", "compiled, its types checked"),
+    "model": (
+        "work",
+        "model",
+        "a model gives the number; it is judged after the others",
+    ),
+}
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A test case, and each way in which it came out wrong when the rule was saved: alone, together."""
+
+    wanted: str
+    text: str
+    failures: list[str]
+
+
+class Both(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that somebody else has changed meanwhile, as both wrote it over what had been there.
+
+    is_clash: the person who writes now has changed it, too, to something else.
+    """
+
+    label: str
+    theirs: SafeString
+    yours: SafeString
+    is_clash: bool
+
+
+def rule_context(
+    row: Rule | None,
+    form: RuleForm,
+    user: User,
+    *,
+    text: str = "",
+    tried: tryout.Tried | None = None,
+    clash: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    versions = RuleVersion.objects.filter(slug=row.slug) if row else None
+    latest = (
+        list(versions.select_related("saved_by").latest_first()[:VERSIONS])
+        if versions is not None
+        else []
+    )
+    direction = form["direction"].value() or "output"
+    return {
+        "rule": row,
+        "form": form,
+        "kind_says": KINDS[form.kind_name][0],
+        "text": text,
+        "tried": tried,
+        "recorded": tryout.recorded(user, direction),
+        "versions": latest,
+        "clash": clash,
+        **measured(latest[0] if latest else None),
+        **rights(user),
+    }
+
+
+def measured(version: RuleVersion | None) -> dict[str, Any]:
+    """What was found out about a version when it was saved. Nothing, if it came by another way."""
+    if version is None:
+        return {"admission": None}
+    rule = msgspec.convert(version.body, rules.Rule)
+    if version.admission is None:
+        return {"admission": None, "cases": []}
+    admission = msgspec.convert(version.admission, Admission)
+    cases = _cases(rule, admission)
+    return {
+        "admission": admission,
+        "engine": ENGINES.get(admission.engine, ("plain", admission.engine, "")),
+        "cases": cases,
+        "failed": sum(bool(case.failures) for case in cases),
+    }
+
+
+def _cases(rule: rules.Rule, admission: Admission) -> list[Case]:
+    wanted = [("hit", text) for text in rule.must_hit]
+    wanted += [("pass", text) for text in rule.must_pass]
+    failures: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+    for each in admission.cases:  # one for each tier and workflow
+        failures[each.wanted, each.text][f"{each.where}: {each.got}"] = None
+    return [
+        Case(wanted=want, text=text, failures=list(failures[want, text]))
+        for want, text in wanted
+    ]
+
+
+def merge(
+    mine: rules.Rule, seen: int, current: Rule
+) -> tuple[rules.Rule, dict[str, Any]]:
+    """Bring two edits of one version together: fields that one person changed are as he wrote them.
+
+    Where both did, mine stands in the form, and what both wrote is returned to be shown.
+    """
+    theirs = actions.to_struct(current)
+    before = RuleVersion.objects.filter(slug=mine.id, version=seen).first()
+    base = msgspec.convert(before.body, rules.Rule) if before else theirs
+    by_them = set(diffs.differing(base, theirs))
+    by_me = set(diffs.differing(base, mine))
+    taken = {name: getattr(theirs, name) for name in by_them - by_me}
+    merged = msgspec.structs.replace(mine, version=current.version, **taken)
+    clashing = by_me.intersection(by_them, diffs.differing(theirs, mine))
+    shown = [
+        Both(
+            label=diffs.label_of(name),
+            theirs=diffs.difference(getattr(base, name), getattr(theirs, name)),
+            yours=diffs.difference(getattr(base, name), getattr(mine, name)),
+            is_clash=name in clashing,
+        )
+        for name in diffs.differing(base, theirs)
+        if name in clashing or name in taken
+    ]
+    latest = RuleVersion.objects.filter(slug=mine.id).select_related("saved_by")
+    return merged, {
+        "version": latest.latest_first().first(),
+        "seen": seen,
+        "both": [each for each in shown if each.is_clash],
+        "theirs": [each for each in shown if not each.is_clash],
+    }

@@ -1,0 +1,112 @@
+"""What the list of rules shows."""
+
+from typing import Any, Literal
+
+import msgspec
+from django.contrib.auth.models import User
+from django.core.paginator import Paginator
+from django.http import QueryDict
+
+from controlplane.rulebook.figures import Figures, figures_by_rule
+from controlplane.rulebook.filters import FilterForm
+from controlplane.rulebook.forms import KINDS
+from controlplane.rulebook.published import published_context, rules_of
+from guardrails import actions, rules
+from guardrails.models import Rule
+
+PAGE = 100
+Change = Literal["new", "changed", "removed"]
+MODE_COLOURS = {
+    "enforce": "go",
+    "canary": "work",
+    "shadow": "plain",
+    "draft": "plain",
+    "off": "plain",
+}
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule of the draft. change: what publishing would do about it."""
+
+    rule: Rule
+    figures: Figures
+    change: Change | Literal[""]
+
+    @property
+    def colour(self) -> str:
+        return MODE_COLOURS[self.rule.mode]
+
+    @property
+    def mode(self) -> str:
+        if self.rule.mode == Rule.Mode.CANARY:
+            return f"canary {self.rule.percent:g} %"
+        return self.rule.mode
+
+    @property
+    def action(self) -> str:
+        if self.rule.action == Rule.Action.ESCALATE:
+            return f"escalate to {self.rule.team or 'nobody'}"
+        return self.rule.action
+
+
+def list_context(query: QueryDict, user: User) -> dict[str, Any]:
+    published = published_context()
+    filters = FilterForm(query)
+    draft, live = (
+        list(Rule.objects.order_by("name", "pk")),
+        rules_of(published["publication"]),
+    )
+    changes = changes_of(draft, live or {})
+    figures = figures_by_rule()
+    chosen = [rule for rule in draft if filters.lets(rule)]
+    page = Paginator(chosen, PAGE).get_page(query.get("page"))
+    return published | {
+        "filters": filters,
+        "rows": [
+            Row(
+                rule=rule,
+                figures=figures.get(rule.slug, Figures()),
+                change=changes.get(rule.slug, ""),
+            )
+            for rule in page
+        ],
+        "page": page,
+        "query": _without_page(query),
+        "total": len(draft),
+        "changes": len(changes),
+        "is_readable": live is not None,
+        "is_ok": filters.is_valid(),
+        **rights(user),
+    }
+
+
+def kinds() -> list[tuple[str, str, str]]:
+    """Each kind that a rule can be of: its word, its name, and what it is for."""
+    names = dict(Rule.Kind.choices)
+    return [(kind, names[kind], says) for kind, (says, _) in KINDS.items()]
+
+
+def rights(user: User) -> dict[str, bool]:
+    return {
+        "may_change": user.has_perm("guardrails.change_rule"),
+        "may_publish": user.has_perm("guardrails.add_publication"),
+        "may_see_history": user.has_perm("guardrails.view_publication"),
+    }
+
+
+def changes_of(draft: list[Rule], live: dict[str, rules.Rule]) -> dict[str, Change]:
+    """By id, what publishing the draft would change."""
+    changes: dict[str, Change] = {}
+    for rule in draft:
+        if rule.slug not in live:
+            changes[rule.slug] = "new"
+        elif not actions.is_same(rule, live[rule.slug]):
+            changes[rule.slug] = "changed"
+    gone = live.keys() - {rule.slug for rule in draft}
+    return changes | dict.fromkeys(gone, "removed")
+
+
+def _without_page(query: QueryDict) -> str:
+    kept = query.copy()
+    kept.pop("page", None)
+    return kept.urlencode()

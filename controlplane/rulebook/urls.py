@@ -1,0 +1,20 @@
+"""Routes of the rules."""
+
+from django.urls import path
+
+from controlplane.rulebook import file_views, views
+
+app_name = "rules"
+urlpatterns = [
+    path("", views.rules, name="list"),
+    path("published/", views.published, name="published"),
+    path("review/", views.review, name="review"),
+    path("history/", views.history, name="history"),
+    path("history/<int:key>/", views.publication, name="publication"),
+    path("import/", file_views.bring, name="import"),
+    path("export/", file_views.export, name="export"),
+    path("add/", views.add, name="add"),
+    path("try/", views.try_out, name="try"),
+    path("rule/<slug:slug>/", views.rule, name="rule"),
+    path("rule/<slug:slug>/delete/", views.delete, name="delete"),
+]
