@@ -1,7 +1,7 @@
 """Waits for PostgreSQL's locks that end, so that a click never hangs behind somebody's transaction."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import LockNotAvailable
@@ -29,11 +29,15 @@ def run(
     statements: str, parameters: dict[str, int | str], *, lock_timeout_ms: int
 ) -> None:
     """The same for statements that need no answer: all of them in one trip to PostgreSQL."""
-    if connection.in_atomic_block:
-        raise RuntimeError("A durable transaction cannot be inside of another one.")
     given = parameters | {"lock_timeout": f"{lock_timeout_ms}ms"}
-    with _in_time(), connection.cursor() as cursor:
+    with _in_time(), _outermost(), connection.cursor() as cursor:
         cursor.execute(f"{_WAIT}; {statements}", given)
+
+
+def _outermost() -> AbstractContextManager[None]:
+    """Several statements are a transaction without being told so; inside of another one Django refuses them."""
+    inside = connection.in_atomic_block
+    return transaction.atomic(durable=True) if inside else nullcontext()
 
 
 @contextmanager

@@ -98,8 +98,19 @@ def test_a_file_that_is_no_backup_or_a_newer_one_s_is_refused(
         dump.check(file)
 
 
-def test_whoever_is_connected_or_was_just_heard_of_uses_the_database() -> None:
+@pytest.fixture
+def nobody_connected() -> None:
+    """Threads of earlier tests may have left sessions."""
     connections["default"].close_pool()  # type: ignore[attr-defined]
+    with psycopg.connect(conninfo("owner"), autocommit=True) as owner:
+        owner.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.mark.usefixtures("nobody_connected")
+def test_whoever_is_connected_or_was_just_heard_of_uses_the_database() -> None:
     dump.refuse_while_used()
 
     heartbeat = make_heartbeat()
@@ -110,8 +121,8 @@ def test_whoever_is_connected_or_was_just_heard_of_uses_the_database() -> None:
         dump.refuse_while_used()
 
 
+@pytest.mark.usefixtures("nobody_connected")
 def test_who_ends_meanwhile_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    connections["default"].close_pool()  # type: ignore[attr-defined]
     gone = psycopg.connect(conninfo())
     # The session ends while it is waited for.
     monkeypatch.setattr(time, "sleep", lambda _: gone.close())
