@@ -122,7 +122,6 @@ async def test_toxicity_is_the_worst_of_the_usual_categories(
         (score(harassment=0.1, hate=0.1), "gave no score for “violence”"),
         (score(), "gave no score for “harassment”"),
     ],
-    ids=str,
 )
 async def test_what_is_no_score_of_a_category_says_why(
     asked: tuple[Fake, Scorers], answer: Any, reason: str
