@@ -10,6 +10,7 @@ from agents.scorers.blocking import BlockingScorers, Scoring
 from agents.scorers.settings import ScorerSettings
 from guardrails.context import Context
 from guardrails.engine import Engine
+from guardrails.masking import Masker
 from guardrails.rules import Rule
 from guardrails.verdicts import Verdict
 
@@ -28,4 +29,4 @@ def scoring(rules: Sequence[Rule]) -> Scoring:
 
 @lru_cache(maxsize=1)
 def _scorers(given: ScorerSettings) -> BlockingScorers:
-    return BlockingScorers(given)
+    return BlockingScorers(given, Masker(**settings.MASKING))
