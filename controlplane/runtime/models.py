@@ -45,7 +45,10 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 
 
 class Heartbeat(models.Model):
-    """What one worker process last said of itself. Written by the worker over plain psycopg."""
+    """What one worker process last said of itself. Written by the worker over plain psycopg.
+
+    publication: the latest whose rules it obeys; ruled_in_ms: how long after it, of one that it saw coming.
+    """
 
     instance = models.CharField(max_length=120, primary_key=True)
     host = models.CharField(max_length=120)
@@ -55,6 +58,8 @@ class Heartbeat(models.Model):
     applied_version = models.BigIntegerField()
     applied_in_ms = models.FloatField()
     ruleset_hash = models.CharField(max_length=64, blank=True)
+    publication = models.BigIntegerField(default=0, db_default=0)
+    ruled_in_ms = models.FloatField(null=True)
     agents = models.JSONField(default=list)
     metrics = models.JSONField(default=list)
 
