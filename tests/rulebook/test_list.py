@@ -80,23 +80,57 @@ def test_what_is_in_force_is_said_with_who_and_why(ada: Client) -> None:
     assert "no worker is alive" in said
 
 
-def test_workers_that_do_not_obey_it_are_named(ada: Client) -> None:
-    now = publish(BRANDS).rule_set_id
-    make_heartbeat(ruleset_hash=now)
-    make_heartbeat(ruleset_hash=now)
-    assert "obeyed by all 2" in text(ada.get(PUBLISHED))
-    behind = make_heartbeat(ruleset_hash="a" * 64)
+def test_workers_are_named_with_what_they_obey_and_since_when(ada: Client) -> None:
+    made = publish(BRANDS)
+    now: dict[str, Any] = {"ruleset_hash": made.rule_set_id, "publication": made.pk}
+    quick = make_heartbeat(**now, ruled_in_ms=41.4)
+    slow = make_heartbeat(**now, ruled_in_ms=1_640.2)
+    late = make_heartbeat(**now)
+    said = text(ada.get(PUBLISHED))
+    assert "obeyed by 3 of 3 workers after 1,640 ms" in said
+    assert f"obeys {quick.instance} after 41 ms" in said
+    assert f"obeys {slow.instance} after 1,640 ms" in said
+    assert f"obeys {late.instance} since it started" in said
+    behind = make_heartbeat(ruleset_hash="a" * 64, ruled_in_ms=7)
     empty = make_heartbeat()
-    frozen = make_heartbeat(ruleset_hash=now, age_s=70)
+    frozen = make_heartbeat(ruleset_hash=made.rule_set_id, age_s=70)
     make_heartbeat(age_s=3_600)
 
     said = text(ada.get(PUBLISHED))
 
-    assert "obeyed by 2 of 4" in said
-    assert f"behind {behind.instance} still judges by aaaaaaaaaaaa" in said
+    assert "obeyed by 3 of 5 workers 1 silent" in said
+    assert f"behind {behind.instance} still judges by aaaaaaaaaaaa , for 3 s" in said
     assert f"behind {empty.instance} has no rule-set yet" in said
     assert f"silent {frozen.instance} not heard of for 1 m 10 s" in said
-    assert said.count("host-a:") == 3
+    assert said.count("host-a:") == 6
+    assert said.index(frozen.instance) < said.index(quick.instance)
+
+
+def test_whoever_is_late_judges_nothing(ada: Client) -> None:
+    made = publish(BRANDS)
+    Publication.objects.create(
+        rule_set=made.rule_set,
+        published_by=made.published_by,
+        published_at=timezone.now() - timedelta(seconds=4),
+        reason="once more",
+    )
+    make_heartbeat(ruleset_hash="a" * 64)
+    of_before = make_heartbeat(
+        ruleset_hash=made.rule_set_id, publication=made.pk, ruled_in_ms=7
+    )
+
+    said = text(ada.get(PUBLISHED))
+
+    assert "has only aaaaaaaaaaaa , so it judges nothing" in said
+    assert f"{of_before.instance} since it started, or since before" in said
+
+
+def test_of_many_workers_the_first_are_named(ada: Client) -> None:
+    made = publish(BRANDS)
+    for _ in range(22):
+        make_heartbeat(ruleset_hash=made.rule_set_id)
+
+    assert "and 2 more" in text(ada.get(PUBLISHED))
 
 
 def test_what_a_rule_held_and_how_often_that_was_right(ada: Client) -> None:
