@@ -24,6 +24,7 @@ from agents.runner import Runner
 from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from agents.tools import Build, Service, Tools
+from guardrails.costs import Told
 from guardrails.masking import Masker
 
 log = structlog.get_logger()
@@ -164,7 +165,7 @@ class Runtime:
         self._changed_at_s = float("-inf")
         self._prepared = ""  # the rule-set whose examples were sent to be embedded
         self._loop_state = self._told = ControlState()
-        self.heartbeat = Heartbeat(self.statuses)
+        self.heartbeat = Heartbeat(self.statuses, self._rule_costs)
         self.control = Control(
             conninfo, on_tick=self._tick, rule_sets=RuleSets(conninfo)
         )
@@ -292,6 +293,10 @@ class Runtime:
         is_waiting = obeyed != state
         is_young = time.monotonic() - self._changed_at_s < SOON_FOR_S
         return SOON_S if is_waiting and is_young else POLL_S
+
+    def _rule_costs(self) -> Told:
+        engine = self.control.engine
+        return engine.costs.told() if engine is not None else {}
 
     def _obeyed(self) -> Iterator[ControlState]:
         """Yield what no thread starts anything against any more, and the loop neither."""

@@ -79,7 +79,9 @@ def obeyed(publication: Publication) -> Obeyed:
 
 def _heard_of_since(now: datetime) -> QuerySet[Heartbeat]:
     known = Heartbeat.objects.filter(seen_at__gte=now - LISTED_FOR)
-    return known.defer("agents", "metrics").order_by("host", "started_at", "pk")
+    return known.defer("agents", "metrics", "rule_costs").order_by(
+        "host", "started_at", "pk"
+    )
 
 
 def _worker(row: Heartbeat, publication: Publication, now: datetime) -> Worker:

@@ -6,20 +6,25 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from controlplane.rulebook import hits
+from controlplane.rulebook.hits import Hits
 from guardrails.models import Publication, Rule, RuleSet
 from moderation.models import Approval
 from tests.factories import make_admin, make_user
 from tests.guardrails.factories import make_pattern, make_terms, make_threshold
 from tests.home.making import make_heartbeat
 from tests.rulebook.making import BRANDS, make_held, publish, put_in_draft
+from tests.traces_pages.making import make_record
 
 pytestmark = pytest.mark.django_db
 
+DAY = timedelta(hours=24, minutes=1)
 LIST = reverse("rules:list")
 PUBLISHED = reverse("rules:published")
 
@@ -146,6 +151,47 @@ def test_what_a_rule_held_and_how_often_that_was_right(ada: Client) -> None:
     assert "3 67 % of 3" in text(ada.get(LIST))
 
 
+def test_what_rules_hit_that_hold_nothing_is_counted_by_turn(ada: Client) -> None:
+    put_in_draft(BRANDS, make_threshold())
+    lately: dict[str, Any] = {"at": timezone.now() - timedelta(hours=2)}
+    for topic in ("agent.responses.flagged", "agent.responses.final"):
+        make_record("a" * 32, topic, rules=["brands"], watched=["discounts"], **lately)
+    make_record("b" * 32, "user.messages.cleaned", watched=["discounts"], **lately)
+    make_record(
+        "c" * 32, "user.messages.cleaned", rules=["brands"], at=timezone.now() - DAY
+    )
+
+    rows = {row.rule.slug: row for row in ada.get(LIST).context["rows"]}
+
+    assert rows["brands"].hits == Hits(acting=1, watched=0)
+    assert rows["discounts"].hits == Hits(acting=0, watched=2)
+    assert "0 + 2 watched" in text(ada.get(LIST))
+
+
+def test_what_rules_cost_is_added_up_over_workers(ada: Client) -> None:
+    now = publish(BRANDS).rule_set_id
+    assert "not measured" in text(ada.get(LIST))
+    make_heartbeat(ruleset_hash=now, rule_costs={"brands": {"40": 98}})
+    make_heartbeat(ruleset_hash=now, rule_costs={"brands": {"40": 1, "66": 9}})
+    make_heartbeat(ruleset_hash="a" * 64, rule_costs={"brands": {"80": 900}})
+
+    [row] = ada.get(LIST).context["rows"]
+
+    assert row.cost.texts == 108
+    assert "1/101 µs" in text(ada.get(LIST))
+
+
+def test_the_hits_of_a_day_are_read_by_their_index() -> None:
+    """Of all that is recorded only what has a hit is looked at."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {hits._HITS}", [hits.COUNTED])
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Seq Scan on traces_record" not in plan
+    assert "_at_idx on traces_record" in plan
+
+
 def test_a_finding_that_did_not_hold_the_answer_does_not_count(ada: Client) -> None:
     put_in_draft(BRANDS)
     approval = make_held("brands")
@@ -193,7 +239,7 @@ def test_many_rules_have_pages_and_no_more_queries(
     make_heartbeat()
     ada.get(LIST)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         second = ada.get(f"{LIST}?page=2&mode=enforce")
 
     assert [row.rule.slug for row in second.context["rows"]] == ["rule-100"]
