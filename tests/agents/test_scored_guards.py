@@ -8,14 +8,16 @@ import msgspec
 import pytest
 
 from agents import topics
-from agents.agent import Send
+from agents.agent import Context, Send, UnavailableError
 from agents.chat import input_guard, output_guard
 from agents.events import FinalResponse, PendingResponse, RawResponse, UserMessage
 from agents.scorers.scorers import Scorers
 from agents.trial import make_context, make_event
+from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import why
 from tests.agents.scorers.endpoint import Fake, running, say, score
+from tests.agents.stage import until
 
 TOXIC = Rule(
     id="toxicity",
@@ -77,6 +79,10 @@ async def asked() -> AsyncIterator[tuple[Fake, Scorers]]:
 
 
 async def answer(scorers: Scorers, text: str, *rules: Rule) -> Send:
+    return await answer_with(make_context(RuleSet(rules), scorer=scorers), text)
+
+
+async def answer_with(ctx: Context, text: str) -> Send:
     said = RawResponse(
         turn_id="t",
         conversation_id="c",
@@ -90,7 +96,6 @@ async def answer(scorers: Scorers, text: str, *rules: Rule) -> Send:
         latency_ms=1.0,
     )
     event = make_event(topics.RESPONSES_RAW, said)
-    ctx = make_context(RuleSet(rules), scorer=scorers)
     assert output_guard.waits(event, ctx)
     [sent] = [send async for send in output_guard.handle_scored(event, ctx)]
     return sent
@@ -103,6 +108,32 @@ async def message(scorers: Scorers, text: str, *rules: Rule) -> Send:
     assert input_guard.waits(event, ctx)
     [sent] = [send async for send in input_guard.handle_scored(event, ctx)]
     return sent
+
+
+async def test_no_verdict_is_given_by_rules_that_went_out_of_force_meanwhile(
+    asked: tuple[Fake, Scorers],
+) -> None:
+    """The executor tries again what is away, each time with the rules of the moment."""
+    fake, scorers = asked
+    fake.answers["moderations"] = score(toxicity=0.1)
+    fake.gate.clear()
+    in_force: list[Engine] = []
+    ctx = msgspec.structs.replace(
+        make_context(RuleSet((TOXIC,)), scorer=scorers),
+        is_in_force=lambda engine: engine is in_force[-1],
+    )
+    in_force.append(ctx.engine)
+    judging = asyncio.create_task(answer_with(ctx, "It is quick."))
+    await until(lambda: fake.asked)
+
+    in_force.append(compile_rules(RuleSet(())))
+    fake.gate.set()
+
+    with pytest.raises(UnavailableError, match="rules have changed"):
+        await judging
+    in_force.append(ctx.engine)
+    sent = await answer_with(ctx, "It is quick.")
+    assert isinstance(sent.data, FinalResponse)
 
 
 @pytest.mark.parametrize(

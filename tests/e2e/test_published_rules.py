@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 
 OBEYED_WITHIN_S = 2.0
 WORKERS = 3
-READS = {
+READS: dict[str, tuple[type[CleanedMessage] | type[FinalResponse], str]] = {
     topics.USER_CLEANED: (CleanedMessage, "input"),
     topics.RESPONSES_FINAL: (FinalResponse, "output"),
 }
