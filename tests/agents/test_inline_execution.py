@@ -1,10 +1,11 @@
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from agents.agent import Agent, Context, Event, Send, UnavailableError
+from agents.chat.output_guard import handle_scored
 from agents.execution import InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.work import UnreadableError, Work
@@ -222,11 +223,7 @@ def test_whether_a_record_waits_is_asked_of_the_rules_that_then_judge_it() -> No
         asked.append(ctx)
         return False
 
-    async def handle_async(event: Event[Any], ctx: Context) -> AsyncIterator[Send]:
-        raise NotImplementedError
-        yield
-
-    desk = Desk(make_agent(handle=handle, handle_async=handle_async, waits=waits))
+    desk = Desk(make_agent(handle=handle, handle_async=handle_scored, waits=waits))
     aside = KeyedExecutor(desk, asyncio.new_event_loop())
     executor = InlineExecutor(desk, aside)
 
