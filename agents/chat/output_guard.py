@@ -12,6 +12,8 @@ from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawRe
 from guardrails.context import Context as About
 from guardrails.verdicts import Verdict
 
+NO_ANSWER = "the model gave no answer"
+
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
     """Only a checked text passes. An empty one, or one that could not be checked, is held."""
@@ -79,7 +81,7 @@ def _said(response: RawResponse, verdict: Verdict) -> Verdict:
     if response.text.strip():
         return verdict
     return msgspec.structs.replace(
-        verdict, action="escalate", team="general", error="the model gave no answer"
+        verdict, action="escalate", team="general", error=NO_ANSWER
     )
 
 
