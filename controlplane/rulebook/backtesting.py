@@ -78,7 +78,7 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule with what it hit, and where that was, if in several places."""
+    """A rule with what it hit, and where: several places with what it hit in each."""
 
     id: str
     name: str
@@ -88,14 +88,14 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TeamLoad(msgspec.Struct, frozen=True, kw_only=True):
-    """more_per_hour: none where the texts lie too close together to say."""
+    """An hour: none where the texts lie too close together to say. more: with its sign, if it is more or less."""
 
     team: str
     live: int
     draft: int
     live_per_hour: float | None
     draft_per_hour: float | None
-    more_per_hour: float | None
+    more: str
 
 
 class ShownSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,14 +189,11 @@ def _most_changed(item: tuple[str, RuleTally]) -> tuple[int, int, str]:
 
 
 def _shown(key: str, rule: RuleTally, found: Comparison, in_draft: set[str]) -> Shown:
-    several = len(rule.places) > 1
     return Shown(
         id=key,
         name=rule.name,
         whole=rule.whole,
-        places=[(found.places[p], t) for p, t in rule.places.items()]
-        if several
-        else [],
+        places=[(found.places[p], t) for p, t in rule.places.items()],
         is_in_draft=key in in_draft,
     )
 
@@ -209,10 +206,14 @@ def _teams(found: Comparison) -> list[TeamLoad]:
             draft=load.draft,
             live_per_hour=found.per_hour(load.live),
             draft_per_hour=found.per_hour(load.draft),
-            more_per_hour=found.per_hour(load.draft - load.live),
+            more=_signed(found.per_hour(load.draft - load.live)),
         )
         for team, load in sorted(found.teams.items())
     ]
+
+
+def _signed(number: float | None) -> str:
+    return f"{number:+,.1f}".replace("-", "−") if number else ""  # noqa: RUF001
 
 
 def _moves(found: Comparison) -> list[tuple[str, str, int]]:

@@ -78,7 +78,7 @@ def test_the_draft_is_tested_and_its_result_is_told(ada: Client) -> None:
     assert "20 of 40 end otherwise" in said
     assert "+15.4 an hour for legal" in said
     assert "10 allow → replace" in said
-    assert "Brands 10 0 0 10 20 0" in said
+    assert "Brands output · free · chat 10 0 0 10 20 0" in said
     assert "output · free · chat 40 20 10 0 0 10" in said
     assert "of the draft as it is" in text(ada.get(LIST))
 
