@@ -10,7 +10,8 @@ from agents.agent import Agent, Context, Event, Send
 from agents.checking import check, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
 from guardrails.context import Context as About
-from guardrails.verdicts import Verdict
+from guardrails.masking import placeholder_in
+from guardrails.verdicts import PASSING, Verdict
 
 NO_ANSWER = "the model gave no answer"
 
@@ -78,10 +79,17 @@ def _decide(
 
 
 def _said(response: RawResponse, verdict: Verdict) -> Verdict:
-    if response.text.strip():
-        return verdict
+    if not response.text.strip():
+        return _held(verdict, NO_ANSWER)
+    stray = placeholder_in(response.text) if verdict.action in PASSING else ""
+    if stray:
+        return _held(verdict, f"the model speaks of {stray}, which nobody has given it")
+    return verdict
+
+
+def _held(verdict: Verdict, error: str) -> Verdict:
     return msgspec.structs.replace(
-        verdict, action="escalate", team="general", error=NO_ANSWER
+        verdict, action="escalate", team="general", error=error
     )
 
 

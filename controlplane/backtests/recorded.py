@@ -1,6 +1,6 @@
 """Reads recorded texts from the trace index, the latest first: what users wrote, and answers that were judged.
 
-Only topics that hold texts as they were written. Others have placeholders for personal data, which no rule finds.
+Out of the payloads: the index has no personal data in it, so rules would not find any.
 """
 
 from collections.abc import Iterable

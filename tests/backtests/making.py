@@ -16,6 +16,7 @@ from agents.records import Record
 from controlplane.backtests.models import Backtest
 from controlplane.traces.sinks import COPY_INDEX, COPY_PAYLOAD, index_row, payload_row
 from guardrails.verdicts import Verdict
+from tests.guardrails.factories import make_masker
 
 START = datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
 PASSED = Verdict(action="allow")
@@ -23,16 +24,17 @@ _numbers = count()
 
 
 def write(*records: Record) -> None:
-    with connection.cursor() as cursor:
-        for statement, row in ((COPY_INDEX, index_row), (COPY_PAYLOAD, payload_row)):
-            with cursor.copy(statement) as copy:
-                for record in records:
-                    copy.write_row(row(record))
+    write_without_bytes(*records)
+    with connection.cursor() as cursor, cursor.copy(COPY_PAYLOAD) as copy:
+        for record in records:
+            copy.write_row(payload_row(record))
 
 
-def write_without_bytes(record: Record) -> None:
+def write_without_bytes(*records: Record) -> None:
+    masker = make_masker()
     with connection.cursor() as cursor, cursor.copy(COPY_INDEX) as copy:
-        copy.write_row(index_row(record))
+        for record in records:
+            copy.write_row(index_row(record, masker))
 
 
 def lose_sample(job: Backtest, number: int) -> None:

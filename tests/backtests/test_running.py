@@ -18,6 +18,7 @@ from controlplane.backtests import actions, recorded, running
 from controlplane.backtests.actions import BusyError, NothingRecordedError
 from controlplane.backtests.models import LOST_AFTER, Backtest
 from controlplane.backtests.tasks import run
+from controlplane.traces.models import TraceRecord
 from guardrails import actions as guardrails
 from guardrails import scored
 from guardrails.actions import InvalidRulesError
@@ -27,7 +28,7 @@ from guardrails.rules import Rule
 from tests.agents.scorers.endpoint import settings_for
 from tests.backtests.making import answer, lose_sample, question, write, write_answers
 from tests.factories import make_admin
-from tests.guardrails.factories import make_score, make_set, make_terms
+from tests.guardrails.factories import make_pii, make_score, make_set, make_terms
 from tests.rulebook.making import BRANDS, publish
 
 pytestmark = pytest.mark.django_db
@@ -81,6 +82,17 @@ def test_what_it_keeps_has_no_text_in_it(ada: User) -> None:
 
     assert found_by(job).samples
     assert "iban" not in str(job.result)
+
+
+def test_personal_data_is_found_that_the_index_has_not(ada: User) -> None:
+    write(question("My card is 4111 1111 1111 1111"))
+    job = start(ada, make_pii("card"))
+
+    found = finish(job)
+
+    assert not TraceRecord.objects.filter(text__contains="4111").exists()
+    assert found.rules["personal"].whole.new == 1
+    assert found.moves == {"allow": {"redact": 1}}
 
 
 def test_without_rules_in_force_all_is_new(ada: User) -> None:
