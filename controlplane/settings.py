@@ -330,7 +330,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
-    "work-on-backtests": {"task": "backtests.run", "schedule": 2.0},
+    "work-on-backtests": {"task": "backtests.run", "schedule": 1.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {

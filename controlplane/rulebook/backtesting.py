@@ -25,7 +25,7 @@ MOVES_SHOWN = 20
 PRESETS = (1_000, 10_000, 50_000)
 MAX_SIZE = 100_000
 MAY_READ = "backtests.view_sample"
-SILENT_AFTER = timedelta(seconds=10)  # wake-ups come every two
+SILENT_AFTER = timedelta(seconds=10)  # wake-ups come each second
 STATES = {
     Backtest.State.QUEUED: ("plain", "waits"),
     Backtest.State.RUNNING: ("work", "at work"),
