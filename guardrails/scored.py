@@ -29,4 +29,4 @@ def scoring(rules: Sequence[Rule]) -> Scoring:
 
 @lru_cache(maxsize=1)
 def _scorers(given: ScorerSettings) -> BlockingScorers:
-    return BlockingScorers(given, Masker(**settings.MASKING))
+    return BlockingScorers(given, Masker(settings.MASKING))
