@@ -1,8 +1,9 @@
-"""A moderator who decides over the API on whatever waits, until told to go home."""
+"""A moderator who decides over the API on whatever of some conversations waits, until told to go home."""
 
 import json
 import threading
 import urllib.request
+from collections.abc import Container
 from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
@@ -17,11 +18,14 @@ EVERY_S = 0.5
 class Moderator:
     """Approves most answers, rejects every fourth, asks each of the sites in turn."""
 
-    def __init__(self, product: Product, ports: list[int]) -> None:
+    def __init__(
+        self, product: Product, ports: list[int], conversations: Container[str]
+    ) -> None:
         scopes = ("--scope", "approvals:read", "--scope", "approvals:decide")
         self.decided: list[Decided] = []
         self._token = product.manage("create_token", "--user", "mira", *scopes).strip()
         self._ports = ports
+        self._conversations = conversations
         self._asked = 0
         self._going_home = threading.Event()
         self._thread = threading.Thread(target=self._run, name="moderator")
@@ -37,7 +41,8 @@ class Moderator:
         while not self._going_home.wait(EVERY_S):
             with suppress(OSError, HTTPException, TimeoutError):  # the site is away
                 for approval in self._call("/api/approvals?state=pending")["items"]:
-                    self._decide(approval)
+                    if approval["conversation_id"] in self._conversations:
+                        self._decide(approval)
 
     def _decide(self, approval: dict[str, Any]) -> None:
         verdict = "reject" if len(self.decided) % 4 == 3 else "approve"
