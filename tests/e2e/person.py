@@ -52,11 +52,15 @@ class Person:
         looks: list[Look] = []
         done = threading.Event()
 
-        def watch() -> None:
+        def watch(after_s: float) -> None:
+            done.wait(after_s)
             while not done.wait(EVERY_S):
                 looks.append(self.look(path))
 
-        tabs = [threading.Thread(target=watch, name="onlooker") for _ in range(2)]
+        tabs = [
+            threading.Thread(target=watch, args=[after_s], name="onlooker")
+            for after_s in (0.0, EVERY_S / 2)
+        ]
         for tab in tabs:
             tab.start()
         try:

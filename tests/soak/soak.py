@@ -61,11 +61,7 @@ class Soak:
             options.seed,
         )
         self.plan(_planned(options))
-        self._moderator = Moderator(
-            stage.product,
-            stage.ports,
-            {client.conversation_id for client in self.load.clients},
-        )
+        self._moderator = Moderator(stage.product, stage.ports, self.load.clients)
 
     def plan(self, planned: list[Planned]) -> None:
         """Let these faults happen."""
