@@ -10,6 +10,7 @@ from agents.scorers.settings import Endpoint, ScorerSettings
 from controlplane import environment
 from controlplane.database import PooledConnection
 from controlplane.logs import hide_personal_data
+from guardrails.masking_settings import MaskingSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -165,14 +166,14 @@ SCORERS = ScorerSettings(
 )
 
 # What models, logs and the index never see of what people write.
-MASKING = {
-    "types": environment.words(
+MASKING = MaskingSettings(
+    types=environment.words(
         "INTERLOCK_MASKED_TYPES",
         ("card", "iban", "phone", "email", "ip", "ssn", "national_id", "secret"),
     ),
-    "regions": environment.words("INTERLOCK_MASKED_REGIONS", ()),
-    "secret": PSEUDONYM_SECRET.encode(),
-}
+    regions=environment.words("INTERLOCK_MASKED_REGIONS", ()),
+    secret=PSEUDONYM_SECRET.encode(),
+)
 
 # Without a server, mails wait.
 MAIL_SERVER = environment.mail_server(
