@@ -9,9 +9,10 @@ from agents import topics
 from agents.chat.output_guard import NO_ANSWER
 from agents.events import CleanedMessage, RawResponse
 from controlplane.backtests import recorded
-from guardrails.backtest import Text
+from guardrails.backtest import Origin, Text
 from tests.backtests.making import (
     PASSED,
+    START,
     answer,
     flagged,
     held,
@@ -145,3 +146,11 @@ def test_texts_are_read_by_their_index() -> None:
 
     assert "at_topic_partition_offset_idx" in plan
     assert "Seq Scan" not in plan
+
+
+def test_what_is_no_judged_text_is_not_shown_either() -> None:
+    reply, instead = answer("a reply"), answer("instead of it", kind="fallback")
+    write(reply, instead)
+    origins = [Origin(r.topic, r.partition, r.offset, START) for r in (reply, instead)]
+
+    assert recorded.find(origins) == {origins[0]: "a reply"}

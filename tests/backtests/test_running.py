@@ -15,7 +15,11 @@ from structlog.testing import capture_logs
 from agents import topics
 from controlplane.audit.models import Entry
 from controlplane.backtests import actions, recorded, running
-from controlplane.backtests.actions import BusyError, NothingRecordedError
+from controlplane.backtests.actions import (
+    BacktestError,
+    BusyError,
+    NothingRecordedError,
+)
 from controlplane.backtests.models import LOST_AFTER, Backtest
 from controlplane.backtests.tasks import run
 from controlplane.traces.models import TraceRecord
@@ -356,3 +360,30 @@ def test_of_two_workers_one_is_at_it(ada: User) -> None:
         worker.join()
 
     assert sum(job is not None for job in claimed) == 1
+
+
+def test_one_that_is_asked_for_twice_at_the_same_moment_is_started_once(
+    ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has not seen the first one's row; the database has."""
+    write_answers(["A Tesla"])
+    job = start(ada)
+    seen = iter([None, job])
+    monkeypatch.setattr(actions, "_unfinished_of", lambda _: next(seen))
+
+    with pytest.raises(BusyError) as busy:
+        start(ada)
+
+    assert busy.value.job == job
+    assert Backtest.objects.count() == 1
+    assert Entry.objects.filter(action="backtest_started").count() == 1
+
+
+def test_a_draft_of_another_version_is_not_begun_again(ada: User) -> None:
+    write_answers(["A Tesla"])
+    job = start(ada)
+    finish(job)
+    job.draft_body = b'{"rules": 1}'
+
+    with pytest.raises(BacktestError, match="cannot be read"):
+        actions.start_again(job, by=ada)

@@ -187,3 +187,26 @@ def test_the_result_is_a_plain_count_over_both_verdicts(
 def _hits(verdict: Verdict, rule: str) -> tuple[bool, bool]:
     acting = any(finding.rule == rule for finding in verdict.findings)
     return acting, any(finding.rule == rule for finding in verdict.shadow)
+
+
+def test_without_texts_nothing_is_said_of_an_hour() -> None:
+    assert Comparison().per_hour(1) is None
+
+
+def test_reasons_are_few_however_many_there_are() -> None:
+    found = Comparison()
+    for number in range(20):
+        broken = Verdict(action="escalate", team="general", error=f"broken {number}")
+        found.add(make_text("Hi"), Verdict(action="allow"), broken)
+
+    assert len(found.errors) == backtest.MAX_REASONS
+    assert found.draft_unchecked == 20
+
+
+def test_what_no_longer_holds_is_no_work_any_more() -> None:
+    held = make_terms(team="legal", **HOLD)
+
+    found = compare([held], [], make_text("A Tesla"))
+
+    assert (found.teams["legal"].live, found.teams["legal"].draft) == (1, 0)
+    assert found.total("no_longer_held") == 1

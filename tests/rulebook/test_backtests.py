@@ -397,3 +397,24 @@ def test_the_list_costs_the_same_for_one_or_ten(
 
 def test_the_most_that_is_asked_for_is_what_the_form_says() -> None:
     assert max(backtesting.PRESETS) <= backtesting.MAX_SIZE
+
+
+def test_an_unchanged_editor_tests_the_draft_as_it_is(ada: Client) -> None:
+    publish(BRANDS)
+    write_answers(["A Tesla"])
+
+    ada.post(reverse("rules:backtest-rule"), form_of(ada, "brands") | {"size": "1000"})
+
+    assert Backtest.objects.get().draft_hash == backtesting.draft_hash()
+
+
+def test_a_draft_that_cannot_be_read_is_told(ada: Client) -> None:
+    put_in_draft(WIDER)
+    write_answers(["A Tesla"])
+    Rule.objects.update(kind="unknown")
+
+    assert "Backtest the draft" in text(ada.get(LIST))
+    answer = ada.post(LIST, {"size": "1000"})
+
+    assert answer.status_code == 422
+    assert "Brands: Invalid enum value" in text(answer)
