@@ -7,7 +7,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
-from agents.checking import check, needs_scores
+from agents.checking import check_now, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
 from guardrails.context import Context as About
 from guardrails.masking import placeholder_in
@@ -24,7 +24,7 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
 
 async def handle_scored(event: Event[RawResponse], ctx: Context) -> AsyncIterator[Send]:
     """The same, of an answer of which models must say something first."""
-    verdict = await check(ctx.engine, ctx.scorer, event.data.text, _about(event))
+    verdict = await check_now(ctx, event.data.text, _about(event))
     for send in _decide(event, ctx, verdict):
         yield send
 

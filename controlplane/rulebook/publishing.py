@@ -109,7 +109,7 @@ def publication_context(
         "latest": latest,
         "is_in_force": publication.pk == latest.pk,
         "is_same_set": publication.rule_set_id == latest.rule_set_id,
-        "obeyed": obeyed(latest.rule_set_id),
+        "obeyed": obeyed(latest),
         "changes": _between(before.with_people().latest_first().first(), publication),
         "back": _between(latest, publication),
         "form": ReasonForm(seen=latest.pk) if form is None or has_moved else form,
