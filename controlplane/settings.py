@@ -63,6 +63,7 @@ INSTALLED_APPS = [
     "moderation",
     "controlplane.traces",
     "controlplane.deadletters",
+    "controlplane.evaluations",
     "controlplane.incidents",
     "controlplane.rulebook",
     "controlplane.home",
@@ -318,6 +319,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
+    "work-on-evaluations": {"task": "evaluations.run", "schedule": 2.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {

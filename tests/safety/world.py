@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
 
+import msgspec
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
@@ -25,9 +26,12 @@ from controlplane.chat.models import (
 )
 from controlplane.deadletters.models import Job, JobItem, Letter
 from controlplane.effects.models import Effect, ListedEffect
+from controlplane.evaluations.models import Evaluation
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
+from guardrails.evaluation import Evaluation as Evaluated
+from guardrails.evaluation import Figures, Sample
 from guardrails.models import Publication, Rule, RuleSet, RuleVersion
 from moderation.models import Approval, Decision
 from tests.factories import make_user
@@ -78,6 +82,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_mails(texts, viewer),
         *_people(texts, viewer),
         *_rules(texts, viewer),
+        *_evaluations(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
 
@@ -552,6 +557,37 @@ def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
         Shown(reverse("rules:rule", args=[rules[3].slug])),
         Shown(reverse("rules:review"), range(len(texts))),
         Shown(reverse("rules:publication", args=[published[3].pk])),
+    ]
+
+
+def _evaluations(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Texts that were mistaken, what rules said of them, and why others were not checked."""
+    wrong = [
+        Sample(text, number, text, said=text, spans=((0, 5),))
+        for number, text in enumerate(texts)
+    ]
+    found = Evaluated(
+        rows=1,
+        whole=Figures(false_positive_samples=wrong),
+        rules={text: Figures() for text in texts},
+        unchecked=1,
+        unchecked_reasons={texts[3]: 1},
+    )
+    job = Evaluation.objects.create(
+        state="failed",
+        reason=texts[4],
+        finished_at=timezone.now(),
+        started_by=viewer,
+        total=1,
+        file=texts[2].replace("\0", "")[:200],
+        rules="draft",
+        ruleset_hash="0" * 64,
+        rules_body=b'{"rules":[]}',
+        result=msgspec.json.encode(found),
+    )
+    return [
+        Shown(reverse("rules:evaluations")),
+        Shown(reverse("rules:evaluation", args=[job.pk]), range(len(texts))),
     ]
 
 
