@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from agents.agent import Scorer
-from guardrails.context import AnyScore, Context, Score
+from guardrails.context import Context, without_places
 from guardrails.engine import Engine
 from guardrails.verdicts import Verdict
 
@@ -26,9 +26,5 @@ async def check(engine: Engine, scorer: Scorer, text: str, about: Context) -> Ve
     shown = plain.redacted or text
     scores = await scorer.scores(shown, names, engine.rules)
     if shown != text:
-        scores = {name: _without_place(score) for name, score in scores.items()}
+        scores = without_places(scores)
     return engine.check(text, replace(about, scores=scores))
-
-
-def _without_place(score: AnyScore) -> AnyScore:
-    return replace(score, start=0, end=0) if isinstance(score, Score) else score

@@ -23,6 +23,7 @@ from agents.runner import Runner
 from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from agents.tools import Build, Service, Tools
+from guardrails.masking import Masker
 
 log = structlog.get_logger()
 
@@ -141,9 +142,11 @@ class Runtime:
         conninfo: str,
         client: Mapping[str, str],
         scorers: ScorerSettings,
+        masker: Masker,
         knowledge: str = "",
     ) -> None:
         self._scorer_settings = scorers
+        self._masker = masker
         self._conninfo = conninfo
         self._client = dict(client)
         self._knowledge = knowledge
@@ -224,11 +227,13 @@ class Runtime:
 
     async def _open(self) -> None:
         self._tasks.append(self._loop.create_task(self._turn()))
-        self._tools = Tools(self._conninfo, self._client)
+        self._tools = Tools(self._conninfo, self._client, self._masker)
         await self._tools.database.open()
         self._history = DeliveredHistory(self._tools.database)
-        self._model = BackendModel(self._tools.database, lambda: self.control.state)
-        self._scorers = Scorers(self._scorer_settings)
+        self._model = BackendModel(
+            self._tools.database, lambda: self.control.state, self._masker
+        )
+        self._scorers = Scorers(self._scorer_settings, self._masker)
         for build in self._builds:
             built = build(self._tools)
             if isinstance(built, Agent):

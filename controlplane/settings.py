@@ -9,6 +9,7 @@ from agents.postgres import RECONNECT_S
 from agents.scorers.settings import Endpoint, ScorerSettings
 from controlplane import environment
 from controlplane.database import PooledConnection
+from controlplane.logs import hide_personal_data
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -162,6 +163,16 @@ SCORERS = ScorerSettings(
     ),
     dimensions=environment.count("INTERLOCK_EMBEDDINGS_DIMENSIONS", 384),
 )
+
+# What models, logs and the index never see of what people write.
+MASKING = {
+    "types": environment.words(
+        "INTERLOCK_MASKED_TYPES",
+        ("card", "iban", "phone", "email", "ip", "ssn", "national_id", "secret"),
+    ),
+    "regions": environment.words("INTERLOCK_MASKED_REGIONS", ()),
+    "secret": PSEUDONYM_SECRET.encode(),
+}
 
 # Without a server, mails wait.
 MAIL_SERVER = environment.mail_server(
@@ -332,7 +343,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+        "plain": {
+            "()": "controlplane.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
@@ -343,6 +357,7 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,
+        hide_personal_data,
         structlog.processors.JSONRenderer(),
     ],
     logger_factory=structlog.WriteLoggerFactory(sys.stderr),

@@ -51,3 +51,11 @@ def topic_score(rule_id: str) -> str:
 def judge_score(rule_id: str) -> str:
     """The score of a rule of the kind judge: how sure the model is that the text breaks it, 0 to 1."""
     return f"judge:{rule_id}"
+
+
+def without_places(scores: Mapping[str, AnyScore]) -> dict[str, AnyScore]:
+    """Return scores of another text than the one that is judged by them."""
+    return {
+        name: Score(score.number, score.because) if isinstance(score, Score) else score
+        for name, score in scores.items()
+    }

@@ -21,26 +21,44 @@ class StubbornError(Exception):
     """What was put in the place of something made something new to redact, again and again."""
 
 
+Put = Callable[[str, str], str]  # of a label and what stands there
+
+
 def placeholder(label: str) -> str:
     return TYPES[label].placeholder if label else REMOVED
 
 
-def redact(text: str, find: Callable[[str], Iterable[Mark]]) -> str:
+def _put_placeholder(label: str, _: str) -> str:
+    return placeholder(label)
+
+
+def redact(
+    text: str, find: Callable[[str], Iterable[Mark]], put: Put = _put_placeholder
+) -> str:
     """Return the text with everything replaced that `find` marks, also in what comes of it."""
     for _ in range(_MOST_ROUNDS):
         marks = list(find(text))
         if not marks:
             return text
-        text = _replace(text, marks)
+        text = _replace(text, _apart(marks), put)
     raise StubbornError("something that must be redacted is still there")
 
 
-def _replace(text: str, marks: Iterable[Mark]) -> str:
-    """Places that overlap get one placeholder, of the one that begins first."""
+def _apart(marks: Iterable[Mark]) -> list[Mark]:
+    """Places that overlap are one, of the type of the one that begins first."""
+    apart: list[Mark] = []
+    for mark in sorted(marks, key=lambda mark: (mark.start, -mark.end)):
+        if apart and mark.start < apart[-1].end:
+            apart[-1] = apart[-1]._replace(end=max(mark.end, apart[-1].end))
+        else:
+            apart.append(mark)
+    return apart
+
+
+def _replace(text: str, marks: Iterable[Mark], put: Put) -> str:
     parts: list[str] = []
     done = 0
-    for mark in sorted(marks, key=lambda mark: (mark.start, -mark.end)):
-        if mark.start >= done:
-            parts += [text[done : mark.start], placeholder(mark.label)]
-        done = max(done, mark.end)
+    for start, end, label in marks:
+        parts += [text[done:start], put(label, text[start:end])]
+        done = end
     return "".join([*parts, text[done:]])

@@ -13,6 +13,7 @@ from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from guardrails.context import Context
 from guardrails.engine import Engine
+from guardrails.masking import Masker
 from guardrails.rules import Rule
 from guardrails.verdicts import Verdict
 
@@ -38,4 +39,4 @@ def begin(work: Callable[[Scorers], Coroutine[Any, Any, T]]) -> "Future[T]":
 
 @lru_cache(maxsize=1)
 def _scorers(given: ScorerSettings) -> BlockingScorers:
-    return BlockingScorers(given)
+    return BlockingScorers(given, Masker(**settings.MASKING))

@@ -10,7 +10,8 @@ from agents.agent import Agent, Context, Event, Send
 from agents.checking import check, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
 from guardrails.context import Context as About
-from guardrails.verdicts import Verdict
+from guardrails.masking import placeholder_in
+from guardrails.verdicts import PASSING, Verdict
 
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
@@ -76,10 +77,17 @@ def _decide(
 
 
 def _said(response: RawResponse, verdict: Verdict) -> Verdict:
-    if response.text.strip():
-        return verdict
+    if not response.text.strip():
+        return _held(verdict, "the model gave no answer")
+    stray = placeholder_in(response.text) if verdict.action in PASSING else ""
+    if stray:
+        return _held(verdict, f"the model speaks of {stray}, which nobody has given it")
+    return verdict
+
+
+def _held(verdict: Verdict, error: str) -> Verdict:
     return msgspec.structs.replace(
-        verdict, action="escalate", team="general", error="the model gave no answer"
+        verdict, action="escalate", team="general", error=error
     )
 
 

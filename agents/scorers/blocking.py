@@ -12,6 +12,7 @@ from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from guardrails.context import AnyScore, Context
 from guardrails.engine import Engine
+from guardrails.masking import Masker
 from guardrails.rules import Rule
 from guardrails.verdicts import Verdict
 
@@ -22,13 +23,13 @@ Scoring = Callable[[str, frozenset[str]], dict[str, AnyScore]]
 class BlockingScorers:
     """Has a loop in a thread of its own, and keeps the vectors of examples. For all threads."""
 
-    def __init__(self, settings: ScorerSettings) -> None:
+    def __init__(self, settings: ScorerSettings, masker: Masker) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="scorers", daemon=True
         )
         self._thread.start()
-        self._scorers = self._await(_made(settings))
+        self._scorers = self._await(_made(settings, masker))
         atexit.register(self.close)
 
     def check(self, engine: Engine, text: str, about: Context) -> Verdict:
@@ -62,6 +63,6 @@ class BlockingScorers:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
 
-async def _made(settings: ScorerSettings) -> Scorers:
+async def _made(settings: ScorerSettings, masker: Masker) -> Scorers:
     """Made on the loop that it belongs to."""
-    return Scorers(settings)
+    return Scorers(settings, masker)

@@ -19,7 +19,9 @@ from guardrails.context import (
     ScoreError,
     judge_score,
     topic_score,
+    without_places,
 )
+from guardrails.masking import Masker, MaskingError
 from guardrails.rules import Rule
 
 log = structlog.get_logger()
@@ -30,9 +32,10 @@ Scores = Mapping[str, AnyScore]
 
 
 class Scorers:
-    """Belongs to the loop on which it is made, and is closed there."""
+    """Models never see personal data. Belongs to the loop on which it is made, and is closed there."""
 
-    def __init__(self, settings: ScorerSettings) -> None:
+    def __init__(self, settings: ScorerSettings, masker: Masker) -> None:
+        self._masker = masker
         self._backends = Backends()
         embeddings = Line(settings.embeddings, self._backends)
         embedder = Embedder(embeddings, dimensions=settings.dimensions)
@@ -56,7 +59,16 @@ class Scorers:
         self, text: str, names: Iterable[str], rules: Sequence[Rule]
     ) -> Scores:
         """Return each name with its score, or with what went wrong. rules: those that names are of."""
-        wanted = frozenset(names)
+        try:
+            shown = self._masker.hide(text)
+        except MaskingError as error:
+            return dict.fromkeys(names, ScoreError(f"not shown to a model: {error}"))
+        found = await self._of_shown(shown, frozenset(names), rules)
+        return found if shown == text else without_places(found)
+
+    async def _of_shown(
+        self, text: str, wanted: frozenset[str], rules: Sequence[Rule]
+    ) -> Scores:
         topics = [rule for rule in rules if topic_score(rule.id) in wanted]
         judges = [rule for rule in rules if judge_score(rule.id) in wanted]
         of_rules = {topic_score(rule.id) for rule in topics}

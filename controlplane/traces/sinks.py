@@ -19,6 +19,7 @@ from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.tools import Tools
 from controlplane.deadletters.sinks import list_letters
+from guardrails.masking import Masker, MaskingError
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM S
 LINGER_S = 0.2
 # An index cannot take longer ones. The whole key is in the payload.
 KEY_MAX_CHARS = 200
+NOT_SEARCHABLE = "[not searched for personal data in time]"
 _UNREAD = Envelope(id="", type="", source="", trace_id="")
 _VALUE = msgspec.json.Decoder(dict[str, Any])
 
@@ -83,7 +85,7 @@ def recorder(tools: Tools) -> Agent:
 
     async def record_batch(records: Sequence[Record]) -> None:
         async with tools.database.connection() as connection, connection.transaction():
-            await record(connection, records, begun=begun)
+            await record(connection, records, masker=tools.masker, begun=begun)
         begun.difference_update((record.topic, record.partition) for record in records)
 
     def start_offsets(partitions: list[Partition]) -> Mapping[Partition, int]:
@@ -119,6 +121,7 @@ async def record(
     connection: Connection,
     records: Sequence[Record],
     *,
+    masker: Masker,
     begun: AbstractSet[Partition] = frozenset(),
 ) -> int:
     """Copy what is not yet there and move the offsets, in the caller's transaction.
@@ -138,7 +141,7 @@ async def record(
         log.warning("recorder_was_overtaken", written_before=len(records) - len(fresh))
     if fresh:
         await _tell_of_gaps(connection, fresh, positions, begun)
-        await _copy(connection, fresh)
+        await _copy(connection, fresh, masker)
         await list_letters(connection, fresh)
         await _move_offsets(connection, fresh, positions)
     return len(fresh)
@@ -230,17 +233,19 @@ async def _move_offsets(
         )
 
 
-async def _copy(connection: Connection, records: Sequence[Record]) -> None:
+async def _copy(
+    connection: Connection, records: Sequence[Record], masker: Masker
+) -> None:
     async with connection.cursor() as cursor:
         async with cursor.copy(COPY_INDEX) as copy:
             for record in records:
-                await copy.write_row(index_row(record))
+                await copy.write_row(index_row(record, masker))
         async with cursor.copy(COPY_PAYLOAD) as copy:
             for record in records:
                 await copy.write_row(payload_row(record))
 
 
-def index_row(record: Record) -> tuple[Any, ...]:
+def index_row(record: Record, masker: Masker) -> tuple[Any, ...]:
     """Return a row of the index. A record that cannot be read is indexed by its coordinates."""
     try:
         envelope = decode_headers(record.headers)
@@ -261,7 +266,7 @@ def index_row(record: Record) -> tuple[Any, ...]:
         plain(envelope.workflow),
         plain(envelope.tier),
         plain(envelope.subject),
-        _text(value, "text"),
+        _hidden(_text(value, "text"), masker),
         _rules(value),
         _text(value, "backend"),
         hashlib.sha256(record.key or b"").digest(),
@@ -304,6 +309,14 @@ def _value(record: Record) -> dict[str, Any]:
 def _text(value: dict[str, Any], name: str) -> str:
     text = value.get(name, "")
     return plain(text) if isinstance(text, str) else ""
+
+
+def _hidden(text: str, masker: Masker) -> str:
+    """Without personal data. What cannot be told from the rest in time is not there to be searched."""
+    try:
+        return masker.hide(text)
+    except MaskingError:
+        return NOT_SEARCHABLE
 
 
 def _rules(value: dict[str, Any]) -> list[str]:

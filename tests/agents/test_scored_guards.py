@@ -233,3 +233,17 @@ async def test_the_scores_of_many_conversations_are_asked_for_at_once(
 
     assert {each.topic for each in sent} == {topics.RESPONSES_FINAL}
     assert len(fake.asked) < 10
+
+
+async def test_an_answer_that_speaks_of_what_nobody_gave_is_held(
+    asked: tuple[Fake, Scorers],
+) -> None:
+    fake, scorers = asked
+    fake.answers["moderations"] = score(toxicity=0.1)
+
+    sent = await answer(scorers, "Your [card kxqzabcd] is fine.", TOXIC)
+
+    assert isinstance(sent.data, PendingResponse)
+    assert why(sent.data.verdict) == (
+        "Not checked: the model speaks of [card kxqzabcd], which nobody has given it"
+    )

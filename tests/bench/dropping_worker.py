@@ -9,6 +9,8 @@ from itertools import count
 
 import django
 
+from tests.guardrails.factories import make_masker
+
 ONE_IN = 10
 
 
@@ -33,6 +35,7 @@ def main() -> None:
         conninfo=conninfo(),
         client=settings.KAFKA,
         scorers=settings.SCORERS,
+        masker=make_masker(),
     )
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())

@@ -34,13 +34,14 @@ from tests.chat.making import (
 )
 from tests.chat.making import record as make_record
 from tests.deadletters.making import headers_for
+from tests.guardrails.factories import make_masker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    made = Tools(conninfo(), {})
+    made = Tools(conninfo(), {}, make_masker())
     await made.database.open()
     yield made
     await made.database.close()

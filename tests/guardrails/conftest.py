@@ -9,6 +9,7 @@ from agents.scorers.settings import ScorerSettings
 from controlplane.embedded.model_server.minilm import DIMENSIONS
 from tests.agents.scorers.endpoint import settings_for
 from tests.embedded.conftest import running_model
+from tests.guardrails.factories import make_masker
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +20,6 @@ def scorer_settings() -> Iterator[ScorerSettings]:
 
 @pytest.fixture(scope="session")
 def scorers(scorer_settings: ScorerSettings) -> Iterator[BlockingScorers]:
-    made = BlockingScorers(scorer_settings)
+    made = BlockingScorers(scorer_settings, make_masker())
     yield made
     made.close()

@@ -1,12 +1,14 @@
 """Valid rules to vary in tests."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from msgspec.structs import replace
 
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
+from guardrails.masking import Masker
+from guardrails.pii.types import TYPES
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
 
@@ -106,3 +108,8 @@ def _engine(rules: tuple[Rule, ...]) -> Engine:
 
 def said(verdict: Verdict) -> list[str]:
     return [finding.said for finding in verdict.findings]
+
+
+@cache
+def make_masker() -> Masker:
+    return Masker(TYPES, secret=b"tests")

@@ -14,7 +14,7 @@ from guardrails.engine import compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
 from tests.agents.scorers.endpoint import settings_for
-from tests.guardrails.factories import make_set, make_terms
+from tests.guardrails.factories import make_masker, make_set, make_terms
 
 POEMS = Rule(
     id="poems",
@@ -91,7 +91,7 @@ def test_without_scorers_cases_that_need_them_fail() -> None:
 
 
 def test_blocking_scorers_end_with_their_thread() -> None:
-    made = BlockingScorers(NOWHERE)
+    made = BlockingScorers(NOWHERE, make_masker())
     found = made.scoring([POEMS])("A poem", frozenset({"topic:poems"}))
 
     made.close()

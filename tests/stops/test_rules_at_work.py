@@ -25,6 +25,7 @@ from guardrails.verdicts import Verdict
 from tests.agents.stage import Stage, texts
 from tests.chat.making import commit, event
 from tests.factories import make_admin
+from tests.guardrails.factories import make_masker
 from tests.stops.rules import make_rule
 from tests.waiting import wait_for
 
@@ -95,6 +96,7 @@ def runtime(
         conninfo=conninfo(),
         client=settings.KAFKA,
         scorers=settings.SCORERS,
+        masker=make_masker(),
     )
     running.start()
     yield running

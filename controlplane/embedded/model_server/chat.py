@@ -53,7 +53,7 @@ async def respond(exchange: Exchange, send: Callable[[wire.Response], Any]) -> N
 
 def compose(chat: ChatRequest, script: Script, turn: int) -> Completion:
     """Choose the text of the reply, scripted or found in the knowledge."""
-    text = _scripted_text(script, turn)
+    text = _scripted_text(chat, script, turn)
     if text is None:
         text = _own_text(chat, script)
     reason = script.finish_reason or "stop"
@@ -69,7 +69,9 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\s*\S+(?:\s+$)?|\s+$", text)
 
 
-def _scripted_text(script: Script, turn: int) -> str | None:
+def _scripted_text(chat: ChatRequest, script: Script, turn: int) -> str | None:
+    if script.echo:
+        return "\n".join([*(each.question for each in chat.earlier), chat.question])
     if script.replies:
         return script.replies[min(turn, len(script.replies) - 1)]
     return script.reply

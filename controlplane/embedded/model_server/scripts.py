@@ -22,6 +22,7 @@ class Script:
     times: int | None = None
     reply: str | None = None
     replies: list[str] = field(default_factory=list)
+    echo: bool = False
     answer: str | None = None
     confidence: float | None = None
     delay_ms: float | None = None

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from agents.scorers.scorers import Scorers
 from agents.scorers.settings import Endpoint, ScorerSettings
+from tests.guardrails.factories import make_masker
 
 Answer = Callable[[Mapping[str, Any]], Any]
 
@@ -85,7 +86,8 @@ async def running(
     await site.start()
     port = runner.addresses[0][1]
     scorers = Scorers(
-        settings_for(f"http://127.0.0.1:{port}/v1", timeout_s, dimensions)
+        settings_for(f"http://127.0.0.1:{port}/v1", timeout_s, dimensions),
+        make_masker(),
     )
     try:
         yield fake, scorers

@@ -11,6 +11,7 @@ from agents.scorers.scorers import Scorers
 from guardrails.context import Score, ScoreError, judge_score, topic_score
 from guardrails.rules import Rule
 from tests.agents.scorers.endpoint import Fake, running, say, score, settings_for
+from tests.guardrails.factories import make_masker
 
 POEMS = Rule(
     id="poems",
@@ -80,6 +81,24 @@ async def test_what_nobody_needs_is_not_asked(asked: tuple[Fake, Scorers]) -> No
 
     assert await scorers.scores("A poem.", set(), [POEMS, BOASTS]) == {}
     assert fake.asked == []
+
+
+async def test_no_model_sees_personal_data_and_a_text_that_it_did_not_see_has_no_places(
+    asked: tuple[Fake, Scorers],
+) -> None:
+    fake, scorers = asked
+    fake.answers["moderations"] = score(toxicity=0.2)
+    fake.answers["chat/completions"] = say('{"breaks": 0.9, "because": "It boasts."}')
+    text = "A poem for 4111 1111 1111 1111 and +49 711 17-0."
+
+    found = await scorers.scores(text, {TOPIC, JUDGE, "toxicity"}, [POEMS, BOASTS])
+
+    told = json.dumps([question for _, question in fake.asked])
+    assert len(fake.asked) >= 3
+    assert told.count("[card] and [phone]") == 3
+    assert "4111" not in told
+    assert "711" not in told
+    assert found[JUDGE] == Score(0.9, "It boasts.")
 
 
 @pytest.mark.parametrize("toxicity", [0.69, 0.70, 0.71, 0, 1])
@@ -211,7 +230,7 @@ async def test_who_stalls_has_no_score_after_the_time_limit() -> None:
 
 
 async def test_nobody_there_is_no_score() -> None:
-    scorers = Scorers(settings_for("http://127.0.0.1:1/v1"))
+    scorers = Scorers(settings_for("http://127.0.0.1:1/v1"), make_masker())
     try:
         found = await scorers.scores("A poem.", [TOPIC], [POEMS])
     finally:

@@ -17,6 +17,7 @@ from agents.scaffold_code import Plan
 from agents.scorers.scorers import Scorers
 from agents.topics import TOPICS
 from guardrails.dealer import DEALER
+from guardrails.masking import Masker
 from guardrails.rules import RuleSet
 
 NEXT = "Write what it decides and its description, then: manage.py topics --export docs/contracts"
@@ -76,9 +77,12 @@ class Command(BaseCommand):
     async def _run(
         self, agent: Agent, lines: list[bytes], rule_set: RuleSet, *, pretty: bool
     ) -> None:
-        scorers = Scorers(settings.SCORERS)
+        masker = Masker(**settings.MASKING)
+        scorers = Scorers(settings.SCORERS, masker)
         try:
-            async for record in trial.run(agent, lines, _context(rule_set, scorers)):
+            async for record in trial.run(
+                agent, lines, _context(rule_set, scorers, masker)
+            ):
                 found = trial.to_json(record)
                 text = msgspec.json.format(found, indent=2) if pretty else found
                 self.stdout.write(text.decode())
@@ -93,12 +97,14 @@ class Command(BaseCommand):
             )
 
 
-def _context(rule_set: RuleSet, scorers: Scorers) -> Context:
+def _context(rule_set: RuleSet, scorers: Scorers, masker: Masker) -> Context:
     return trial.make_context(
         rule_set,
         scorer=scorers,
         model=DirectModel(
-            settings.OPENAI_BASE_URL, os.environ.get("OPENAI_MODEL", "interlock-demo")
+            settings.OPENAI_BASE_URL,
+            os.environ.get("OPENAI_MODEL", "interlock-demo"),
+            masker,
         ),
         knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
     )
