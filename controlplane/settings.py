@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "controlplane.traces",
     "controlplane.deadletters",
     "controlplane.backtests",
+    "controlplane.evaluations",
     "controlplane.incidents",
     "controlplane.rulebook",
     "controlplane.home",
@@ -332,6 +333,7 @@ CELERY_BEAT_SCHEDULE = {
     "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
     "work-on-backtests": {"task": "backtests.run", "schedule": 1.0},
+    "work-on-evaluations": {"task": "evaluations.run", "schedule": 2.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {

@@ -2,7 +2,12 @@
 
 from django.urls import path
 
-from controlplane.rulebook import backtest_views, file_views, views
+from controlplane.rulebook import (
+    backtest_views,
+    evaluation_views,
+    file_views,
+    views,
+)
 
 app_name = "rules"
 urlpatterns = [
@@ -22,6 +27,23 @@ urlpatterns = [
     path("backtests/<uuid:key>/again/", backtest_views.again, name="repeat-backtest"),
     path(
         "backtests/<uuid:key>/samples/", backtest_views.samples, name="backtest-samples"
+    ),
+    path("evaluations/", evaluation_views.evaluations, name="evaluations"),
+    path("evaluations/<uuid:key>/", evaluation_views.evaluation, name="evaluation"),
+    path(
+        "evaluations/<uuid:key>/report/",
+        evaluation_views.report,
+        name="evaluation-report",
+    ),
+    path(
+        "evaluations/<uuid:key>/cancel/",
+        evaluation_views.cancel,
+        name="cancel-evaluation",
+    ),
+    path(
+        "evaluations/<uuid:key>/delete/",
+        evaluation_views.delete,
+        name="delete-evaluation",
     ),
     path("rule/<slug:slug>/", views.rule, name="rule"),
     path("rule/<slug:slug>/delete/", views.delete, name="delete"),

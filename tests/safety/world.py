@@ -30,10 +30,14 @@ from controlplane.chat.models import (
 )
 from controlplane.deadletters.models import Job, JobItem, Letter
 from controlplane.effects.models import Effect, ListedEffect
+from controlplane.evaluations.models import Evaluation
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
 from guardrails.backtest import Comparison, Origin, PlaceTally, RuleTally, Sample
+from guardrails.evaluation import Evaluation as Evaluated
+from guardrails.evaluation import Figures
+from guardrails.evaluation import Sample as Mistaken
 from guardrails.models import Publication, Rule, RuleSet, RuleVersion
 from guardrails.verdicts import Verdict
 from moderation.models import Approval, Decision
@@ -87,6 +91,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_people(texts, viewer),
         *_rules(texts, viewer),
         *_backtests(texts, viewer),
+        *_evaluations(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
 
@@ -635,6 +640,37 @@ def _backtests(texts: Sequence[str], viewer: User) -> list[Shown]:
             Shown(f"{samples_page}?page={page}", is_more=page > 0)
             for page in range(-(-len(samples) // SAMPLES))
         ),
+    ]
+
+
+def _evaluations(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Texts that were mistaken, what rules said of them, and why others were not checked."""
+    wrong = [
+        Mistaken(text, number, text, said=text, spans=((0, 5),))
+        for number, text in enumerate(texts)
+    ]
+    found = Evaluated(
+        rows=1,
+        whole=Figures(false_positive_samples=wrong),
+        rules={text: Figures() for text in texts},
+        unchecked=1,
+        unchecked_reasons={texts[3]: 1},
+    )
+    job = Evaluation.objects.create(
+        state="failed",
+        reason=texts[4],
+        finished_at=timezone.now(),
+        started_by=viewer,
+        total=1,
+        file=texts[2].replace("\0", "")[:200],
+        rules="draft",
+        ruleset_hash="0" * 64,
+        rules_body=b'{"rules":[]}',
+        result=msgspec.json.encode(found),
+    )
+    return [
+        Shown(reverse("rules:evaluations")),
+        Shown(reverse("rules:evaluation", args=[job.pk]), range(len(texts))),
     ]
 
 
