@@ -5,7 +5,6 @@ from uuid import UUID
 import msgspec
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from controlplane.audit import actions as audit
 from controlplane.backtests import recorded
@@ -112,12 +111,7 @@ def start_again(job: Backtest, *, by: User) -> Backtest:
 @transaction.atomic
 def cancel_backtest(job_id: UUID, *, by: User) -> None:
     """End it where it is. One that has ended stays as it is."""
-    ended = (
-        Backtest.objects.filter(pk=job_id)
-        .unfinished()
-        .update(state=Backtest.State.CANCELLED, finished_at=timezone.now(), lease=None)
-    )
-    if ended:
+    if Backtest.objects.filter(pk=job_id).end(Backtest.State.CANCELLED):
         audit.record(by, "backtest_cancelled", _subject(job_id))
 
 

@@ -13,6 +13,7 @@ from django.test import override_settings
 from structlog.testing import capture_logs
 
 from agents import topics
+from controlplane import jobs
 from controlplane.audit.models import Entry
 from controlplane.backtests import actions, recorded, running
 from controlplane.backtests.actions import (
@@ -20,8 +21,9 @@ from controlplane.backtests.actions import (
     BusyError,
     NothingRecordedError,
 )
-from controlplane.backtests.models import LOST_AFTER, Backtest
+from controlplane.backtests.models import Backtest
 from controlplane.backtests.tasks import run
+from controlplane.jobs import LOST_AFTER
 from controlplane.traces.models import TraceRecord
 from guardrails import actions as guardrails
 from guardrails import scored
@@ -44,11 +46,15 @@ TEXTS = ["A Tesla", "A BMW", "Hello"] * 30
 @pytest.fixture
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each wake-up judges one batch."""
-    monkeypatch.setattr(running, "RUN_S", 0.0)
+    monkeypatch.setattr(jobs, "RUN_S", 0.0)
 
 
 def start(by: User, *rules: Rule, size: int = 1_000) -> Backtest:
     return actions.start_backtest(make_set(*(rules or (WIDER,))), size=size, by=by)
+
+
+def claim() -> Backtest | None:
+    return jobs.claim(Backtest.objects.all())
 
 
 def finish(job: Backtest) -> Comparison:
@@ -158,7 +164,7 @@ def test_a_worker_that_is_at_it_hears_of_the_end(
     write_answers(TEXTS)
     job = start(ada)
     read = recorded.read
-    monkeypatch.setattr(running, "SAVE_EVERY_S", 0.0)
+    monkeypatch.setattr(jobs, "SAVE_EVERY_S", 0.0)
     batches = []
 
     def read_and_cancel(before: Origin, *, at_most: int) -> recorded.Batch:
@@ -179,7 +185,7 @@ def test_from_a_lost_worker_another_takes_over(ada: User) -> None:
     write_answers(TEXTS)
     job = start(ada)
     run()
-    lost = running.claim()
+    lost = claim()
     assert lost is not None
     run()  # nothing: somebody is at it
     Backtest.objects.update(beat_at=F("beat_at") - LOST_AFTER)
@@ -187,9 +193,9 @@ def test_from_a_lost_worker_another_takes_over(ada: User) -> None:
     with capture_logs() as logs:
         run()
 
-    with pytest.raises(running.EndedError):
-        running.Run(lost)._save()
-    assert [event["event"] for event in logs] == ["backtest_taken_over"]
+    with pytest.raises(jobs.EndedError):
+        jobs.Turn(Backtest.objects.all(), lost)._say()
+    assert [event["event"] for event in logs] == ["job_taken_over"]
     job.refresh_from_db()
     assert job.done == found_by(job).texts == 2 * running.SCORED_BATCH
     assert finish(job).texts == 90
@@ -198,14 +204,14 @@ def test_from_a_lost_worker_another_takes_over(ada: User) -> None:
 def test_one_that_costs_three_workers_fails_and_can_be_begun_again(ada: User) -> None:
     write_answers(TEXTS)
     job = start(ada)
-    for _ in range(running.MAX_LOSSES):
-        assert running.claim() is not None
+    for _ in range(jobs.MAX_LOSSES):
+        assert claim() is not None
         Backtest.objects.update(beat_at=F("beat_at") - LOST_AFTER)
 
-    assert running.claim() is None
+    assert claim() is None
 
     job.refresh_from_db()
-    assert (job.state, job.reason) == ("failed", running.LOST)
+    assert (job.state, job.reason) == ("failed", jobs.LOST)
     again = actions.start_again(job, by=ada)
     assert (again.draft_hash, again.size) == (job.draft_hash, job.size)
     assert finish(again).texts == 90
@@ -244,7 +250,7 @@ def test_while_somebody_is_at_the_first_nobody_begins_the_second(ada: User) -> N
     write_answers(TEXTS)
     first = start(ada)
     second = start(make_admin("bob"))
-    assert running.claim() is not None
+    assert claim() is not None
 
     run()
 
@@ -323,20 +329,20 @@ def test_signs_of_life_are_given_while_scorers_are_waited_for(
     job = start(ada, make_score())
     stuck: Future[list[object]] = Future()
     monkeypatch.setattr(scored, "begin", lambda _: stuck)
-    monkeypatch.setattr(running, "SAVE_EVERY_S", 0.001)
+    monkeypatch.setattr(jobs, "SAVE_EVERY_S", 0.001)
     beats = []
 
-    def say(self: running.Run, **changed: object) -> None:
+    def say(self: jobs.Turn, **changed: object) -> None:
         beats.append(changed)
         if len(beats) == 3:
             actions.cancel_backtest(job.pk, by=ada)
         real(self, **changed)
 
-    real = running.Run._say
-    monkeypatch.setattr(running.Run, "_say", say)
+    real = jobs.Turn._say
+    monkeypatch.setattr(jobs.Turn, "_say", say)
     run()
 
-    assert [list(changed) for changed in beats] == [["beat_at"]] * 3
+    assert beats == [{}] * 3
     assert stuck.cancelled()
     job.refresh_from_db()
     assert job.state == "cancelled"
@@ -348,12 +354,12 @@ def test_of_two_workers_one_is_at_it(ada: User) -> None:
     start(ada)
     begun, claimed = threading.Barrier(2), []
 
-    def claim() -> None:
+    def claim_one() -> None:
         begun.wait()
-        claimed.append(running.claim())
+        claimed.append(claim())
         connection.close()
 
-    workers = [threading.Thread(target=claim) for _ in range(2)]
+    workers = [threading.Thread(target=claim_one) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -135,7 +135,7 @@ class Migration(migrations.Migration):
                             models.Q(("reason", ""), _negated=True),
                             _connector="OR",
                         ),
-                        name="backtests_failure_has_reason",
+                        name="backtests_failed_backtest_has_reason",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("done__lte", models.F("total"))),
