@@ -90,8 +90,7 @@ def publish(
     engine = compile_rules(rule_set)
     if not problems:
         score = scored.scoring(rule_set.rules)
-        failures = run_cases(rule_set, score, engine)  # for each tier of a rule
-        problems = list(dict.fromkeys(map(_sentence, failures)))
+        problems = list(map(_sentence, run_cases(rule_set, score, engine)))
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(
@@ -270,7 +269,8 @@ def _as_json(struct: msgspec.Struct) -> object:
 def _sentence(failure: CaseFailure) -> str:
     if failure.wanted == "a case":
         return f"{failure.rule} has no case that was evaluated."
+    where = ", ".join((failure.where, *failure.places))
     return (
         f"{failure.rule}: “{failure.text}” must {failure.wanted}, "
-        f"but {failure.where} it came out as {failure.got}."
+        f"but {where} it came out as {failure.got}."
     )

@@ -16,13 +16,17 @@ Score = Callable[[str, frozenset[str]], Scores]
 
 
 class CaseFailure(msgspec.Struct, frozen=True):
-    """One case that failed, or a rule without any that was evaluated (wanted "a case", no text)."""
+    """One case that failed, or a rule without any that was evaluated (wanted "a case", no text).
+
+    places: the tiers in which it came out so, with the workflow where there are several; empty means all.
+    """
 
     rule: str
     text: str
     wanted: Literal["hit", "pass", "a case"]
     where: Literal["alone", "together"]
     got: str
+    places: tuple[str, ...] = ()
 
 
 class _Bench(NamedTuple):
@@ -82,20 +86,31 @@ def _tiers(rule: Rule, rule_set: RuleSet) -> tuple[str, ...]:
 
 def _run(bench: _Bench) -> list[CaseFailure]:
     rule = bench.rule
-    evaluated = 0
-    failures: list[CaseFailure] = []
+    tried: list[str] = []
+    failed: dict[CaseFailure, list[str]] = {}
     for tier, workflow in product(bench.tiers, rule.workflows):
-        running = bench.engine.rules_for(
-            direction=rule.direction, tier=tier, workflow=workflow
+        if not _is_running(bench, tier, workflow):
+            continue
+        place = tier if len(rule.workflows) == 1 else f"{tier} in {workflow}"
+        tried.append(place)
+        for failure in _failures(bench, tier, workflow):
+            failed.setdefault(failure, []).append(place)
+    if not (tried and rule.must_hit + rule.must_pass) and rule.mode != "draft":
+        nothing = "no case was evaluated"
+        return [CaseFailure(rule.id, "", "a case", bench.where, nothing)]
+    return [
+        msgspec.structs.replace(
+            failure, places=() if places == tried else tuple(places)
         )
-        if rule.id in {compiled.rule.id for compiled in running}:
-            evaluated += len(rule.must_hit) + len(rule.must_pass)
-            failures += _failures(bench, tier, workflow)
-    if not evaluated and rule.mode != "draft":
-        failures.append(
-            CaseFailure(rule.id, "", "a case", bench.where, "no case was evaluated")
-        )
-    return failures
+        for failure, places in failed.items()
+    ]
+
+
+def _is_running(bench: _Bench, tier: str, workflow: str) -> bool:
+    running = bench.engine.rules_for(
+        direction=bench.rule.direction, tier=tier, workflow=workflow
+    )
+    return bench.rule.id in {compiled.rule.id for compiled in running}
 
 
 def _failures(bench: _Bench, tier: str, workflow: str) -> Iterator[CaseFailure]:

@@ -1,16 +1,17 @@
 """Counts how well a rule-set tells texts apart that people have labelled: for each rule, and for the set."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from guardrails.context import Direction
 from guardrails.rules import RuleSet
-from guardrails.verdicts import PASSING, Verdict
+from guardrails.verdicts import PASSING, Finding, Verdict
 
 MAX_SAMPLES = 10
+MAX_SPANS = 20
 SAMPLE_CHARACTERS = 300
+BEFORE_CHARACTERS = 100  # of a sample, before what was hit first
 HITS = frozenset(
     {
         "hit",
@@ -42,10 +43,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True):
+    """A part of a text. start: where it begins there; spans are places in the part."""
+
     file: str
     line: int
     text: str
     said: str = ""
+    start: int = 0
+    spans: tuple[tuple[int, int], ...] = ()
 
 
 class Figures(msgspec.Struct, kw_only=True):
@@ -77,51 +82,53 @@ class Figures(msgspec.Struct, kw_only=True):
     def false_positive_rate(self) -> float | None:
         return _share(self.false_positives, self.true_negatives)
 
-    def count(self, row: Row, *, is_hit: bool, should: bool, said: str = "") -> None:
-        match is_hit, should:
+    def count(self, row: Row, findings: Sequence[Finding], *, should: bool) -> None:
+        """findings: what makes it a hit; without any it is none."""
+        match bool(findings), should:
             case True, True:
                 self.true_positives += 1
             case True, False:
                 self.false_positives += 1
-                _keep(self.false_positive_samples, row, said)
+                _keep(self.false_positive_samples, row, findings)
             case False, True:
                 self.false_negatives += 1
-                _keep(self.false_negative_samples, row, said)
+                _keep(self.false_negative_samples, row, ())
             case _:
                 self.true_negatives += 1
 
 
-class Evaluation:
+class Evaluation(msgspec.Struct, kw_only=True):
     """Grows row by row; of samples it keeps a few, so a file may be of any size."""
 
-    def __init__(self, rule_set: RuleSet) -> None:
-        self.rows = 0
-        self.whole = Figures()
-        self.rules = {
-            rule.id: Figures() for rule in rule_set.rules if rule.mode != "off"
-        }
-        self.unchecked = 0
-        self.unchecked_reasons: Counter[str] = Counter()
+    rows: int = 0
+    whole: Figures = msgspec.field(default_factory=Figures)
+    rules: dict[str, Figures] = {}
+    unchecked: int = 0
+    unchecked_reasons: dict[str, int] = {}
 
     def add(self, row: Row, verdict: Verdict) -> None:
         """Count what became of a row. One that could not be checked counts nowhere else."""
         self.rows += 1
         if verdict.error:
+            reason = verdict.error[:SAMPLE_CHARACTERS]
             self.unchecked += 1
-            self.unchecked_reasons[verdict.error[:SAMPLE_CHARACTERS]] += 1
+            self.unchecked_reasons[reason] = self.unchecked_reasons.get(reason, 0) + 1
             return
-        hits = {finding.rule: finding.said for finding in verdict.findings}
-        said = "; ".join(f"{rule}: “{said}”" for rule, said in hits.items())
         is_hit = verdict.action not in PASSING
         self.whole.wanted += row.is_hit
-        self.whole.count(row, is_hit=is_hit, should=row.is_hit, said=said)
+        self.whole.count(row, verdict.findings if is_hit else (), should=row.is_hit)
         for rule, figures in self.rules.items():
+            hits = [each for each in verdict.findings if each.rule == rule]
             figures.wanted += rule in row.rules
-            if rule in hits or row.rules or not row.is_hit:  # else nobody knows
+            if hits or row.rules or not row.is_hit:  # else nobody knows
                 should = rule in row.rules or (row.is_hit and not row.rules)
-                figures.count(
-                    row, is_hit=rule in hits, should=should, said=hits.get(rule, "")
-                )
+                figures.count(row, hits, should=should)
+
+
+def begin(rule_set: RuleSet) -> Evaluation:
+    """Return an evaluation of no text yet."""
+    acting = [rule.id for rule in rule_set.rules if rule.mode != "off"]
+    return Evaluation(rules={rule: Figures() for rule in acting})
 
 
 class UnreadableLabelError(ValueError):
@@ -146,7 +153,21 @@ def _share(part: int, rest: int) -> float | None:
     return part / (part + rest) if part + rest else None
 
 
-def _keep(samples: list[Sample], row: Row, said: str) -> None:
-    if len(samples) < MAX_SAMPLES:
-        text = row.text[:SAMPLE_CHARACTERS]
-        samples.append(Sample(row.file, row.number, text, said))
+def _keep(samples: list[Sample], row: Row, findings: Sequence[Finding]) -> None:
+    """Keep the part of the text with what was hit first."""
+    if len(samples) >= MAX_SAMPLES:
+        return
+    first = min((each.start for each in findings), default=0)
+    latest = max(0, len(row.text) - SAMPLE_CHARACTERS)
+    start = max(0, min(first - BEFORE_CHARACTERS, latest))
+    text = row.text[start : start + SAMPLE_CHARACTERS]
+    said = {each.rule: each.said for each in findings}
+    sample = Sample(
+        row.file,
+        row.number,
+        text,
+        "; ".join(f"{rule}: “{words}”" for rule, words in said.items()),
+        start,
+        tuple((f.start - start, f.end - start) for f in findings[:MAX_SPANS]),
+    )
+    samples.append(sample)

@@ -15,10 +15,15 @@ def as_plain(evaluation: Evaluation) -> dict[str, Any]:
     return {
         "rows": evaluation.rows,
         "unchecked": evaluation.unchecked,
-        "unchecked_reasons": dict(evaluation.unchecked_reasons.most_common()),
+        "unchecked_reasons": dict(reasons_of(evaluation)),
         "set": _figures(evaluation.whole),
         "rules": {rule: _figures(each) for rule, each in evaluation.rules.items()},
     }
+
+
+def reasons_of(evaluation: Evaluation) -> list[tuple[str, int]]:
+    """Why texts were not checked, the most frequent first."""
+    return sorted(evaluation.unchecked_reasons.items(), key=lambda each: -each[1])
 
 
 def _figures(figures: Figures) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def as_text(evaluation: Evaluation) -> Iterator[str]:
     )
     if evaluation.unchecked:
         yield f"\n{evaluation.unchecked:,} texts were not checked, and count nowhere above:"
-        for reason, count in evaluation.unchecked_reasons.most_common(5):
+        for reason, count in reasons_of(evaluation)[:5]:
             yield f"  {count:,} of them: {reason}"
 
 

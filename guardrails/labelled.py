@@ -41,12 +41,12 @@ Lines = Iterator[Row | BadLine]
 def read_lines(file: BinaryIO, usual: Usual) -> Lines:
     """Yield each line as a row or as a bad line. NotLabelledError before the first if there can be none."""
     if Path(usual.file).suffix.casefold() == ".csv":
-        yield from _read_csv(file, usual)
+        yield from read_csv(file, usual)
     else:
-        yield from _read_json(file, usual)
+        yield from read_json(file, usual)
 
 
-def _read_json(file: BinaryIO, usual: Usual) -> Lines:
+def read_json(file: BinaryIO, usual: Usual) -> Lines:
     for number, line in enumerate(_bounded(file), 1):
         if not line.strip():
             continue
@@ -70,7 +70,7 @@ def _bounded(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _read_csv(file: BinaryIO, usual: Usual) -> Lines:
+def read_csv(file: BinaryIO, usual: Usual) -> Lines:
     lines = _Decoded(file)
     reader = csv.DictReader(lines, strict=True)
     try:

@@ -1,18 +1,23 @@
 """Checks for pages and commands: with scores, where the rules need some."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from functools import lru_cache
+from typing import Any, TypeVar
 
 from django.conf import settings
 
 from agents.checking import needs_scores
 from agents.scorers.blocking import BlockingScorers, Scoring
+from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from guardrails.context import Context
 from guardrails.engine import Engine
 from guardrails.masking import Masker
 from guardrails.rules import Rule
 from guardrails.verdicts import Verdict
+
+T = TypeVar("T")
 
 
 def check(engine: Engine, text: str, about: Context) -> Verdict:
@@ -27,6 +32,11 @@ def scoring(rules: Sequence[Rule]) -> Scoring:
     return _scorers(settings.SCORERS).scoring(rules)
 
 
+def begin(work: Callable[[Scorers], Coroutine[Any, Any, T]]) -> "Future[T]":
+    """Begin a long piece of work with the scorers, beside the caller."""
+    return _scorers(settings.SCORERS).begin(work)
+
+
 @lru_cache(maxsize=1)
 def _scorers(given: ScorerSettings) -> BlockingScorers:
-    return BlockingScorers(given, Masker(**settings.MASKING))
+    return BlockingScorers(given, Masker(settings.MASKING))

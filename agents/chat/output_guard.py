@@ -13,6 +13,8 @@ from guardrails.context import Context as About
 from guardrails.masking import placeholder_in
 from guardrails.verdicts import PASSING, Verdict
 
+NO_ANSWER = "the model gave no answer"
+
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
     """Only a checked text passes. An empty one, or one that could not be checked, is held."""
@@ -78,7 +80,7 @@ def _decide(
 
 def _said(response: RawResponse, verdict: Verdict) -> Verdict:
     if not response.text.strip():
-        return _held(verdict, "the model gave no answer")
+        return _held(verdict, NO_ANSWER)
     stray = placeholder_in(response.text) if verdict.action in PASSING else ""
     if stray:
         return _held(verdict, f"the model speaks of {stray}, which nobody has given it")

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from agents.checking import check
@@ -46,6 +47,10 @@ class BlockingScorers:
             return {name: of_text[name] for name in names}
 
         return score
+
+    def begin(self, work: "Callable[[Scorers], Coroutine[Any, Any, T]]") -> "Future[T]":
+        """Begin work on the loop, of which the caller need not wait for the end: it may cancel it."""
+        return asyncio.run_coroutine_threadsafe(work(self._scorers), self._loop)
 
     def close(self) -> None:
         atexit.unregister(self.close)

@@ -8,13 +8,16 @@ from django.contrib.auth.models import User
 from django.utils.safestring import SafeString
 
 from controlplane.rulebook import diffs, tryout
+from controlplane.rulebook.backtesting import SizeForm
 from controlplane.rulebook.forms import KINDS, RuleForm
 from controlplane.rulebook.listing import rights
 from guardrails import actions, rules
 from guardrails.admission import Admission
+from guardrails.cases import CaseFailure
 from guardrails.models import Rule, RuleVersion
 
 VERSIONS = 10
+WHERE = {"alone": "alone", "together": "with all rules"}
 ENGINES = {
     "fast": ("go", "fast", "hyperscan runs it, with all other patterns in one pass"),
     "look-around": (
@@ -37,11 +40,11 @@ ENGINES = {
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """A test case, and each way in which it came out wrong when the rule was saved: alone, together."""
+    """A test case, and each way in which it came out wrong when the rule was saved, with where that was."""
 
     wanted: str
     text: str
-    failures: list[str]
+    failures: list[tuple[str, str]]
 
 
 class Both(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +84,7 @@ def rule_context(
         "recorded": tryout.recorded(user, direction),
         "versions": latest,
         "clash": clash,
+        "size": SizeForm(),
         **measured(latest[0] if latest else None),
         **rights(user),
     }
@@ -106,12 +110,23 @@ def measured(version: RuleVersion | None) -> dict[str, Any]:
 def _cases(rule: rules.Rule, admission: Admission) -> list[Case]:
     wanted = [("hit", text) for text in rule.must_hit]
     wanted += [("pass", text) for text in rule.must_pass]
-    failures: dict[tuple[str, str], dict[str, None]] = defaultdict(dict)
-    for each in admission.cases:  # one for each tier and workflow
-        failures[each.wanted, each.text][f"{each.where}: {each.got}"] = None
+    failures: dict[tuple[str, str], list[CaseFailure]] = defaultdict(list)
+    for each in admission.cases:
+        failures[each.wanted, each.text].append(each)
     return [
-        Case(wanted=want, text=text, failures=list(failures[want, text]))
+        Case(wanted=want, text=text, failures=_ways(failures[want, text]))
         for want, text in wanted
+    ]
+
+
+def _ways(failures: list[CaseFailure]) -> list[tuple[str, str]]:
+    """One for each way in which a case came out: alone, with all rules or both, in which tiers."""
+    ways: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for each in failures:
+        ways[each.got, each.places].append(WHERE[each.where])
+    return [
+        (got, " in ".join(filter(None, (" and ".join(where), ", ".join(places)))))
+        for (got, places), where in ways.items()
     ]
 
 

@@ -52,7 +52,7 @@ def _write_json(rules: Iterable[Rule]) -> bytes:
 
 
 def _write_csv(rules: Iterable[Rule]) -> bytes:
-    """Lists have one entry a line of their cell."""
+    """Lists have one entry a line of their cell; what would not come back as it is stands in quotes, as in JSON."""
     out = io.StringIO()
     writer = csv.DictWriter(out, _NAMES)
     writer.writeheader()
@@ -64,10 +64,16 @@ def _write_csv(rules: Iterable[Rule]) -> bytes:
 
 def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
-        return "\n".join(map(str, value))
+        return "\n".join(map(_line, value))
     if isinstance(value, bool):
         return "yes" if value else ""
     return "" if value is None else str(value)
+
+
+def _line(entry: str) -> str:
+    """Quotes that are not needed are not there, nor escapes."""
+    ways = entry, json.dumps(entry, ensure_ascii=False), json.dumps(entry)
+    return next(way for way in ways if _entries(way) == [entry])
 
 
 def read(text: str) -> list[Rule]:
@@ -168,12 +174,25 @@ def _from_cells(row: dict[str | None, Any]) -> dict[str, Any]:
 
 def _from_cell(name: str | None, cell: Any) -> Any:
     if name in _LISTS:
-        return [line.strip() for line in cell.splitlines() if line.strip()]
+        return _entries(cell)
     if name in _TRUTHS:
         return cell.strip().lower() in {"yes", "true", "1"}
     if name in _NUMBERS:
         return _number(cell)
     return cell
+
+
+def _entries(cell: str) -> list[str]:
+    return [_entry(line.strip()) for line in cell.splitlines() if line.strip()]
+
+
+def _entry(line: str) -> str:
+    """What only looks as if it were in quotes is what it looks like."""
+    try:
+        entry = json.loads(line) if line.startswith('"') else line
+    except json.JSONDecodeError:
+        return line
+    return entry if isinstance(entry, str) else line
 
 
 def _number(cell: str) -> object:

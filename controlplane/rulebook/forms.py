@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 from django import forms
 from django.http import QueryDict
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
 from agents.registry import AGENTS
 from agents.topics import TIERS
@@ -59,6 +61,7 @@ _COMMON = (
     "must_pass",
 )
 _WORKFLOWS = sorted({workflow for workflow, _ in AGENTS.values()} - {"platform"})
+EMPTY = 2  # fields for more texts
 _PLACE = re.compile(r"(?:line (\d+), )?column (\d+)")
 
 
@@ -74,6 +77,45 @@ class LinesField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+
+class TextsInput(forms.Textarea):
+    """A field for each text, since texts may have several lines, and some for more."""
+
+    use_fieldset = True
+    are_texts = True
+
+    def render(
+        self, name: str, value: Any, attrs: Any = None, renderer: Any = None
+    ) -> SafeString:
+        fields = []
+        for number, text in enumerate(value, 1):
+            said = {
+                "id": f"{(attrs or {}).get('id', name)}_{number}",
+                "rows": str(text).count("\n") + 1,
+                "aria-label": f"{self.attrs.get('aria-label', name)}, text {number}",
+            }
+            fields.append(super().render(name, text, (attrs or {}) | said, renderer))
+        return format_html_join("", "{}", ((field,) for field in fields))
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[str]:
+        del files
+        return [str(each) for each in data.getlist(name)]
+
+
+class TextsField(forms.Field):
+    """Whole texts. Empty ones count for nothing."""
+
+    def __init__(self, label: str, help_text: str = "") -> None:
+        widget = TextsInput(attrs={"aria-label": label})
+        super().__init__(required=False, widget=widget, help_text=help_text)
+
+    def prepare_value(self, value: Any) -> list[str]:
+        return [*(text for text in value or () if text.strip()), *[""] * EMPTY]
+
+    def to_python(self, value: Any) -> list[str]:
+        texts = (str(each).replace("\r\n", "\n").strip() for each in value or ())
+        return [text for text in texts if text]
 
 
 def _area(rows: int, css: str = "", help_text: str = "") -> forms.CharField:
@@ -144,8 +186,8 @@ def _make_fields() -> dict[str, forms.Field]:
         "exceptions": LinesField(
             3, "Words that excuse a hit of this rule where they cover it, one a line."
         ),
-        "must_hit": LinesField(4, "Texts that this rule must hit, one a line."),
-        "must_pass": LinesField(4, "Texts that must pass, one a line."),
+        "must_hit": TextsField("Must hit", "what this rule must hit"),
+        "must_pass": TextsField("Must pass", "what must be let through"),
     }
 
 

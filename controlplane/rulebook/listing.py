@@ -99,6 +99,7 @@ def rights(user: User) -> dict[str, bool]:
     return {
         "may_change": user.has_perm("guardrails.change_rule"),
         "may_publish": user.has_perm("guardrails.add_publication"),
+        "may_evaluate": user.has_perm("evaluations.view_evaluation"),
         "may_see_history": user.has_perm("guardrails.view_publication"),
     }
 

@@ -1,6 +1,6 @@
 """make bench: figures against the bare libraries and a named peer, as ratios in one run.
 
-BENCH=guard,chain,turns,idle,pages,hop,stops,stores chooses parts. The table goes to standard output. What needs no services
+BENCH=guard,chain,turns,idle,pages,hop,guard-hop,stops,stores chooses parts. The table goes to standard output. What needs no services
 starts none.
 """
 
@@ -17,7 +17,17 @@ from tests.bench import chain, guard, hop, idle, stores, turns
 from tests.e2e.product import Product, running
 
 # What writes most comes last: PostgreSQL puts it on the disk for minutes afterwards.
-PARTS = ("guard", "chain", "turns", "idle", "pages", "hop", "stops", "stores")
+PARTS = (
+    "guard",
+    "chain",
+    "turns",
+    "idle",
+    "pages",
+    "hop",
+    "guard-hop",
+    "stops",
+    "stores",
+)
 
 
 def say(line: str) -> None:
@@ -87,6 +97,7 @@ class Bench:
     def part(self, name: str) -> Iterator[Cells]:
         parts: dict[str, Callable[[], Iterator[Cells]]] = {
             "hop": self._hop,
+            "guard-hop": self._guard_hop,
             "stores": self._stores,
             "chain": self._chain,
             "turns": self._turns,
@@ -105,6 +116,15 @@ class Bench:
                 f"{ours:,.0f} records/s",
                 f"{per_s:,.0f} records/s, ratio {ours / per_s:.2f}",
             )
+
+    def _guard_hop(self) -> Iterator[Cells]:
+        found = hop.measure_guard(self.client)
+        ours, bare, empty = found["rules"], found["bare"], found["no rules"]
+        yield (
+            f"input guard on Kafka, {guard.PATTERNS} patterns and {guard.TERMS:,} terms, texts of 300",
+            f"{ours:,.0f} records/s",
+            f"without a rule {empty:,.0f}, ratio {ours / empty:.2f}; a bare loop that copies the headers {bare:,.0f}, ratio {ours / bare:.2f}",
+        )
 
     def _stores(self) -> Iterator[Cells]:
         conninfo = self.backing.environment["DATABASE_OWNER_URL"]

@@ -1,4 +1,4 @@
-"""The guardrail engine on fresh texts, beside bare hyperscan and a loop of `re`, in one process on one core."""
+"""The guardrail engine on fresh texts, beside bare hyperscan, a loop of `re` and a named peer, on one core."""
 
 import random
 import re
@@ -12,6 +12,7 @@ import hyperscan
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
+from tests.bench import litellm_peer
 
 TEXTS = 20_000
 ROUNDS = 5
@@ -153,11 +154,10 @@ def rows() -> Iterator[tuple[str, str, str]]:
     )
     for length in (300, 1_500):
         texts = make_texts(rules, length=length, count=TEXTS * 300 // length)
-        yield _row(
-            f"guard: ASCII texts of {length:,}",
-            compare(rules, texts, engine),
-            _share(engine, texts),
-        )
+        found = compare(rules, texts, engine)
+        name = f"guard: ASCII texts of {length:,}"
+        yield _row(name, found, _share(engine, texts))
+        yield from _peer(rules, texts, found)
     texts = make_mixed(rules, length=300)
     yield (
         "guard: texts of 300 in eight scripts",
@@ -171,6 +171,18 @@ def rows() -> Iterator[tuple[str, str, str]]:
         f"guard: {MANY:,} rules' worth, texts of 300",
         f"{per_s(lambda text: engine.check(text, CONTEXT), texts):,.0f} texts/s",
         f"{MANY // 5:,} patterns and {MANY * 4 // 5:,} terms compiled in {compile_s:.2f} s",
+    )
+
+
+def _peer(
+    rules: Rules, texts: Sequence[str], found: Found
+) -> Iterator[tuple[str, str, str]]:
+    yield from litellm_peer.rows(
+        rules.patterns,
+        rules.terms,
+        _alternations(rules),
+        texts=texts,
+        ours_per_s=found.engine,
     )
 
 
@@ -289,16 +301,18 @@ def _bare(rules: Rules) -> Callable[[str], object]:
 
 def _loop(rules: Rules) -> Callable[[str], object]:
     """One after the other, as is usual; the terms of a rule as one alternation."""
-    compiled = [re.compile(each, re.IGNORECASE) for each in rules.patterns]
-    for rule in rules.rule_set.rules:
-        if rule.terms:
-            ways = "|".join(map(_written, rule.terms))
-            compiled.append(re.compile(ways, re.IGNORECASE))
+    written = [*rules.patterns, *_alternations(rules)]
+    compiled = [re.compile(each, re.IGNORECASE) for each in written]
 
     def search(text: str) -> list[tuple[int, int]]:
         return [found.span() for each in compiled for found in each.finditer(text)]
 
     return search
+
+
+def _alternations(rules: Rules) -> list[str]:
+    every = [rule.terms for rule in rules.rule_set.rules if rule.terms]
+    return ["|".join(map(_written, terms)) for terms in every]
 
 
 def _written(term: str) -> str:

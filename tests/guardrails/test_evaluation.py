@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from guardrails.evaluation import MAX_SAMPLES, Evaluation, Row
+from guardrails.evaluation import MAX_SAMPLES, SAMPLE_CHARACTERS, Row, begin
 from guardrails.evaluation_report import as_plain, as_text
 from guardrails.verdicts import Action, Finding, Verdict
 from tests.guardrails.factories import make_set, make_terms
@@ -46,7 +46,7 @@ def verdict(*rules: str, action: Action = "replace", **fields: Any) -> Verdict:
 
 
 def test_the_set_and_each_rule_have_their_own_figures() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(row(1, is_hit=True, rules=("brands",)), verdict("brands"))
     evaluation.add(row(2, is_hit=True, rules=("brands",)), verdict("digits"))
     evaluation.add(row(3, is_hit=True, rules=("digits",)), verdict())
@@ -72,7 +72,7 @@ def test_the_set_and_each_rule_have_their_own_figures() -> None:
 
 
 def test_without_labels_for_rules_a_rule_has_precision_and_no_recall() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(row(1, is_hit=True), verdict("brands"))
     evaluation.add(row(2, is_hit=True), verdict("digits"))
     evaluation.add(row(3, is_hit=False), verdict("digits"))
@@ -86,7 +86,7 @@ def test_without_labels_for_rules_a_rule_has_precision_and_no_recall() -> None:
 
 
 def test_a_tag_is_a_hit_of_its_rule_and_none_of_the_set() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(row(1, is_hit=False), verdict("brands", action="tag"))
 
     assert evaluation.whole.hits == 0
@@ -94,7 +94,7 @@ def test_a_tag_is_a_hit_of_its_rule_and_none_of_the_set() -> None:
 
 
 def test_what_was_not_checked_counts_nowhere_else() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(row(1, is_hit=True), verdict(error="no score toxicity"))
 
     assert (evaluation.rows, evaluation.unchecked) == (1, 1)
@@ -103,7 +103,7 @@ def test_what_was_not_checked_counts_nowhere_else() -> None:
 
 
 def test_of_many_mistakes_a_few_are_kept() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     for number in range(1_000):
         evaluation.add(row(number, is_hit=False), verdict("brands"))
 
@@ -112,7 +112,7 @@ def test_of_many_mistakes_a_few_are_kept() -> None:
 
 
 def test_the_report_is_for_people_and_for_machines() -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(row(1, is_hit=True, rules=("brands",)), verdict("brands"))
     evaluation.add(row(2, is_hit=False), verdict("brands"))
 
@@ -124,14 +124,40 @@ def test_the_report_is_for_people_and_for_machines() -> None:
     assert "  a.csv:2: text 2  (brands: “text”)" in table
     assert plain["set"]["precision"] == 0.5
     assert plain["rules"]["brands"]["false_positive_samples"] == [
-        {"file": "a.csv", "line": 2, "text": "text 2", "said": "text"}
+        {
+            "file": "a.csv",
+            "line": 2,
+            "text": "text 2",
+            "said": "brands: “text”",
+            "start": 0,
+            "spans": [[0, 4]],
+        }
     ]
     assert plain["rules"]["digits"]["precision"] is None
 
 
+@pytest.mark.parametrize("at", [0, 50, 700, 1_996])
+def test_a_sample_of_a_long_text_has_what_was_hit_in_it(at: int) -> None:
+    text = "x" * at + "text" + "x" * (1_996 - at)
+    found = verdict("brands")
+    [finding] = found.findings
+    moved = msgspec.structs.replace(finding, start=at, end=at + 4)
+    evaluation = begin(RULES)
+    evaluation.add(
+        msgspec.structs.replace(row(1, is_hit=False), text=text),
+        msgspec.structs.replace(found, findings=(moved,)),
+    )
+
+    [sample] = evaluation.rules["brands"].false_positive_samples
+    [(start, end)] = sample.spans
+    assert sample.text[start:end] == "text"
+    assert len(sample.text) == SAMPLE_CHARACTERS
+    assert text[sample.start :].startswith(sample.text)
+
+
 @pytest.mark.parametrize("text", ["short", "a " * 200])
 def test_a_sample_fits_into_a_line(text: str) -> None:
-    evaluation = Evaluation(RULES)
+    evaluation = begin(RULES)
     evaluation.add(msgspec.structs.replace(row(1, is_hit=True), text=text), verdict())
 
     assert all(len(line) < 100 for line in as_text(evaluation))

@@ -32,8 +32,9 @@ def bring(client: Client, content: str) -> Any:
 
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_what_is_written_is_read_the_same(form: files.Format) -> None:
+    cases = ("5 %", "Grüße,\n\n5 %", '"5 %"', '"5', " 5 %", "5\u2028%", "5\r\n%", "[5]")
     odd = make_threshold(
-        id="odd", limit=0.1 + 0.2, priority=-3, name='"A, b";\t=1+1', must_hit=("5 %",)
+        id="odd", limit=0.1 + 0.2, priority=-3, name='"A, b";\t=1+1', must_hit=cases
     )
     rules = [*DEALER.rules, odd]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
 from controlplane.audit.models import Entry
@@ -13,6 +13,7 @@ from controlplane.rulebook import forms
 from guardrails import actions, rules
 from guardrails.checks import check_rule
 from guardrails.models import Rule
+from tests.agents.scorers.endpoint import settings_for
 from tests.factories import make_admin, make_answer, make_turn, make_user
 from tests.guardrails.factories import make_pattern, make_terms
 from tests.rulebook.making import BRANDS, put_in_draft
@@ -40,7 +41,12 @@ OF_KIND: dict[str, dict[str, Any]] = {
     "expression": {"expression": "discount_percent > limit", "limit": "5"},
     "threshold": {"field": "discount_percent", "limit": "5"},
     "score": {"score": "toxicity", "limit": "0.7"},
-    "topic": {"examples": "poems\r\nsongs", "counter_examples": "", "limit": "0.5"},
+    "topic": {
+        "examples": "poems\r\nsongs",
+        "counter_examples": "",
+        "is_allow_list": "False",
+        "limit": "0.5",
+    },
     "judge": {"instruction": "Is it rude?", "limit": "0.5"},
 }
 
@@ -176,15 +182,40 @@ def test_a_saved_rule_says_what_it_costs_and_how_its_cases_came_out(
     put_in_draft(BRANDS)
     assert "Not measured" in text(ada.get(RULE))
 
-    ada.post(RULE, of_brands(must_hit="I like Tesla\r\nBMW"))
+    ada.post(RULE, of_brands(must_hit=["I like Tesla", "BMW"]))
 
     said = text(ada.get(RULE))
     assert re.search(r"As it was saved fast [\d,]+ µs at worst", said)
     assert "1 not as expected" in said
-    assert "must hit BMW alone: allow: nothing hit together: allow: nothing hit" in said
+    assert (
+        "must hit BMW alone and with all rules it came out as allow: nothing hit"
+        in said
+    )
     assert "v2 by ada" in said
     ada.post(RULE, of_brands(seen="2"))
     assert "2 as expected, alone and with all rules" in text(ada.get(RULE))
+
+
+def test_a_case_may_have_several_lines_and_rules_leave_and_come_back_with_it(
+    ada: Client,
+) -> None:
+    put_in_draft(BRANDS)
+    given = ["Dear Sirs,\r\n\r\nI like Tesla.\r\n", "", "tesla"]
+
+    ada.post(RULE, of_brands(must_hit=given))
+
+    rule = Rule.objects.get()
+    cases = ["Dear Sirs,\n\nI like Tesla.", "tesla"]
+    assert rule.must_hit == cases
+    page = ada.get(RULE).content.decode()
+    assert page.count('name="must_hit"') == 4  # and two that are empty
+    assert "Dear Sirs,\n\nI like Tesla.</textarea>" in page
+    for form in ("json", "csv"):
+        taken = ada.get(f"/rules/export/?form={form}").content.decode()
+        put_in_draft(BRANDS)
+        ada.post("/rules/import/", {"rules": taken})
+        rule.refresh_from_db()
+        assert rule.must_hit == cases
 
 
 def test_a_pattern_says_which_engine_runs_it_and_how_its_edges_were_rewritten(
@@ -234,7 +265,8 @@ def test_what_cannot_be_tried_says_why(ada: Client) -> None:
     assert "It cannot be tried" in text(answer)
     assert "does not compile" in text(answer)
 
-    scored = ada.post(TRY, form("score", text="x"), headers=FRAGMENT)
+    with override_settings(SCORERS=settings_for("http://127.0.0.1:1/v1")):
+        scored = ada.post(TRY, form("score", text="x"), headers=FRAGMENT)
     assert "held: cannot be checked" in text(scored)
     assert ada.post(TRY, {"kind": "dance"}).status_code == 302
 

@@ -16,7 +16,7 @@ from agents.checking import check
 from agents.scorers.scorers import Scorers
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
-from guardrails.evaluation import Evaluation, Row
+from guardrails.evaluation import Evaluation, Row, begin
 from guardrails.evaluation_report import as_plain, as_text
 from guardrails.labelled import BadLine, Lines, NotLabelledError, Usual, read_lines
 from guardrails.masking import Masker
@@ -55,7 +55,7 @@ class Command(BaseCommand):
             tier=options["tier"],
             rules=frozenset(rule.id for rule in rule_set.rules),
         )
-        run = Run(engine, Evaluation(rule_set), Progress(files))
+        run = Run(engine, begin(rule_set), Progress(files))
         try:
             asyncio.run(run.all(files, usual))
         except NotLabelledError as error:
@@ -121,7 +121,7 @@ class Run:
         self._files: list[str] = []
 
     async def all(self, files: Iterable[Path], usual: Usual) -> None:
-        scorers = Scorers(settings.SCORERS, Masker(**settings.MASKING))
+        scorers = Scorers(settings.SCORERS, Masker(settings.MASKING))
         try:
             await scorers.prepare(self._engine.rules)
             for path in files:
