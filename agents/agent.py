@@ -96,9 +96,13 @@ class NoScorer:
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a handler may use. Tests build one of plain fakes."""
+    """What a handler may use. Tests build one of plain fakes.
+
+    is_in_force: whether a verdict of an engine may be given now.
+    """
 
     engine: Engine
+    is_in_force: Callable[[Engine], bool] = lambda _: True
     state: ControlState
     model: Model
     history: History

@@ -2,7 +2,8 @@
 
 from msgspec.structs import replace
 
-from agents.agent import Scorer
+from agents.agent import Context as Allowed
+from agents.agent import Scorer, UnavailableError
 from guardrails.context import Context, without_places
 from guardrails.engine import Engine
 from guardrails.verdicts import Verdict
@@ -28,3 +29,14 @@ async def check(engine: Engine, scorer: Scorer, text: str, about: Context) -> Ve
     if shown != text:
         scores = without_places(scores)
     return engine.check(text, replace(about, scores=scores))
+
+
+async def check_now(ctx: Allowed, text: str, about: Context) -> Verdict:
+    """The same for a guard, by the rules that are in force when it has come to a verdict.
+
+    UnavailableError, for which it is judged anew, if they have changed while models were asked.
+    """
+    verdict = await check(ctx.engine, ctx.scorer, text, about)
+    if not ctx.is_in_force(ctx.engine):
+        raise UnavailableError("the rules have changed while models were asked")
+    return verdict

@@ -116,30 +116,31 @@ class InlineExecutor:
 
     def _do(self, work: Work) -> str:
         """Return what is away, if that is why the work is not done."""
+        context = self._desk.context()  # one: of other rules it might have to wait
         try:
-            goes_aside = self._goes_aside(work)
+            goes_aside = self._goes_aside(work, context)
         except Exception as error:  # as what a handler raises
             self._desk.failed(work, error, 1)
             return ""
         if not goes_aside:
-            return self._run(work)
+            return self._run(work, context)
         self._put_aside.setdefault(work.key, []).append(work)
         return ""
 
-    def _goes_aside(self, work: Work) -> bool:
+    def _goes_aside(self, work: Work, context: Context) -> bool:
         if self._aside is None or work.event is None:
             return False
         if work.key in self._put_aside or self._aside.has(work.key):
             return True
         waits = self._desk.agent.waits
         assert waits is not None
-        return waits(work.event, self._desk.context())
+        return waits(work.event, context)
 
-    def _run(self, work: Work) -> str:
+    def _run(self, work: Work, context: Context) -> str:
         work.start()
         started = time.perf_counter()
         try:
-            sends = self._attempt(work)
+            sends = self._attempt(work, context)
         except UnavailableError as error:
             work.rest()
             return str(error)
@@ -152,16 +153,16 @@ class InlineExecutor:
         self._seconds.observe(time.perf_counter() - started)
         return ""
 
-    def _attempt(self, work: Work) -> list[Send]:
+    def _attempt(self, work: Work, context: Context) -> list[Send]:
         event = work.read()
         try:
-            return list(self._handle(event, self._desk.context()))
+            return list(self._handle(event, context))
         except UnavailableError:
             raise
         except Exception:
             if self._desk.agent.attempts == 1:
                 raise
-        return self._retrying(lambda: list(self._handle(event, self._desk.context())))
+        return self._retrying(lambda: list(self._handle(event, context)))
 
 
 class KeyedExecutor:

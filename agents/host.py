@@ -90,7 +90,7 @@ def make_runtime(names: list[str]) -> "Runtime":
         conninfo=conninfo(),
         client=settings.KAFKA,
         scorers=settings.SCORERS,
-        masker=Masker(**settings.MASKING),
+        masker=Masker(settings.MASKING),
         knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
     )
 

@@ -14,15 +14,17 @@ from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 from agents.agent import Agent, Context
 from agents.alive import Pulse
 from agents.control import POLL_S, Connection, Control
-from agents.control_state import ControlState
+from agents.control_state import ControlState, oldest_of
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter
 from agents.model import BackendModel
+from agents.rule_sets import RuleSets
 from agents.runner import Runner
 from agents.scorers.scorers import Scorers
 from agents.scorers.settings import ScorerSettings
 from agents.tools import Build, Service, Tools
+from guardrails.costs import Told
 from guardrails.masking import Masker
 
 log = structlog.get_logger()
@@ -163,8 +165,10 @@ class Runtime:
         self._changed_at_s = float("-inf")
         self._prepared = ""  # the rule-set whose examples were sent to be embedded
         self._loop_state = self._told = ControlState()
-        self.heartbeat = Heartbeat(self.statuses)
-        self.control = Control(conninfo, on_tick=self._tick)
+        self.heartbeat = Heartbeat(self.statuses, self._rule_costs)
+        self.control = Control(
+            conninfo, on_tick=self._tick, rule_sets=RuleSets(conninfo)
+        )
 
     def start(self) -> None:
         tune_interpreter()
@@ -267,6 +271,7 @@ class Runtime:
         assert engine is not None  # why_not() holds every agent until there is one
         return Context(
             engine=engine,
+            is_in_force=self.control.is_in_force,
             state=self.control.state,
             model=self._model,
             history=self._history,
@@ -281,13 +286,17 @@ class Runtime:
             self._changed_at_s = time.monotonic()
             self._loop.call_soon_threadsafe(self._loop_obeys, state)
             self._prepare_scorers()
-        obeyed = min((state, *self._obeyed()), key=lambda each: each.version)
-        is_news = obeyed.version != self._told.version
+        obeyed = oldest_of(list(self._obeyed()), latest=state)
+        is_news = obeyed != self._told
         self._told = obeyed
         self.heartbeat.beat(connection, obeyed, at_once=is_news)
-        is_waiting = obeyed.version < state.version
+        is_waiting = obeyed != state
         is_young = time.monotonic() - self._changed_at_s < SOON_FOR_S
         return SOON_S if is_waiting and is_young else POLL_S
+
+    def _rule_costs(self) -> Told:
+        engine = self.control.engine
+        return engine.costs.told() if engine is not None else {}
 
     def _obeyed(self) -> Iterator[ControlState]:
         """Yield what no thread starts anything against any more, and the loop neither."""

@@ -42,7 +42,7 @@ def _imports(plan: Plan, body: list[str]) -> Imports:
         names["agents.agent"].add("Said")
         names["agents.cloudevents"] = {"derive_id"}
     if plan.kind == "guard":
-        names["agents.checking"] = {"check"}
+        names["agents.checking"] = {"check_now"}
         names["guardrails.context"] = {"Context as About"}
     if any("topics." in line for line in body):
         names["agents"] = {"topics"}
@@ -101,7 +101,7 @@ def _guard(plan: Plan) -> list[str]:
     ]
     check = [
         *call("about = About", fields, 4, ""),
-        "    verdict = await check(ctx.engine, ctx.scorer, message.text, about)",
+        "    verdict = await check_now(ctx, message.text, about)",
     ]
     if plan.passes_on:
         return [*check, *_hold(plan)]

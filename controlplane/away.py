@@ -9,6 +9,18 @@ RETRY_S = 5
 AWAY = (OperationalError, InterfaceError)
 
 
+_NOTED = "interlock.database_away"
+
+
+def note_away(request: HttpRequest) -> None:
+    """A connection is waited for some seconds: a page that waits again tells twice as late."""
+    request.META[_NOTED] = True
+
+
+def is_noted_away(request: HttpRequest) -> bool:
+    return _NOTED in request.META
+
+
 def database_away(request: HttpRequest) -> HttpResponse:
     """Without the request in its context: the shell would ask the database again."""
     said = {"is_reading": request.method == "GET", "path": request.get_full_path()}

@@ -4,7 +4,6 @@ Pages that ask by themselves are nobody's doing.
 """
 
 import time
-from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth import logout
@@ -13,7 +12,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils.deprecation import MiddlewareMixin
 
-from controlplane.away import AWAY
+from controlplane.away import AWAY, note_away
 
 KEY = "active_at"
 BEGAN = "began_at"
@@ -27,8 +26,10 @@ def begin(request: HttpRequest, **_: object) -> None:
 
 class IdleMiddleware(MiddlewareMixin):
     def process_request(self, request: HttpRequest) -> None:
-        with suppress(*AWAY):  # whoever needs the session then says so, in its own way
+        try:
             _end_or_note(request)
+        except AWAY:  # who needs the session then says so, in its own way
+            note_away(request)
 
 
 def _end_or_note(request: HttpRequest) -> None:

@@ -43,5 +43,5 @@ def _masker() -> "Masker":
     """Addresses of machines are what people look for in logs."""
     from guardrails.masking import Masker  # noqa: PLC0415
 
-    types = [name for name in settings.MASKING["types"] if name != "ip"]
-    return Masker(**(settings.MASKING | {"types": types}))
+    types = [name for name in settings.MASKING.types if name != "ip"]
+    return Masker(settings.MASKING._replace(types=types))

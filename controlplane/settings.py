@@ -10,6 +10,7 @@ from agents.scorers.settings import Endpoint, ScorerSettings
 from controlplane import environment
 from controlplane.database import PooledConnection
 from controlplane.logs import hide_personal_data
+from guardrails.masking_settings import MaskingSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -64,6 +65,7 @@ INSTALLED_APPS = [
     "moderation",
     "controlplane.traces",
     "controlplane.deadletters",
+    "controlplane.backtests",
     "controlplane.evaluations",
     "controlplane.incidents",
     "controlplane.rulebook",
@@ -165,14 +167,14 @@ SCORERS = ScorerSettings(
 )
 
 # What models, logs and the index never see of what people write.
-MASKING = {
-    "types": environment.words(
+MASKING = MaskingSettings(
+    types=environment.words(
         "INTERLOCK_MASKED_TYPES",
         ("card", "iban", "phone", "email", "ip", "ssn", "national_id", "secret"),
     ),
-    "regions": environment.words("INTERLOCK_MASKED_REGIONS", ()),
-    "secret": PSEUDONYM_SECRET.encode(),
-}
+    regions=environment.words("INTERLOCK_MASKED_REGIONS", ()),
+    secret=PSEUDONYM_SECRET.encode(),
+)
 
 # Without a server, mails wait.
 MAIL_SERVER = environment.mail_server(
@@ -330,6 +332,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
+    "work-on-backtests": {"task": "backtests.run", "schedule": 1.0},
     "work-on-evaluations": {"task": "evaluations.run", "schedule": 2.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},

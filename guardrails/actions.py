@@ -11,7 +11,10 @@ from guardrails import rules, scored
 from guardrails.admission import Admission, admit
 from guardrails.cases import CaseFailure, run_cases
 from guardrails.checks import check_rule_set
-from guardrails.models import Publication, Rule, RuleSet, RuleVersion
+from guardrails.engine import Engine, compile_rules
+from guardrails.models import CompiledSet, Publication, Rule, RuleSet, RuleVersion
+
+KEPT_COMPILED = 10  # publications
 
 
 class InvalidRulesError(Exception):
@@ -84,16 +87,28 @@ def publish(
     if reviewed not in {None, rules.ruleset_hash(rule_set)}:
         raise StaleDraftError
     problems: list[str] = list(check_rule_set(rule_set))
+    engine = compile_rules(rule_set)
     if not problems:
         score = scored.scoring(rule_set.rules)
-        problems = list(map(_sentence, run_cases(rule_set, score)))
+        problems = list(map(_sentence, run_cases(rule_set, score, engine)))
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(
         hash=rules.ruleset_hash(rule_set),
         defaults={"body": rules.encode_rule_set(rule_set)},
     )
-    return put_in_force(stored, reason=reason, publisher=publisher)
+    made = put_in_force(stored, reason=reason, publisher=publisher)
+    _keep_compiled(stored, engine)
+    return made
+
+
+def _keep_compiled(stored: RuleSet, engine: Engine) -> None:
+    """Of the latest ones, to which people may want to go back soon."""
+    CompiledSet.objects.update_or_create(
+        rule_set=stored, defaults={"body": engine.dump()}
+    )
+    latest = Publication.objects.latest_first().values("rule_set")[:KEPT_COMPILED]
+    CompiledSet.objects.exclude(rule_set__in=latest).delete()
 
 
 @transaction.atomic

@@ -42,13 +42,15 @@ def no_scores(_: str, names: frozenset[str]) -> Scores:
     return dict.fromkeys(names, ScoreError("no scorer was asked"))
 
 
-def run_cases(rule_set: RuleSet, score: Score = no_scores) -> list[CaseFailure]:
+def run_cases(
+    rule_set: RuleSet, score: Score = no_scores, together: Engine | None = None
+) -> list[CaseFailure]:
     """Every case of every rule, by itself and in the whole set, for each tier and workflow that the rule covers.
 
     Drafts are tried alone, rules that are off not at all. A rule that acts, of which no case was evaluated, fails.
-    score: asks for the scores of a text that rules need, by name.
+    score: asks for the scores of a text that rules need, by name. together: the rule-set, if it is compiled.
     """
-    together = compile_rules(rule_set)
+    together = together or compile_rules(rule_set)
     failures: list[CaseFailure] = []
     for rule in rule_set.rules:
         if rule.mode != "off":

@@ -1,13 +1,15 @@
 """Checks a text against a compiled rule-set; whatever goes wrong holds the text for a person."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
 
 from guardrails.compiled import RUNNING, CompiledRule, compile_all
 from guardrails.context import Context, Direction
+from guardrails.costs import Costs
 from guardrails.kinds import Hit
 from guardrails.patterns import BUDGET_S, TEXT_BUDGET_S, Budget
 from guardrails.redaction import Mark, StubbornError, placeholder, redact
@@ -57,7 +59,7 @@ class _Judged(NamedTuple):
 
 
 class Engine:
-    """A rule-set that is ready to check texts, in many threads; it keeps nothing between two checks."""
+    """A rule-set that is ready to check texts, in many threads; it keeps nothing between two checks but what they cost."""
 
     def __init__(self, rule_set: RuleSet, stored: bytes = b"") -> None:
         """stored: what `dump` gave for the same rule-set, which saves compiling."""
@@ -76,6 +78,7 @@ class Engine:
         }
         self._replies = {rule.id: rule.reply for rule in running}
         self.rules = tuple(running)
+        self.costs = Costs()
         self._passed = Verdict(action="allow", ruleset_hash=self.ruleset_hash)
         self._covering = lru_cache(maxsize=256)(self._find_covering)
 
@@ -121,15 +124,16 @@ class Engine:
     def _judge(self, subject: Subject, rules: Sequence[CompiledRule]) -> Verdict:
         """Rules that act come first: those that only watch get the time that is left."""
         budget = Budget(TEXT_BUDGET_S)
+        costs = self.costs if self.costs.is_due() else None
         acting = [rule for rule in rules if rule.acts(subject.context)]
-        judged = _run(subject, acting, budget)
+        judged = _run(subject, acting, budget, costs)
         verdict = self._decide(judged)
         if judged.marks:
             verdict = self._redact(verdict, subject.text, subject.context)
         if len(acting) == len(rules):
             return verdict
         watching = [rule for rule in rules if rule not in acting]
-        watched = _run(subject, watching, budget)
+        watched = _run(subject, watching, budget, costs)
         return msgspec.structs.replace(
             verdict,
             shadow=tuple(sorted(watched.findings, key=_place)),
@@ -193,11 +197,18 @@ def compile_rules(rule_set: RuleSet, stored: bytes = b"") -> Engine:
     return Engine(rule_set, stored)
 
 
-def _run(subject: Subject, rules: Iterable[CompiledRule], budget: Budget) -> _Judged:
+def _run(
+    subject: Subject,
+    rules: Iterable[CompiledRule],
+    budget: Budget,
+    costs: Costs | None = None,
+) -> _Judged:
+    """costs: is told how long each took."""
     judged = _Judged([], [], [])
+    find = partial(_find_timed, costs) if costs else _find
     for rule in rules:
         try:
-            hits = rule.find(subject, Budget(BUDGET_S, within=budget))
+            hits = find(rule, subject, Budget(BUDGET_S, within=budget))
         except Exception as error:  # reported in the verdict, which holds the text
             judged.errors.append(f"{rule.rule.id}: {error}")
         else:
@@ -205,6 +216,20 @@ def _run(subject: Subject, rules: Iterable[CompiledRule], budget: Budget) -> _Ju
             if rule.rule.action == "redact":
                 judged.marks.extend(Mark(h.start, h.end, h.label) for h in hits)
     return judged
+
+
+def _find(rule: CompiledRule, subject: Subject, budget: Budget) -> list[Hit]:
+    return rule.find(subject, budget)
+
+
+def _find_timed(
+    costs: Costs, rule: CompiledRule, subject: Subject, budget: Budget
+) -> list[Hit]:
+    started_ns = time.thread_time_ns()
+    try:
+        return rule.find(subject, budget)
+    finally:
+        costs.note(rule.rule.id, time.thread_time_ns() - started_ns)
 
 
 def _findings(text: str, rule: CompiledRule, hits: Iterable[Hit]) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import msgspec
 
 from guardrails.compiled import compile_all
 from guardrails.context import Context
+from guardrails.masking_settings import MaskingSettings
 from guardrails.patterns import TEXT_BUDGET_S, Budget
 from guardrails.pii.types import TYPES
 from guardrails.redaction import Mark, Put, StubbornError, placeholder, redact
@@ -48,26 +49,21 @@ class Masked(NamedTuple):
 class Masker:
     """Knows personal data by its types, whatever rules say. For many threads."""
 
-    def __init__(
-        self, types: Iterable[str], regions: Iterable[str] = (), *, secret: bytes
-    ) -> None:
-        """secret: signs placeholders, so that nobody can try values against them.
-
-        ValueError if there is no such type or region.
-        """
+    def __init__(self, given: MaskingSettings) -> None:
+        """ValueError if there is no such type or region."""
         rule = Rule(
             id="personal-data",
             name="Personal data",
             direction="input",
             kind="pii",
             action="redact",
-            types=tuple(types),
-            regions=tuple(regions),
+            types=tuple(given.types),
+            regions=tuple(given.regions),
         )
         (self._rule,), self._scanner = compile_all([rule], b"")
         if self._rule.problems:
             raise ValueError(self._rule.problems)
-        self._secret = secret
+        self._secret = given.secret
 
     def hide(self, text: str) -> str:
         """Put its type in the place of each piece: "[card]". Raises MaskingError."""

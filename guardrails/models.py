@@ -142,6 +142,16 @@ class RuleSet(models.Model):
         return self.hash[:12]
 
 
+class CompiledSet(models.Model):
+    """The compiled form of a rule-set that was published lately. Who has none, or cannot read it, compiles anew."""
+
+    rule_set = models.OneToOneField(RuleSet, on_delete=models.PROTECT, primary_key=True)
+    body = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.rule_set_id[:12]}, {len(self.body):,} bytes"
+
+
 class PublicationQuerySet(models.QuerySet["Publication"]):
     def latest_first(self) -> "PublicationQuerySet":
         """The first is the one in force."""

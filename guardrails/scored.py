@@ -39,4 +39,4 @@ def begin(work: Callable[[Scorers], Coroutine[Any, Any, T]]) -> "Future[T]":
 
 @lru_cache(maxsize=1)
 def _scorers(given: ScorerSettings) -> BlockingScorers:
-    return BlockingScorers(given, Masker(**settings.MASKING))
+    return BlockingScorers(given, Masker(settings.MASKING))

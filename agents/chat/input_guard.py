@@ -7,7 +7,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
-from agents.checking import check, needs_scores
+from agents.checking import check_now, needs_scores
 from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
 from guardrails.context import Context as About
 from guardrails.verdicts import PASSING, Verdict
@@ -24,7 +24,7 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
 
 async def handle_scored(event: Event[UserMessage], ctx: Context) -> AsyncIterator[Send]:
     """The same, of a message of which models must say something first."""
-    verdict = await check(ctx.engine, ctx.scorer, event.data.text, _about(event))
+    verdict = await check_now(ctx, event.data.text, _about(event))
     for send in _decide(event, ctx, verdict):
         yield send
 

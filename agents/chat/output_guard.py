@@ -7,11 +7,13 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
-from agents.checking import check, needs_scores
+from agents.checking import check_now, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
 from guardrails.context import Context as About
 from guardrails.masking import placeholder_in
 from guardrails.verdicts import PASSING, Verdict
+
+NO_ANSWER = "the model gave no answer"
 
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
@@ -22,7 +24,7 @@ def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
 
 async def handle_scored(event: Event[RawResponse], ctx: Context) -> AsyncIterator[Send]:
     """The same, of an answer of which models must say something first."""
-    verdict = await check(ctx.engine, ctx.scorer, event.data.text, _about(event))
+    verdict = await check_now(ctx, event.data.text, _about(event))
     for send in _decide(event, ctx, verdict):
         yield send
 
@@ -78,7 +80,7 @@ def _decide(
 
 def _said(response: RawResponse, verdict: Verdict) -> Verdict:
     if not response.text.strip():
-        return _held(verdict, "the model gave no answer")
+        return _held(verdict, NO_ANSWER)
     stray = placeholder_in(response.text) if verdict.action in PASSING else ""
     if stray:
         return _held(verdict, f"the model speaks of {stray}, which nobody has given it")

@@ -20,7 +20,7 @@ from django_htmx.http import HttpResponseClientRedirect, HttpResponseClientRefre
 
 from controlplane.accounts import recent, second_factor, sessions, table
 from controlplane.audit import actions as audit
-from controlplane.away import AWAY, database_away
+from controlplane.away import AWAY, database_away, is_noted_away
 
 log = structlog.get_logger()
 
@@ -81,6 +81,8 @@ def _look_up(request: HttpRequest, view: View, route: str) -> HttpResponseBase |
 def _ask(request: HttpRequest, view: View, needs: str) -> HttpResponse | None:
     if needs == table.PUBLIC or needs.startswith(table.SCOPE):
         return None
+    if is_noted_away(request):
+        return database_away(request)
     if not request.user.is_authenticated:
         answer: View = getattr(view, "signed_out", sign_in)
         return answer(request)

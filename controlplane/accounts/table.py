@@ -76,6 +76,15 @@ ROUTES: dict[str, Row] = {
     "rules:try": {"POST": "guardrails.change_rule"},
     "rules:rule": {"GET": "guardrails.view_rule", "POST": "guardrails.change_rule"},
     "rules:delete": {"POST": "guardrails.delete_rule"},
+    "rules:backtests": {
+        "GET": "guardrails.view_rule",
+        "POST": "guardrails.change_rule",
+    },
+    "rules:backtest-rule": {"POST": "guardrails.change_rule"},
+    "rules:backtest": {"GET": "guardrails.view_rule"},
+    "rules:cancel-backtest": {"POST": "guardrails.change_rule"},
+    "rules:repeat-backtest": {"POST": "guardrails.change_rule"},
+    "rules:backtest-samples": {"GET": "backtests.view_sample"},
     "rules:evaluations": {
         "GET": "evaluations.view_evaluation",
         "POST": "evaluations.add_evaluation",

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.utils.safestring import SafeString
 
 from controlplane.rulebook import diffs, tryout
+from controlplane.rulebook.backtesting import SizeForm
 from controlplane.rulebook.forms import KINDS, RuleForm
 from controlplane.rulebook.listing import rights
 from guardrails import actions, rules
@@ -83,6 +84,7 @@ def rule_context(
         "recorded": tryout.recorded(user, direction),
         "versions": latest,
         "clash": clash,
+        "size": SizeForm(),
         **measured(latest[0] if latest else None),
         **rights(user),
     }

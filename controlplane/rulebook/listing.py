@@ -10,8 +10,10 @@ from django.http import QueryDict
 from controlplane.rulebook.figures import Figures, figures_by_rule
 from controlplane.rulebook.filters import FilterForm
 from controlplane.rulebook.forms import KINDS
+from controlplane.rulebook.hits import COUNTED, Hits, costs_by_rule, hits_by_rule
 from controlplane.rulebook.published import published_context, rules_of
 from guardrails import actions, rules
+from guardrails.costs import Cost
 from guardrails.models import Rule
 
 PAGE = 100
@@ -30,6 +32,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     rule: Rule
     figures: Figures
+    hits: Hits
+    cost: Cost | None
     change: Change | Literal[""]
 
     @property
@@ -57,7 +61,9 @@ def list_context(query: QueryDict, user: User) -> dict[str, Any]:
         rules_of(published["publication"]),
     )
     changes = changes_of(draft, live or {})
-    figures = figures_by_rule()
+    figures, hits = figures_by_rule(), hits_by_rule()
+    publication = published["publication"]
+    costs = costs_by_rule(publication.rule_set_id) if publication else {}
     chosen = [rule for rule in draft if filters.lets(rule)]
     page = Paginator(chosen, PAGE).get_page(query.get("page"))
     return published | {
@@ -66,10 +72,13 @@ def list_context(query: QueryDict, user: User) -> dict[str, Any]:
             Row(
                 rule=rule,
                 figures=figures.get(rule.slug, Figures()),
+                hits=hits.get(rule.slug, Hits()),
+                cost=costs.get(rule.slug),
                 change=changes.get(rule.slug, ""),
             )
             for rule in page
         ],
+        "counted": f"{COUNTED:,}",
         "page": page,
         "query": _without_page(query),
         "total": len(draft),

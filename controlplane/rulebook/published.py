@@ -1,11 +1,14 @@
 """Which rule-set is in force, and how far workers have taken it over."""
 
-from datetime import timedelta
+from collections import Counter
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import msgspec
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from agents.control import MAX_AGE_S
 from controlplane.runtime.models import HEARTBEAT_EXPIRES, Heartbeat
 from controlplane.spoken import spoken
 from guardrails.models import Publication
@@ -16,20 +19,30 @@ MOST_NAMED = 20
 
 
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
-    """obeys: it judges by the published set. behind: by another one. silent: nobody knows."""
+    """obeys: it judges by the published set. behind: by another one, or by none. silent: nobody knows.
+
+    took_ms: from the publication on, of a worker that saw it coming.
+    """
 
     instance: str
     state: Literal["obeys", "behind", "silent"]
     ruleset: str
     seen_ago: str
+    took_ms: float | None = None
 
 
 class Obeyed(msgspec.Struct, frozen=True, kw_only=True):
-    """Who judges by the published rule-set; others: those that do not, or do not say so."""
+    """Who judges by the published rule-set; named: the first of all, those that do not come before those that do.
+
+    is_due: whoever has not taken it over by now judges nothing until it has.
+    """
 
     obeying: int
     live: int
-    others: list[Worker]
+    silent: int
+    took_ms: float | None
+    is_due: bool
+    named: list[Worker]
     unnamed: int
 
     @property
@@ -41,33 +54,47 @@ def published_context() -> dict[str, Any]:
     publication = Publication.objects.latest_first().with_people().first()
     return {
         "publication": publication,
-        "obeyed": obeyed(publication.rule_set_id) if publication else None,
+        "obeyed": obeyed(publication) if publication else None,
     }
 
 
-def obeyed(ruleset_hash: str) -> Obeyed:
+def obeyed(publication: Publication) -> Obeyed:
+    """Of the publication in force."""
     now = timezone.now()
-    known = Heartbeat.objects.filter(seen_at__gte=now - LISTED_FOR)
-    workers = [
-        Worker(
-            instance=instance,
-            state=_state(
-                is_live=seen_at >= now - HEARTBEAT_EXPIRES,
-                is_current=ruleset == ruleset_hash,
-            ),
-            ruleset=ruleset,
-            seen_ago=spoken(now - seen_at),
-        )
-        for instance, seen_at, ruleset in known.order_by("host", "pk").values_list(
-            "instance", "seen_at", "ruleset_hash"
-        )
-    ]
-    others = [worker for worker in workers if worker.state != "obeys"]
+    workers = [_worker(row, publication, now) for row in _heard_of_since(now)]
+    by_state = Counter(worker.state for worker in workers)
+    obeying = [worker for worker in workers if worker.state == "obeys"]
+    listed = [worker for worker in workers if worker.state != "obeys"] + obeying
+    times = [worker.took_ms for worker in obeying if worker.took_ms is not None]
     return Obeyed(
-        obeying=len(workers) - len(others),
-        live=sum(worker.state != "silent" for worker in workers),
-        others=others[:MOST_NAMED],
-        unnamed=max(0, len(others) - MOST_NAMED),
+        obeying=len(obeying),
+        live=len(workers) - by_state["silent"],
+        silent=by_state["silent"],
+        took_ms=max(times, default=None),
+        is_due=now - publication.published_at > timedelta(seconds=MAX_AGE_S),
+        named=listed[:MOST_NAMED],
+        unnamed=max(0, len(listed) - MOST_NAMED),
+    )
+
+
+def _heard_of_since(now: datetime) -> QuerySet[Heartbeat]:
+    known = Heartbeat.objects.filter(seen_at__gte=now - LISTED_FOR)
+    return known.defer("agents", "metrics", "rule_costs").order_by(
+        "host", "started_at", "pk"
+    )
+
+
+def _worker(row: Heartbeat, publication: Publication, now: datetime) -> Worker:
+    is_current = row.ruleset_hash == publication.rule_set_id
+    is_told = is_current and row.publication == publication.pk
+    return Worker(
+        instance=row.instance,
+        state=_state(
+            is_live=row.seen_at >= now - HEARTBEAT_EXPIRES, is_current=is_current
+        ),
+        ruleset=row.ruleset_hash,
+        seen_ago=spoken(now - row.seen_at),
+        took_ms=row.ruled_in_ms if is_told else None,
     )
 
 

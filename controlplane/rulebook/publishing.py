@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 from django.core.paginator import Paginator
 from django.http import QueryDict
 
+from controlplane.rulebook.backtesting import of_draft_context
 from controlplane.rulebook.diffs import RuleChange, set_changes
 from controlplane.rulebook.listing import rights
 from controlplane.rulebook.published import obeyed, published_context, rules_of
@@ -70,6 +71,7 @@ def review_context(
         "form": form,
         "problems": problems or [],
         "has_moved": has_moved,
+        **of_draft_context(seen),
     }
 
 
@@ -107,7 +109,7 @@ def publication_context(
         "latest": latest,
         "is_in_force": publication.pk == latest.pk,
         "is_same_set": publication.rule_set_id == latest.rule_set_id,
-        "obeyed": obeyed(latest.rule_set_id),
+        "obeyed": obeyed(latest),
         "changes": _between(before.with_people().latest_first().first(), publication),
         "back": _between(latest, publication),
         "form": ReasonForm(seen=latest.pk) if form is None or has_moved else form,

@@ -2,7 +2,12 @@
 
 from django.urls import path
 
-from controlplane.rulebook import evaluation_views, file_views, views
+from controlplane.rulebook import (
+    backtest_views,
+    evaluation_views,
+    file_views,
+    views,
+)
 
 app_name = "rules"
 urlpatterns = [
@@ -15,6 +20,14 @@ urlpatterns = [
     path("export/", file_views.export, name="export"),
     path("add/", views.add, name="add"),
     path("try/", views.try_out, name="try"),
+    path("backtests/", backtest_views.backtests, name="backtests"),
+    path("backtests/rule/", backtest_views.backtest_rule, name="backtest-rule"),
+    path("backtests/<uuid:key>/", backtest_views.backtest, name="backtest"),
+    path("backtests/<uuid:key>/cancel/", backtest_views.cancel, name="cancel-backtest"),
+    path("backtests/<uuid:key>/again/", backtest_views.again, name="repeat-backtest"),
+    path(
+        "backtests/<uuid:key>/samples/", backtest_views.samples, name="backtest-samples"
+    ),
     path("evaluations/", evaluation_views.evaluations, name="evaluations"),
     path("evaluations/<uuid:key>/", evaluation_views.evaluation, name="evaluation"),
     path(

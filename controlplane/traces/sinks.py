@@ -57,7 +57,7 @@ VALUES (clock_timestamp(), 'recorder', %s, %s, '', %s)
 COPY_INDEX = """
 COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
   conversation_id, workflow, tier, subject, text, rules, backend, key_sha256, headers_sha256,
-  value_sha256, size_bytes) FROM STDIN
+  value_sha256, size_bytes, watched) FROM STDIN
 """
 COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
@@ -78,6 +78,7 @@ class _Hit(msgspec.Struct):
 
 class _Hits(msgspec.Struct):
     findings: list[_Hit]
+    shadow: list[_Hit] = []
 
 
 def recorder(tools: Tools) -> Agent:
@@ -252,6 +253,7 @@ def index_row(record: Record, masker: Masker) -> tuple[Any, ...]:
     except HeaderError:
         envelope = _UNREAD
     headers, value = _headers_json(record), _value(record)
+    rules, watched = _rules(value)
     return (
         record.topic,
         record.partition,
@@ -267,12 +269,13 @@ def index_row(record: Record, masker: Masker) -> tuple[Any, ...]:
         plain(envelope.tier),
         plain(envelope.subject),
         _hidden(_text(value, "text"), masker),
-        _rules(value),
+        rules,
         _text(value, "backend"),
         hashlib.sha256(record.key or b"").digest(),
         hashlib.sha256(headers).digest(),
         hashlib.sha256(record.value).digest(),
         len(record.value),
+        watched,
     )
 
 
@@ -319,10 +322,14 @@ def _hidden(text: str, masker: Masker) -> str:
         return NOT_SEARCHABLE
 
 
-def _rules(value: dict[str, Any]) -> list[str]:
-    """Return the rules that hit in the record's verdict, if it carries one."""
+def _rules(value: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the rules that hit in the record's verdict, if it carries one, and those that only watched."""
     try:
         hits = msgspec.convert(value.get("verdict"), _Hits)
     except msgspec.ValidationError:
-        return []
-    return sorted({plain(hit.rule) for hit in hits.findings})
+        return [], []
+    return _names(hits.findings), _names(hits.shadow)
+
+
+def _names(hits: Iterable[_Hit]) -> list[str]:
+    return sorted({plain(hit.rule) for hit in hits})

@@ -175,7 +175,7 @@ class _Fresh(Control):
         super().__init__("")
         self.state = ControlState(version=1)
         self.engine = engine
-        self._read_at_s = now_s() + 3_600
+        self._read_at_s = self._ruled_at_s = now_s() + 3_600
 
 
 def _runner(client: Client, source: str, sink: str) -> float:

@@ -76,7 +76,7 @@ async def index(database: Database, *letters: Record) -> None:
             "VALUES (%s, 0, 0) ON CONFLICT DO NOTHING",
             [topics.DEAD_LETTERS],
         )
-        await write_to_index(db, letters)
+        await write_to_index(db, letters, masker=make_masker())
 
 
 async def redrive(*offsets: int) -> None:

@@ -45,21 +45,30 @@ class Person:
 
     @contextmanager
     def watching(self, path: str) -> Iterator[list[Look]]:
-        """Look at the page again and again; the list grows meanwhile."""
+        """Look at the page again and again; the list grows meanwhile.
+
+        In two tabs: of one that hangs, as all do that a service freezes under, a person opens another.
+        """
         looks: list[Look] = []
         done = threading.Event()
 
-        def watch() -> None:
+        def watch(after_s: float) -> None:
+            done.wait(after_s)
             while not done.wait(EVERY_S):
                 looks.append(self.look(path))
 
-        thread = threading.Thread(target=watch, name="onlooker")
-        thread.start()
+        tabs = [
+            threading.Thread(target=watch, args=[after_s], name="onlooker")
+            for after_s in (0.0, EVERY_S / 2)
+        ]
+        for tab in tabs:
+            tab.start()
         try:
             yield looks
         finally:
             done.set()
-            thread.join()
+            for tab in tabs:
+                tab.join()
 
     def _get(self, path: str) -> tuple[int, str]:
         try:

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.masking import Masker
+from guardrails.masking_settings import MaskingSettings
 from guardrails.pii.types import TYPES
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import Verdict
@@ -112,4 +113,4 @@ def said(verdict: Verdict) -> list[str]:
 
 @cache
 def make_masker() -> Masker:
-    return Masker(TYPES, secret=b"tests")
+    return Masker(MaskingSettings(TYPES, secret=b"tests"))

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
 from django.test import Client
 
 from controlplane.embedded.services import Services
@@ -101,3 +102,22 @@ def test_without_postgresql_the_page_says_what_that_means(vera: Client) -> None:
     assert '<a class="button first" href="/">Try again</a>' in text
     assert vera.get("/room/").status_code == 503  # the open page's note says so
     assert vera.get("/readyz").json()["missing"] == ["postgresql", "agents"]
+
+
+@pytest.mark.usefixtures("without_postgresql")
+def test_a_page_waits_for_postgresql_once(
+    vera: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may fall silent: each try takes as long as the pool lets anybody wait."""
+    tries: list[object] = []
+    connect = DatabaseWrapper.get_new_connection
+
+    def counted(self: DatabaseWrapper, parameters: object) -> object:
+        tries.append(parameters)
+        return connect(self, parameters)
+
+    monkeypatch.setattr(DatabaseWrapper, "get_new_connection", counted)
+    connections["default"].close()
+
+    assert vera.get("/").status_code == 503
+    assert len(tries) == 1

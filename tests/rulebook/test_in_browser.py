@@ -82,7 +82,7 @@ def _publish(page: Page) -> list[str]:
     page.goto("/rules/review/")
     page.get_by_label("Why?").fill("other makes are not ours")
     page.get_by_role("button", name="Publish").click()
-    expect(page.locator("#published")).to_contain_text("obeyed by 0 of 1")
+    expect(page.locator("#published")).to_contain_text("obeyed by 0 of 1 worker")
     return found + faults_of(page)
 
 
@@ -95,7 +95,7 @@ def _roll_back(page: Page) -> list[str]:
     page.get_by_label("Why?").fill("too many were right")
     found += faults_of(page)
     page.get_by_role("button", name="Roll back to it").click()
-    expect(page.locator("#published")).to_contain_text("obeyed by all 1")
+    expect(page.locator("#published")).to_contain_text("obeyed by 1 of 1 worker")
     page.goto("/rules/import/")
     file = FilePayload(
         name="x.csv", mimeType="text/csv", buffer="id,name\nA,ä".encode()

@@ -6,20 +6,25 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from controlplane.rulebook import hits
+from controlplane.rulebook.hits import Hits
 from guardrails.models import Publication, Rule, RuleSet
 from moderation.models import Approval
 from tests.factories import make_admin, make_user
 from tests.guardrails.factories import make_pattern, make_terms, make_threshold
 from tests.home.making import make_heartbeat
 from tests.rulebook.making import BRANDS, make_held, publish, put_in_draft
+from tests.traces_pages.making import make_record
 
 pytestmark = pytest.mark.django_db
 
+DAY = timedelta(hours=24, minutes=1)
 LIST = reverse("rules:list")
 PUBLISHED = reverse("rules:published")
 
@@ -80,23 +85,57 @@ def test_what_is_in_force_is_said_with_who_and_why(ada: Client) -> None:
     assert "no worker is alive" in said
 
 
-def test_workers_that_do_not_obey_it_are_named(ada: Client) -> None:
-    now = publish(BRANDS).rule_set_id
-    make_heartbeat(ruleset_hash=now)
-    make_heartbeat(ruleset_hash=now)
-    assert "obeyed by all 2" in text(ada.get(PUBLISHED))
-    behind = make_heartbeat(ruleset_hash="a" * 64)
+def test_workers_are_named_with_what_they_obey_and_since_when(ada: Client) -> None:
+    made = publish(BRANDS)
+    now: dict[str, Any] = {"ruleset_hash": made.rule_set_id, "publication": made.pk}
+    quick = make_heartbeat(**now, ruled_in_ms=41.4)
+    slow = make_heartbeat(**now, ruled_in_ms=1_640.2)
+    late = make_heartbeat(**now)
+    said = text(ada.get(PUBLISHED))
+    assert "obeyed by 3 of 3 workers after 1,640 ms" in said
+    assert f"obeys {quick.instance} after 41 ms" in said
+    assert f"obeys {slow.instance} after 1,640 ms" in said
+    assert f"obeys {late.instance} since it started" in said
+    behind = make_heartbeat(ruleset_hash="a" * 64, ruled_in_ms=7)
     empty = make_heartbeat()
-    frozen = make_heartbeat(ruleset_hash=now, age_s=70)
+    frozen = make_heartbeat(ruleset_hash=made.rule_set_id, age_s=70)
     make_heartbeat(age_s=3_600)
 
     said = text(ada.get(PUBLISHED))
 
-    assert "obeyed by 2 of 4" in said
-    assert f"behind {behind.instance} still judges by aaaaaaaaaaaa" in said
+    assert "obeyed by 3 of 5 workers 1 silent" in said
+    assert f"behind {behind.instance} still judges by aaaaaaaaaaaa , for 3 s" in said
     assert f"behind {empty.instance} has no rule-set yet" in said
     assert f"silent {frozen.instance} not heard of for 1 m 10 s" in said
-    assert said.count("host-a:") == 3
+    assert said.count("host-a:") == 6
+    assert said.index(frozen.instance) < said.index(quick.instance)
+
+
+def test_whoever_is_late_judges_nothing(ada: Client) -> None:
+    made = publish(BRANDS)
+    Publication.objects.create(
+        rule_set=made.rule_set,
+        published_by=made.published_by,
+        published_at=timezone.now() - timedelta(seconds=4),
+        reason="once more",
+    )
+    make_heartbeat(ruleset_hash="a" * 64)
+    of_before = make_heartbeat(
+        ruleset_hash=made.rule_set_id, publication=made.pk, ruled_in_ms=7
+    )
+
+    said = text(ada.get(PUBLISHED))
+
+    assert "has only aaaaaaaaaaaa , so it judges nothing" in said
+    assert f"{of_before.instance} since it started, or since before" in said
+
+
+def test_of_many_workers_the_first_are_named(ada: Client) -> None:
+    made = publish(BRANDS)
+    for _ in range(22):
+        make_heartbeat(ruleset_hash=made.rule_set_id)
+
+    assert "and 2 more" in text(ada.get(PUBLISHED))
 
 
 def test_what_a_rule_held_and_how_often_that_was_right(ada: Client) -> None:
@@ -110,6 +149,47 @@ def test_what_a_rule_held_and_how_often_that_was_right(ada: Client) -> None:
     )
 
     assert "3 67 % of 3" in text(ada.get(LIST))
+
+
+def test_what_rules_hit_that_hold_nothing_is_counted_by_turn(ada: Client) -> None:
+    put_in_draft(BRANDS, make_threshold())
+    lately: dict[str, Any] = {"at": timezone.now() - timedelta(hours=2)}
+    for topic in ("agent.responses.flagged", "agent.responses.final"):
+        make_record("a" * 32, topic, rules=["brands"], watched=["discounts"], **lately)
+    make_record("b" * 32, "user.messages.cleaned", watched=["discounts"], **lately)
+    make_record(
+        "c" * 32, "user.messages.cleaned", rules=["brands"], at=timezone.now() - DAY
+    )
+
+    rows = {row.rule.slug: row for row in ada.get(LIST).context["rows"]}
+
+    assert rows["brands"].hits == Hits(acting=1, watched=0)
+    assert rows["discounts"].hits == Hits(acting=0, watched=2)
+    assert "0 + 2 watched" in text(ada.get(LIST))
+
+
+def test_what_rules_cost_is_added_up_over_workers(ada: Client) -> None:
+    now = publish(BRANDS).rule_set_id
+    assert "not measured" in text(ada.get(LIST))
+    make_heartbeat(ruleset_hash=now, rule_costs={"brands": {"40": 98}})
+    make_heartbeat(ruleset_hash=now, rule_costs={"brands": {"40": 1, "66": 9}})
+    make_heartbeat(ruleset_hash="a" * 64, rule_costs={"brands": {"80": 900}})
+
+    [row] = ada.get(LIST).context["rows"]
+
+    assert row.cost.texts == 108
+    assert "1/101 µs" in text(ada.get(LIST))
+
+
+def test_the_hits_of_a_day_are_read_by_their_index() -> None:
+    """Of all that is recorded only what has a hit is looked at."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {hits._HITS}", [hits.COUNTED])
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Seq Scan on traces_record" not in plan
+    assert "_at_idx on traces_record" in plan
 
 
 def test_a_finding_that_did_not_hold_the_answer_does_not_count(ada: Client) -> None:
@@ -159,7 +239,7 @@ def test_many_rules_have_pages_and_no_more_queries(
     make_heartbeat()
     ada.get(LIST)
 
-    with django_assert_num_queries(14):
+    with django_assert_num_queries(15):
         second = ada.get(f"{LIST}?page=2&mode=enforce")
 
     assert [row.rule.slug for row in second.context["rows"]] == ["rule-100"]

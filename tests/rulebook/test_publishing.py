@@ -67,8 +67,8 @@ def test_a_draft_with_a_reason_is_published_and_its_workers_are_watched(
 
     assert answer.status_code == 302
     page = ada.get(answer["Location"])
-    assert "obeyed by 0 of 1" in text(page)
-    assert 'data-every-s="2"' in page.content.decode()
+    assert "obeyed by 0 of 1 worker" in text(page)
+    assert 'data-every-s="1"' in page.content.decode()
     assert "<ins>Ours</ins>" in page.content.decode()
     entry = Entry.objects.filter(action="rules_published").latest("pk")
     assert (entry.actor, Publication.objects.count()) == ("ada", 2)

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -14,8 +15,11 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
+from agents.events import FinalResponse
 from controlplane.accounts.models import ApiToken, Team
 from controlplane.audit.models import Entry
+from controlplane.backtests.actions import PAGE as SAMPLES
+from controlplane.backtests.models import Backtest
 from controlplane.chat.models import (
     Conversation,
     Correction,
@@ -30,9 +34,12 @@ from controlplane.evaluations.models import Evaluation
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
+from guardrails.backtest import Comparison, Origin, PlaceTally, RuleTally, Sample
 from guardrails.evaluation import Evaluation as Evaluated
-from guardrails.evaluation import Figures, Sample
+from guardrails.evaluation import Figures
+from guardrails.evaluation import Sample as Mistaken
 from guardrails.models import Publication, Rule, RuleSet, RuleVersion
+from guardrails.verdicts import Verdict
 from moderation.models import Approval, Decision
 from tests.factories import make_user
 from tests.home.making import make_status
@@ -40,6 +47,7 @@ from tests.home.making import make_status
 LINES = 60  # of a transcript
 RULES_LISTED = 100  # of a page
 PUBLICATIONS = 50  # of a page
+RULES_TESTED = 100  # of a page
 LETTERS = MAILS = 50  # of a page
 PEOPLE = 50
 RULES = 30  # one for so many texts
@@ -82,6 +90,7 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_mails(texts, viewer),
         *_people(texts, viewer),
         *_rules(texts, viewer),
+        *_backtests(texts, viewer),
         *_evaluations(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
@@ -560,10 +569,84 @@ def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
     ]
 
 
+def _backtests(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """What rules are called, why texts could not be checked, and texts that a backtest came upon."""
+    now = timezone.now()
+    origins = [
+        Origin("agent.responses.final", 0, number, now) for number in range(len(texts))
+    ]
+    turn: dict[str, Any] = {"turn_id": "t", "conversation_id": "c", "tier": "free"}
+    verdict = Verdict(action="allow")
+    TracePayload.objects.bulk_create(
+        TracePayload(
+            topic=each.topic,
+            partition=0,
+            offset=each.offset,
+            at=now,
+            value=msgspec.json.encode(
+                FinalResponse(text=text, verdict=verdict, **turn)
+            ),
+            headers=b"[]",
+        )
+        for each, text in zip(origins, texts, strict=True)
+    )
+    samples = [
+        Sample(
+            rule="x",
+            name=text,
+            change="new",
+            live=text,
+            draft="block",
+            direction="output",
+            tier=text,
+            workflow=text,
+            trace_id=TRACE,
+            origin=origin,
+            spans=[(0, 5)],
+        )
+        for origin, text in zip(origins[: 2 * SAMPLES], texts, strict=False)
+    ]
+    place = PlaceTally(direction="output", tier=texts[1], workflow=texts[2], texts=1)
+    found = Comparison(
+        texts=1,
+        since=now,
+        until=now,
+        rules={f"r{n:03}": RuleTally(name=text) for n, text in enumerate(texts)},
+        places={"x": place},
+        errors={texts[3]: 1},
+        draft_unchecked=1,
+        samples=samples,
+    )
+    job = Backtest.objects.create(
+        state="failed",
+        reason=texts[4],
+        finished_at=now,
+        started_by=viewer,
+        size=1,
+        total=1,
+        draft_hash="0" * 64,
+        draft_body=b"",
+        cursor=[],
+        result=msgspec.to_builtins(found),
+    )
+    samples_page = reverse("rules:backtest-samples", args=[job.pk])
+    return [
+        Shown(reverse("rules:backtests")),
+        Shown(
+            reverse("rules:backtest", args=[job.pk]),
+            range(min(RULES_TESTED, len(texts))),
+        ),
+        *(
+            Shown(f"{samples_page}?page={page}", is_more=page > 0)
+            for page in range(-(-len(samples) // SAMPLES))
+        ),
+    ]
+
+
 def _evaluations(texts: Sequence[str], viewer: User) -> list[Shown]:
     """Texts that were mistaken, what rules said of them, and why others were not checked."""
     wrong = [
-        Sample(text, number, text, said=text, spans=((0, 5),))
+        Mistaken(text, number, text, said=text, spans=((0, 5),))
         for number, text in enumerate(texts)
     ]
     found = Evaluated(

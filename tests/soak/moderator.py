@@ -1,15 +1,16 @@
-"""A moderator who decides over the API on whatever waits, until told to go home."""
+"""A moderator who decides over the API on whatever of these clients waits, until told to go home."""
 
 import json
 import threading
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 
 from tests.e2e.product import Product
-from tests.soak.facts import Decided
+from tests.soak.facts import Client, Decided
 
 EVERY_S = 0.5
 
@@ -17,11 +18,14 @@ EVERY_S = 0.5
 class Moderator:
     """Approves most answers, rejects every fourth, asks each of the sites in turn."""
 
-    def __init__(self, product: Product, ports: list[int]) -> None:
+    def __init__(
+        self, product: Product, ports: list[int], clients: Sequence[Client]
+    ) -> None:
         scopes = ("--scope", "approvals:read", "--scope", "approvals:decide")
         self.decided: list[Decided] = []
         self._token = product.manage("create_token", "--user", "mira", *scopes).strip()
         self._ports = ports
+        self._clients = clients
         self._asked = 0
         self._going_home = threading.Event()
         self._thread = threading.Thread(target=self._run, name="moderator")
@@ -36,8 +40,10 @@ class Moderator:
     def _run(self) -> None:
         while not self._going_home.wait(EVERY_S):
             with suppress(OSError, HTTPException, TimeoutError):  # the site is away
+                ours = {client.conversation_id for client in self._clients}
                 for approval in self._call("/api/approvals?state=pending")["items"]:
-                    self._decide(approval)
+                    if approval["conversation_id"] in ours:
+                        self._decide(approval)
 
     def _decide(self, approval: dict[str, Any]) -> None:
         verdict = "reject" if len(self.decided) % 4 == 3 else "approve"

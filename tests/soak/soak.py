@@ -61,7 +61,7 @@ class Soak:
             options.seed,
         )
         self.plan(_planned(options))
-        self._moderator = Moderator(stage.product, stage.ports)
+        self._moderator = Moderator(stage.product, stage.ports, self.load.clients)
 
     def plan(self, planned: list[Planned]) -> None:
         """Let these faults happen."""

@@ -188,7 +188,10 @@ async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(
     await start_at(database)
     hits = (finding(rule="promise"), finding(rule="discount"), finding(rule="promise"))
     checked = msgspec.json.encode(
-        {"verdict": Verdict(action="tag", findings=hits), "backend": "demo"}
+        {
+            "verdict": Verdict(action="tag", findings=hits, shadow=hits[:1]),
+            "backend": "demo",
+        }
     )
     others = [b'{"verdict": 1, "backend": 2}', b'{"verdict": {"findings": [{}]}}']
 
@@ -201,8 +204,8 @@ async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(
     )
 
     assert await rows(
-        database, 'SELECT rules, backend FROM traces_record ORDER BY "offset"'
-    ) == [(["discount", "promise"], "demo"), ([], ""), ([], "")]
+        database, 'SELECT rules, watched, backend FROM traces_record ORDER BY "offset"'
+    ) == [(["discount", "promise"], ["promise"], "demo"), ([], [], ""), ([], [], "")]
 
 
 @pytest.mark.parametrize(

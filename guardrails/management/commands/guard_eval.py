@@ -121,7 +121,7 @@ class Run:
         self._files: list[str] = []
 
     async def all(self, files: Iterable[Path], usual: Usual) -> None:
-        scorers = Scorers(settings.SCORERS, Masker(**settings.MASKING))
+        scorers = Scorers(settings.SCORERS, Masker(settings.MASKING))
         try:
             await scorers.prepare(self._engine.rules)
             for path in files:

@@ -77,7 +77,7 @@ class Command(BaseCommand):
     async def _run(
         self, agent: Agent, lines: list[bytes], rule_set: RuleSet, *, pretty: bool
     ) -> None:
-        masker = Masker(**settings.MASKING)
+        masker = Masker(settings.MASKING)
         scorers = Scorers(settings.SCORERS, masker)
         try:
             async for record in trial.run(

@@ -1,0 +1,15 @@
+"""What is masked. Known also to processes that mask nothing."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class MaskingSettings(NamedTuple):
+    """types: of personal data. regions: whose phone numbers and ids; none: all known.
+
+    secret: signs placeholders, so that nobody can try values against them.
+    """
+
+    types: Iterable[str]
+    secret: bytes
+    regions: Iterable[str] = ()
