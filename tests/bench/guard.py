@@ -157,7 +157,7 @@ def rows() -> Iterator[tuple[str, str, str]]:
         found = compare(rules, texts, engine)
         name = f"guard: ASCII texts of {length:,}"
         yield _row(name, found, _share(engine, texts))
-        yield from _peer(rules, texts, found)
+        yield from _peer(rules, texts, length, found)
     texts = make_mixed(rules, length=300)
     yield (
         "guard: texts of 300 in eight scripts",
@@ -175,13 +175,14 @@ def rows() -> Iterator[tuple[str, str, str]]:
 
 
 def _peer(
-    rules: Rules, texts: Sequence[str], found: Found
+    rules: Rules, texts: Sequence[str], length: int, found: Found
 ) -> Iterator[tuple[str, str, str]]:
     yield from litellm_peer.rows(
         rules.patterns,
         rules.terms,
         _alternations(rules),
         texts=texts,
+        length=length,
         ours_per_s=found.engine,
     )
 

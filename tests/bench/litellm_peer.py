@@ -20,9 +20,10 @@ def rows(
     alternations: Sequence[str],
     *,
     texts: Sequence[str],
+    length: int,
     ours_per_s: float,
 ) -> Iterator[tuple[str, str, str]]:
-    name = f"guard: texts of {len(texts[0]):,} by LiteLLM {VERSION}"
+    name = f"guard: texts of {length:,} by LiteLLM {VERSION}"
     if not PYTHON.exists():
         yield name, "not measured", f"not installed; `{INSTALL}` does that"
         return

@@ -5,6 +5,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from controlplane import jobs
 from controlplane.backtests import running
 from controlplane.backtests.models import Backtest
 from tests.backtests.making import question, write, write_answers
@@ -29,7 +30,7 @@ def test_a_backtest_is_started_watched_read_and_another_one_cancelled(
     put_in_draft(WIDER, HOLDING)
     write_answers(["A Tesla", "A BMW is not ours", "They may sue us", "Hello"] * 10)
     write(question("May I sue you?", tier="pro", minute=5))
-    monkeypatch.setattr(running, "RUN_S", 0.0)  # a batch for each wake-up
+    monkeypatch.setattr(jobs, "RUN_S", 0.0)  # a batch for each wake-up
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, live_server.url, client, reduced_motion="reduce")
