@@ -104,8 +104,8 @@ class Control:
         """Return why the agent may not start a record now, or nothing if it may."""
         if self.age_s > MAX_AGE_S:
             return "control state is older than 3 s"
-        if self.rules_age_s > MAX_AGE_S:
-            return self._why_no_rules()
+        if self.rules_age_s > MAX_AGE_S and (why := self._why_no_rules()):
+            return why
         state = self.state
         if agent in state.paused_agents:
             return "switched off"
@@ -119,6 +119,8 @@ class Control:
     def _why_no_rules(self) -> str:
         if not self.state.published.ruleset_hash:
             return "no rule-set is published"
+        if self._rule_sets is None:  # who judges nothing does not know who is ready
+            return ""
         return "the rules in force are not ready, and those here older than 3 s"
 
     def has_slot(self, agent: str, workflow: str, tier: str, record: Hashable) -> bool:

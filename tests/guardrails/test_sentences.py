@@ -29,12 +29,14 @@ def check(scorers: BlockingScorers, sentence: dict[str, Any]) -> Verdict:
 
 
 def is_right(verdict: Verdict, sentence: dict[str, Any]) -> bool:
+    """Whether it was hit as it should be. Another rule may have hit it too, and be stricter."""
     if verdict.error:
         return False
     if sentence["label"] == "allow":
         return verdict.action in PASSING
-    team = sentence.get("team", "")
-    return (verdict.action, verdict.team) == (sentence["label"], team)
+    wanted = (sentence["label"], sentence.get("team", ""))
+    hit = {(each.action, each.team) for each in verdict.findings}
+    return verdict.action not in PASSING and wanted in hit
 
 
 def wrong(scorers: BlockingScorers, name: str) -> dict[str, Verdict]:
