@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from django.db.models import Count, F, Func, JSONField, Q, QuerySet, Value
+from django.db.models import Count, F, Func, Q, QuerySet, TextField, Value
 from django.utils import timezone
 
 from moderation.models import Approval, Decision
@@ -59,7 +59,7 @@ def _by_rule(approvals: QuerySet[Approval]) -> QuerySet[Any, Any]:
         Value('$.findings[*] ? (@.action == "escalate").rule'),
         template="%(function)s(%(expressions)s::jsonpath) #>> '{}'",
         function="jsonb_path_query",
-        output_field=JSONField(),
+        output_field=TextField(),
         set_returning=True,
     )
     return approvals.order_by().annotate(rule=holding).values("rule")
