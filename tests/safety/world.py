@@ -536,11 +536,12 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
+    widest = max(rules, key=lambda rule: max(map(len, rule.name.split())))
     return [
         *_lists("admin:guardrails_rule_changelist", texts),
         *_lists("admin:guardrails_publication_changelist", texts),
-        Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
-        Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
+        Shown(reverse("admin:guardrails_rule_change", args=[widest.pk])),
+        Shown(reverse("admin:guardrails_rule_delete", args=[widest.pk])),
     ]
 
 
