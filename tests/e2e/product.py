@@ -117,15 +117,13 @@ class Product:
     def prepare(self) -> None:
         self.manage("prepare")
         self.switch_automatic_stops_off()
+        # Processes that earlier tests had started on this database may have engaged one.
+        self.sql_only("TRUNCATE stops_stop CASCADE")
         self.seed()
 
     def switch_automatic_stops_off(self) -> None:
-        """Tests flag more of what is said than any rule lets pass, and would stop each other.
-
-        Processes that earlier tests had started on this database may have engaged one.
-        """
+        """Tests flag more of what is said than any rule lets pass, and would stop each other."""
         self.sql_only("UPDATE stops_stoprule SET is_on = false")
-        self.sql_only("TRUNCATE stops_stop CASCADE")
 
     def seed(self) -> None:
         file = self.logs / "password"

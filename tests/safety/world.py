@@ -560,10 +560,11 @@ def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
+    widest = max(rules, key=lambda rule: max(map(len, rule.name.split())))
     return [
         *_pages("rules:list", texts, RULES_LISTED),
         *_pages("rules:history", texts, PUBLICATIONS),
-        Shown(reverse("rules:rule", args=[rules[3].slug])),
+        Shown(reverse("rules:rule", args=[widest.slug])),
         Shown(reverse("rules:review"), range(len(texts))),
         Shown(reverse("rules:publication", args=[published[3].pk])),
     ]
