@@ -4,6 +4,7 @@ for (const list of document.querySelectorAll("[data-texts]")) {
     const last = list.lastElementChild;
     if (!last.value) return;
     const next = last.cloneNode();
+    next.value = ""; // a clone has what was written in it
     const number = list.childElementCount + 1;
     next.id = next.id.replace(/\d+$/, number);
     next.ariaLabel = next.ariaLabel.replace(/\d+$/, number);
