@@ -293,7 +293,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # What a request may be; the server itself (controlplane/web.py) refuses a larger body before it is read.
 BODY_MAX_BYTES = 1_000_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a rule has a field for each of its cases
 DATA_UPLOAD_MAX_NUMBER_FILES = 0  # no form of ours takes files
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 # Whether nobody but us can listen to, or answer for, the backing services.

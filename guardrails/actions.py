@@ -90,7 +90,7 @@ def publish(
     engine = compile_rules(rule_set)
     if not problems:
         score = scored.scoring(rule_set.rules)
-        problems = list(map(_sentence, run_cases(rule_set, score, engine)))
+        problems = _sentences(run_cases(rule_set, score, engine), rule_set)
     if problems:
         raise InvalidRulesError(problems)
     stored, _ = RuleSet.objects.get_or_create(
@@ -266,11 +266,21 @@ def _as_json(struct: msgspec.Struct) -> object:
     return msgspec.json.decode(msgspec.json.encode(struct))
 
 
-def _sentence(failure: CaseFailure) -> str:
+def _sentences(failures: list[CaseFailure], rule_set: rules.RuleSet) -> list[str]:
+    """One for each way in which a case came out, wherever it did."""
+    names = {rule.id: rule.name for rule in rule_set.rules}
+    ways: dict[CaseFailure, list[str]] = {}
+    for each in failures:
+        way = msgspec.structs.replace(each, where="alone")
+        ways.setdefault(way, []).append(each.where)
+    return [_sentence(way, names[way.rule], where) for way, where in ways.items()]
+
+
+def _sentence(failure: CaseFailure, name: str, where: list[str]) -> str:
     if failure.wanted == "a case":
-        return f"{failure.rule} has no case that was evaluated."
-    where = ", ".join((failure.where, *failure.places))
+        return f"{name} has no case that was evaluated."
+    places = ", ".join((" and ".join(where), *failure.places))
     return (
-        f"{failure.rule}: “{failure.text}” must {failure.wanted}, "
-        f"but {where} it came out as {failure.got}."
+        f"{name}: “{failure.text}” must {failure.wanted}, "
+        f"but {places} it came out as {failure.got}."
     )

@@ -115,11 +115,11 @@ def _is_running(bench: _Bench, tier: str, workflow: str) -> bool:
 
 def _failures(bench: _Bench, tier: str, workflow: str) -> Iterator[CaseFailure]:
     rule = bench.rule
-    for text in rule.must_hit:
+    for text in dict.fromkeys(rule.must_hit):
         verdict = _check(bench, text, tier, workflow)
         if verdict.error or verdict.shadow_error or not _is_hit(rule, verdict):
             yield CaseFailure(rule.id, text, "hit", bench.where, _tell(verdict))
-    for text in rule.must_pass:
+    for text in dict.fromkeys(rule.must_pass):
         verdict = _check(bench, text, tier, workflow)
         is_let = verdict.action in PASSING and not (verdict.error or verdict.redacted)
         if not is_let or verdict.shadow_error or _is_hit(rule, verdict):

@@ -29,6 +29,7 @@ class Problem(str):
 
 
 WITH_PLACES = frozenset({"terms", "pattern", "pii"})
+MAX_CASES = 500  # each is tried whenever the rule is saved, and all are to publish
 _OF_JUDGES = frozenset({"tag", "escalate"})
 
 
@@ -215,6 +216,13 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
         entries = getattr(rule, field)
         if not all(normalise(entry).text.strip() for entry in entries):
             yield Problem(field, f"One {word} is blank.")
+    cases = len(rule.must_hit) + len(rule.must_pass)
+    if cases > MAX_CASES:
+        yield Problem(
+            "must_hit",
+            f"The rule has {cases:,} cases; {MAX_CASES} are the most. "
+            "Evaluate the rules on labelled texts where there are more.",
+        )
 
 
 _LISTS = {

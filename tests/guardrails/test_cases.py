@@ -103,6 +103,16 @@ def test_cases_run_in_every_tier_that_the_rule_covers() -> None:
     )
 
 
+def test_a_case_that_is_there_twice_is_told_once() -> None:
+    twice = make_terms(must_hit=("A car", "A car"), must_pass=("Tesla", "Tesla"))
+
+    assert failures(twice) == [
+        ("brands", wanted, where)
+        for where in ("alone", "together")
+        for wanted in ("hit", "pass")
+    ]
+
+
 def test_what_fails_alike_everywhere_is_told_once() -> None:
     wide = make_terms(
         tiers=("free", "pro"), workflows=("chat", "sales"), must_hit=("A car",)

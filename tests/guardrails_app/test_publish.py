@@ -80,13 +80,13 @@ def test_an_earlier_set_can_be_put_in_force_again(admin: User) -> None:
         (make_terms(terms=()), "Brands: A rule of terms needs at least one term."),
         (
             make_terms(must_hit=("BMW",)),
-            "brands: “BMW” must hit, but alone it came out as allow: nothing hit.",
+            "Brands: “BMW” must hit, but alone and together it came out as allow: nothing hit.",
         ),
         (
             make_terms(must_pass=("Tesla",)),
-            "brands: “Tesla” must pass, but alone it came out as replace: brands at “Tesla”.",
+            "Brands: “Tesla” must pass, but alone and together it came out as replace: brands at “Tesla”.",
         ),
-        (make_terms(), "brands has no case that was evaluated."),
+        (make_terms(), "Brands has no case that was evaluated."),
         (make_threshold(field="amount", must_hit=("10 % off",)), "amount"),
         (make_threshold(limit=float("inf"), must_hit=("10 % off",)), "needs a limit"),
     ],
@@ -98,7 +98,8 @@ def test_a_draft_that_cannot_be_in_force_is_refused_in_sentences(
     with pytest.raises(actions.InvalidRulesError) as refusal:
         publish(admin, rule)
 
-    assert any(sentence in problem for problem in refusal.value.problems)
+    [problem] = refusal.value.problems
+    assert sentence in problem
     assert not RuleSet.objects.exists()
     assert not Entry.objects.filter(action="rules_published").exists()
 

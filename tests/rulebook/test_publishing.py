@@ -86,7 +86,7 @@ def test_a_draft_with_a_reason_is_published_and_its_workers_are_watched(
             ),
             "“the 5 series” must pass, but together it came out as replace: digits",
         ),
-        ((make_terms(),), "brands has no case that was evaluated"),
+        ((make_terms(),), "Brands has no case that was evaluated"),
     ],
     ids=["alone", "together", "none"],
 )

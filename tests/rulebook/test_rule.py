@@ -218,6 +218,23 @@ def test_a_case_may_have_several_lines_and_rules_leave_and_come_back_with_it(
         assert rule.must_hit == cases
 
 
+def test_a_rule_has_no_more_cases_than_can_be_tried(ada: Client) -> None:
+    many = [f"I like Tesla {number}" for number in range(1_200)]
+    put_in_draft(make_terms(must_hit=tuple(many)))
+    there = ada.get("/rules/export/?form=csv").content.decode()
+    given = of_brands(must_hit=many, must_pass="")
+
+    for answer in (
+        ada.post("/rules/import/", {"rules": there}),
+        ada.post(RULE, given),
+        ada.post(TRY, given | {"text": "I like Tesla"}),
+    ):
+        assert "The rule has 1,200 cases; 500 are the most." in text(answer)
+    assert Rule.objects.get().version == 1
+    ada.post(RULE, of_brands(must_hit=many[:499]))
+    assert "500 as expected, alone and with all rules" in text(ada.get(RULE))
+
+
 def test_a_pattern_says_which_engine_runs_it_and_how_its_edges_were_rewritten(
     ada: Client,
 ) -> None:
