@@ -86,6 +86,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     places: list[tuple[PlaceTally, Tally]]
     is_in_draft: bool
 
+    @property
+    def changed(self) -> int:
+        """In how many texts it hits otherwise."""
+        return self.whole.new + self.whole.lost + self.whole.changed
+
 
 class TeamLoad(msgspec.Struct, frozen=True, kw_only=True):
     """An hour: none where the texts lie too close together to say. more: with its sign, if it is more or less."""

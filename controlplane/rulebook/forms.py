@@ -60,6 +60,13 @@ _COMMON = (
     "must_hit",
     "must_pass",
 )
+_LIMITS = {
+    "expression": "What limit is in the expression.",
+    "threshold": "More than this hits.",
+    "score": "A score above this hits.",
+    "topic": "A likeness above this hits; with an allow-list, one below.",
+    "judge": "A judge's certainty above this hits.",
+}
 _WORKFLOWS = sorted({workflow for workflow, _ in AGENTS.values()} - {"platform"})
 EMPTY = 2  # fields for more texts
 _PLACE = re.compile(r"(?:line (\d+), )?column (\d+)")
@@ -160,10 +167,7 @@ def _make_fields() -> dict[str, forms.Field]:
         "score": forms.CharField(
             required=False, help_text="Its name, such as toxicity."
         ),
-        "limit": forms.FloatField(
-            required=False,
-            help_text="A score above this hits; that of an allow-list, below.",
-        ),
+        "limit": forms.FloatField(required=False),
         "examples": LinesField(6, "One a line."),
         "counter_examples": LinesField(4, "One a line."),
         "is_allow_list": forms.TypedChoiceField(
@@ -217,6 +221,8 @@ class RuleForm(forms.Form):
         for name in (*_COMMON[:4], *own, *_COMMON[4:]):
             self.fields[name] = made[name]
             self.fields[name].label = label_of(name)
+        if "limit" in self.fields:
+            self.fields["limit"].help_text = _LIMITS[kind]
         self._offer("tiers", TIERS)
         self._offer("workflows", _WORKFLOWS)
         self._offer("types", TYPES)
