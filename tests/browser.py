@@ -110,6 +110,11 @@ def faults(
     return in_chromium(look)
 
 
+def come_back(page: Page) -> None:
+    """As from another tab: live parts of the page ask at once, not when it is their time."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
+
 def note_violations(page: Page, noted: list[str]) -> None:
     """Let the list have what the content security policy refuses on the page from now on."""
 

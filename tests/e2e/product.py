@@ -146,6 +146,11 @@ class Product:
         web = ("-m", "controlplane.web", "-b", "127.0.0.1", "-p", str(port))
         return self.start("web", *web, "controlplane.asgi:application")
 
+    def start_beat(self) -> Process:
+        schedule = self.logs / f"celerybeat-schedule-{time.monotonic_ns()}"
+        beat = ("-m", "celery", "-A", "controlplane", "beat", "--schedule")
+        return self.start("beat", *beat, str(schedule))
+
     def launch_worker(self, agents: str = "all") -> Process:
         """Start a worker; it may take a while until it has its partitions."""
         celery = ("-A", "controlplane", "worker", "-P", "threads")

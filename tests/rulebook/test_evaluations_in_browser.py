@@ -8,7 +8,14 @@ from pytest_django.live_server_helper import LiveServer
 from controlplane import jobs
 from controlplane.evaluations import running
 from controlplane.evaluations.models import Evaluation
-from tests.browser import broken_of, faults_of, in_chromium, in_database, open_page
+from tests.browser import (
+    broken_of,
+    come_back,
+    faults_of,
+    in_chromium,
+    in_database,
+    open_page,
+)
 from tests.factories import make_admin, sign_in_now
 from tests.rulebook.making import BRANDS, put_in_draft
 
@@ -68,6 +75,7 @@ def _watch(page: Page) -> list[str]:
     expect(page.get_by_text("32 of 80 gone through")).to_be_visible()
     for _ in range(2):
         in_database(running.run)
+    come_back(page)
     expect(page.get_by_text("80 of 80 gone through")).to_be_visible()
     expect(page.get_by_role("rowheader", name="All rules together")).to_be_visible()
     expect(page.locator("mark", has_text="Tesla").first).to_be_visible()
@@ -87,6 +95,7 @@ def _cancel(page: Page) -> list[str]:
     page.get_by_role("button", name="Start").click()
     page.get_by_text("Cancel…").click()
     in_database(running.run)
+    come_back(page)
     expect(page.get_by_text("32 of 80 gone through")).to_be_visible()
     found = faults_of(page)
     page.get_by_role("button", name="Yes, cancel it").click()
