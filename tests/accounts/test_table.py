@@ -1,6 +1,7 @@
 """The table of who may do what, walked whole: every role, route, method and socket."""
 
 from collections.abc import Iterator
+from copy import copy
 from typing import Any
 from uuid import uuid4
 
@@ -175,7 +176,7 @@ def test_each_page_is_for_whom_the_table_says(
 
 def check(client: Client, who: str, route: str, method: str) -> None:
     """Ask once, and leave everything as it was: everybody is signed in, and nothing is done."""
-    cookies = client.cookies.copy()
+    cookies = copy(client.cookies)
     with transaction.atomic():
         check_answer(client, who, route, method)
         transaction.set_rollback(True)
