@@ -11,7 +11,7 @@ from agents.checking import needs_scores
 from agents.scorers.settings import ScorerSettings
 from guardrails.context import Context
 from guardrails.engine import Engine
-from guardrails.masking import Masker
+from guardrails.masking import masker_of
 from guardrails.rules import Rule
 from guardrails.verdicts import Verdict
 
@@ -44,4 +44,4 @@ def _scorers(given: ScorerSettings) -> "BlockingScorers":
     """Its imports take half a second, which most commands have no use for."""
     from agents.scorers.blocking import BlockingScorers  # noqa: PLC0415
 
-    return BlockingScorers(given, Masker(settings.MASKING))
+    return BlockingScorers(given, masker_of(settings.MASKING))
