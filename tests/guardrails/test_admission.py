@@ -104,7 +104,8 @@ def test_a_rule_is_told_its_class(pattern: str, engine: str, note: str | None) -
         any(note in each for each in admission.notes) if note else not admission.notes
     )
     assert admission.worst_us is not None
-    assert 0 < admission.worst_us < 50_000
+    assert admission.worst_us > 0
+    assert not admission.is_refused  # as what takes all the time there is would be
 
 
 @pytest.mark.parametrize(
