@@ -59,7 +59,8 @@ def test_a_catastrophic_pattern_is_refused_or_bounded(pattern: str) -> None:
     """Where it is admitted, the texts made against it cost little; in force, the worst of them is judged or held in time."""
     rule = make_pattern(pattern)
     admission = admit(rule, make_set(rule))
-    assert admission.is_refused or (admission.worst_us or 0) < 50_000
+    # A rule that needs all its own time is refused; the rest of a check is reading the text.
+    assert admission.is_refused or (admission.worst_us or 0) < TEXT_BUDGET_S * 1e6
 
     engine = compile_rules(make_set(rule))
     context = Context(direction="output", tier="free", workflow="chat")
