@@ -278,4 +278,5 @@ def take_it_out(walk: Walk) -> None:
     page = walk.page
     page.goto(f"/rules/rule/{RULE}/")
     page.get_by_role("button", name="Take it out of the draft").click()
-    expect(page.get_by_text("the draft is as published")).to_be_visible()
+    expect(page.get_by_role("heading", name="Rules", exact=True)).to_be_visible()
+    expect(page.get_by_role("row", name="Snow foam")).to_have_count(0)
