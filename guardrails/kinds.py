@@ -12,7 +12,7 @@ from guardrails.context import judge_score, topic_score
 from guardrails.expressions import Expression as Compiled
 from guardrails.grammar import UntranslatableError, translate
 from guardrails.patterns import Budget, Pattern, Span, compile_pattern, search
-from guardrails.pii.finding import Look
+from guardrails.pii.finding import look_at
 from guardrails.pii.types import TYPES
 from guardrails.rules import Kind, OnTimeout, Rule
 from guardrails.scanner import Expression, Source, Term, fits
@@ -167,7 +167,7 @@ def _find_pii(
 ) -> Iterator[Hit]:
     """names: of which type each of the keys is a candidate."""
     for view in subject.views:
-        look = Look(view.normal.text, regions, budget.tick)
+        look = look_at(view.normal.text, regions, budget.tick)
         for name in {
             names[key - keys.start]: None for key in view.found if key in keys
         }:

@@ -158,7 +158,7 @@ def _is_valid(raw: str, region: str | None) -> bool:
         return False
 
 
-CARD = Finder("[card]", (r"\b[0-9](?:[ .\-]{0,2}[0-9]){11,18}\b",), _find_cards)
+CARD = Finder("[card]", (r"\b[0-9](?:[ ().\-/]{0,2}[0-9]){11,18}\b",), _find_cards)
 IBAN = Finder(
     "[IBAN]",
     (r"\b[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30}\b",),

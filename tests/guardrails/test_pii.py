@@ -15,6 +15,7 @@ from tests.guardrails.factories import (
     make_pii,
     make_set,
     make_terms,
+    without_clock,
 )
 
 EVERY = make_pii(*TYPES)
@@ -28,6 +29,7 @@ VALUES = {
         "5555-5555-5555-4444",
         "378282246310005",
         "3782 822463 10005",
+        "4111/1111/1111/1111",
         "6011111111111117",
     ],
     "iban": [
@@ -104,6 +106,29 @@ def test_a_value_is_found_whole_and_by_its_type(label: str, value: str) -> None:
     assert finding.said == TYPES[label].placeholder
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("\u6211\u7684\u662f", "\u8c22\u8c22"), ("\ube44\ubc00 ", "\uc785\ub2c8\ub2e4"), ("カード", "です"), ("บัตร", "ครับ")],
+    ids=["Han", "Hangul", "kana", "Thai"],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("label", "value"), [(label, value) for label in VALUES for value in VALUES[label]]
+)
+def test_beside_writing_without_spaces_a_value_stands_alone(
+    label: str, value: str, before: str, after: str
+) -> None:
+    verdict = check(f"{before}{value}{after}", make_pii(label))
+
+    assert value not in verdict.redacted
+    assert verdict.redacted.startswith(before + TYPES[label].placeholder)
+
+
+def test_an_address_may_have_letters_of_such_writing_itself() -> None:
+    text = "用户@例子.公司, 我的是max@example.com请问"
+
+    assert check(text, make_pii("email")).redacted == "[e-mail], 我的是[e-mail]请问"
+
+
 @pytest.mark.parametrize("text", NONE)
 def test_what_only_looks_like_one_passes(text: str) -> None:
     assert check(text, EVERY).action == "allow"
@@ -118,6 +143,7 @@ def test_what_only_looks_like_one_passes(text: str) -> None:
         ("Ticket 111222333", False),
         ("My SSN is 536904399", True),
         ("Case 536904399", False),
+        ("Tax id 20 36574261809", True),
     ],
 )
 def test_digits_alone_count_where_they_are_called_by_their_name(
@@ -218,12 +244,13 @@ def test_redaction_leaves_nothing_of_what_was_found(
 ) -> None:
     text = "".join(before + value + after for before, value, after in pieces)
 
-    verdict = ENGINE.check(text, INPUT)
+    with without_clock():
+        verdict = ENGINE.check(text, INPUT)
+        again = ENGINE.check(verdict.redacted or text, INPUT)
 
     assert not verdict.error
     for finding in verdict.findings:
         assert 0 <= finding.start < finding.end <= len(text)
-    again = ENGINE.check(verdict.redacted or text, INPUT)
     assert (again.action, again.findings) == ("allow", ())
 
 
@@ -232,6 +259,7 @@ def test_redaction_leaves_nothing_of_what_was_found(
 def test_no_value_between_words_is_left(values: list[str]) -> None:
     text = "; ".join(f"so {value}" for value in values)
 
-    redacted = ENGINE.check(text, INPUT).redacted
+    with without_clock():
+        redacted = ENGINE.check(text, INPUT).redacted
 
     assert not any(value in redacted for value in values)
