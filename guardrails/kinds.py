@@ -82,6 +82,7 @@ def _places(subject: Subject, keys: range, tick: Tick) -> Iterator[Span]:
         for key in view.found:
             if key in keys:
                 yield from view.spans(key, tick)
+                tick()
 
 
 def _find_places(
@@ -139,7 +140,7 @@ def _search(
         for view in subject.views:
             spans += search(compiled, view.normal, budget, is_excused=is_excused)
     except TimeoutError:
-        if on_timeout == "hold":
+        if on_timeout == "hold" or budget.is_text_over:
             raise
         if on_timeout == "hit":
             spans.append((0, len(subject.text)))
@@ -175,6 +176,7 @@ def _find_pii(
                 span = view.normal.span(*found)
                 if not is_excused(span):
                     yield Hit(*span, label=name)
+            budget.tick()
 
 
 def _threshold(rule: Rule, _: Fits) -> Plan:
@@ -195,10 +197,10 @@ def _trip(
     compiled: Compiled,
     subject: Subject,
     _: range,
-    __: Budget,
+    budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
-    for hit in compiled.trips(subject):
+    for hit in compiled.trips(subject, budget.tick):
         if hit.start == hit.end or not is_excused((hit.start, hit.end)):
             yield Hit(*hit)
 

@@ -12,7 +12,12 @@ from guardrails.context import Context
 from guardrails.engine import compile_rules
 from guardrails.kinds import plan_pattern
 from guardrails.rules import Rule
-from tests.guardrails.factories import make_pattern, make_set, make_terms
+from tests.guardrails.factories import (
+    make_pattern,
+    make_set,
+    make_terms,
+    without_clock,
+)
 from tests.guardrails.reference import merge, pattern_spans, term_spans
 
 EXAMPLES = 60
@@ -69,7 +74,8 @@ TERMS = st.lists(
 def spans(rule: Rule, text: str) -> list[tuple[int, int]]:
     engine = compile_rules(make_set(rule))
     context = Context(direction=rule.direction, tier="free", workflow="chat")
-    verdict = engine.check(text, context)
+    with without_clock():
+        verdict = engine.check(text, context)
     assert not verdict.error
     return [(finding.start, finding.end) for finding in verdict.findings]
 
