@@ -29,6 +29,8 @@ class Problem(str):
 
 
 WITH_PLACES = frozenset({"terms", "pattern", "pii"})
+MAX_TERM_CHARACTERS = 500  # hyperscan takes 16,000 bytes, and a sign may need 30
+_SCORED = frozenset({"score", "topic", "judge"})
 _OF_JUDGES = frozenset({"tag", "escalate"})
 
 
@@ -39,6 +41,7 @@ def check_rule(rule: Rule) -> list[Problem]:
         *_check_action(rule),
         *_check_mode(rule),
         *_check_list(rule),
+        *_check_exceptions(rule),
         *_check_lists(rule),
     ]
 
@@ -177,6 +180,14 @@ def _check_list(rule: Rule) -> Iterator[Problem]:
         yield Problem("is_allow_list", "Only a topic can be an allow-list.")
 
 
+def _check_exceptions(rule: Rule) -> Iterator[Problem]:
+    if rule.exceptions and rule.kind in _SCORED:
+        yield Problem(
+            "exceptions",
+            "Words excuse nothing that models score; write counter-examples of a topic.",
+        )
+
+
 def _check_action(rule: Rule) -> Iterator[Problem]:
     if rule.action == "block" and rule.direction != "input":
         yield Problem(
@@ -212,11 +223,16 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
             "workflows", "The rule covers no workflow, so it would never run."
         )
     for field, word in _LISTS.items():
-        entries = getattr(rule, field)
-        if not all(normalise(entry).text.strip() for entry in entries):
+        sizes = [len(normalise(entry).text.strip()) for entry in getattr(rule, field)]
+        if not all(sizes):
             yield Problem(field, f"One {word} is blank.")
+        if field in _SCANNED and max(sizes, default=0) > MAX_TERM_CHARACTERS:
+            yield Problem(
+                field, f"One {word} is longer than {MAX_TERM_CHARACTERS} characters."
+            )
 
 
+_SCANNED = frozenset({"terms", "exceptions"})
 _LISTS = {
     "terms": "term",
     "exceptions": "exception",

@@ -14,7 +14,9 @@ from guardrails.rules import (
     ruleset_hash,
 )
 from tests.guardrails.factories import (
+    check,
     make_pattern,
+    make_score,
     make_set,
     make_terms,
     make_threshold,
@@ -114,6 +116,9 @@ def test_valid_rules_have_no_problems(rule: Rule) -> None:
         (make_terms(terms=("\u200b",)), "One term is blank."),
         (make_terms(exceptions=("",)), "One exception is blank."),
         (make_terms(must_pass=("",)), "One case is blank."),
+        (make_score(exceptions=("so",)), "excuse nothing that models score"),
+        (make_terms(terms=("a" * 501,)), "One term is longer than 500 characters."),
+        (make_terms(exceptions=("a" * 501,)), "One exception is longer than 500"),
         (make_terms(workflows=()), "covers no workflow"),
         (make_terms(reply=""), "text that the user gets"),
         (make_terms(direction="input"), "Only an answer can be replaced"),
@@ -133,6 +138,16 @@ def test_says_what_keeps_a_rule_from_being_enforced(rule: Rule, problem: str) ->
     [told] = check_rule(rule)
 
     assert problem in told
+
+
+def test_the_longest_terms_there_may_be_are_compiled() -> None:
+    signs = [chr(code) for code in range(0x4E00, 0x4E00 + 20_000)]
+    many = tuple("".join(signs[at : at + 100]) for at in range(0, len(signs), 100))
+    longest = " ".join(signs[:250]), "".join(signs[:500]), "Ж" * 500
+    rule = make_terms(terms=(*longest, *many))
+
+    assert check_rule(rule) == []
+    assert check(longest[0], rule).action == "replace"
 
 
 def test_a_rule_set_names_the_rule_and_the_id_used_twice() -> None:
