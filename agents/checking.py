@@ -16,7 +16,7 @@ def needs_scores(engine: Engine, about: Context) -> bool:
 async def check(engine: Engine, scorer: Scorer, text: str, about: Context) -> Verdict:
     """Judge by all rules; a score that does not come holds the text.
 
-    Models see it as it is after redaction, and not at all if it is blocked or held by what needs none of them.
+    Models see it as it is after redaction, and not at all if rules that need none of them block it or fail.
     """
     if not needs_scores(engine, about):
         return engine.check(text, about)
