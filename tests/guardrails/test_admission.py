@@ -220,12 +220,12 @@ def test_what_takes_too_long_is_what_its_rule_says(policy: str, action: str) -> 
 
 def test_a_pattern_that_hyperscan_refuses_runs_all_the_same() -> None:
     rules = (
-        make_pattern("foo$bar|x1"),
+        make_pattern("foo^bar|x1"),
         make_pattern(r"y(?:.{0,99}z){30}\d", id="wide"),
         make_terms(),
     )
 
-    assert plan_pattern("foo$bar|x1") is None
+    assert plan_pattern("foo^bar|x1") is None
     assert plan_pattern(r"y(?:.{0,99}z){30}\d") is None
     assert check("x1 and Tesla", *rules).findings[0].rule == "digits"
     assert [hit.rule for hit in check("y" + "z " * 40 + "z1", *rules).findings] == [
