@@ -90,7 +90,7 @@ def _find_cards(look: Look) -> Iterator[Span]:
     return _find_runs(look, _is_card_run, low=12, high=19)
 
 
-_IBAN_START = re.compile(r"(?<![a-z0-9])[a-z]{2}[0-9]{2}")
+_IBAN_START = re.compile(r"(?<![^\W_])[a-z]{2}[0-9]{2}")
 _IBAN_NEXT = re.compile(r"[ \-]?([a-z0-9])")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
 

@@ -2,13 +2,15 @@
 """Personal data: what is one, what only looks like one, and that nothing of it is left."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from stdnum import iban, luhn
 
 from guardrails.context import Context
 from guardrails.engine import compile_rules
+from guardrails.pii.finding import look_at
 from guardrails.pii.types import TYPES
+from guardrails.text import views
 from tests.guardrails.factories import (
     check,
     make_pattern,
@@ -252,6 +254,28 @@ def test_redaction_leaves_nothing_of_what_was_found(
     for finding in verdict.findings:
         assert 0 <= finding.start < finding.end <= len(text)
     assert (again.action, again.findings) == ("allow", ())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(list(TYPES)), st.lists(st.tuples(AROUND, MADE), max_size=2))
+@example("iban", [("ж", "DE89370400440532013000"), ("", "")])
+@example("card", [("", "4111/1111/1111/1111"), ("", "")])
+def test_candidates_lead_to_everything_that_is_one(
+    label: str, pieces: list[tuple[str, str]]
+) -> None:
+    """What is found does not depend on what else stands in the text."""
+    text = "".join(before + value for before, value in pieces)
+    looks = [look_at(view.text, frozenset(), lambda: None) for view in views(text)]
+    wanted = {
+        view.span(*place)
+        for view, look in zip(views(text), looks, strict=True)
+        for place in TYPES[label].find(look)
+    }
+
+    with without_clock():
+        found = check(text, make_pii(label)).findings
+
+    assert {(hit.start, hit.end) for hit in found} == wanted
 
 
 @settings(max_examples=30, deadline=None)
