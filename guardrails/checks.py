@@ -11,6 +11,7 @@ import regex  # type: ignore[import-untyped]
 
 from guardrails.expressions import Expression, ExpressionError
 from guardrails.grammar import UntranslatableError, translate
+from guardrails.kinds import make_terms
 from guardrails.patterns import Pattern, compile_pattern
 from guardrails.pii.types import TYPES
 from guardrails.rules import TEAMS, Kind, Rule, RuleSet
@@ -223,13 +224,20 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
             "workflows", "The rule covers no workflow, so it would never run."
         )
     for field, word in _LISTS.items():
-        sizes = [len(normalise(entry).text.strip()) for entry in getattr(rule, field)]
-        if not all(sizes):
+        entries = getattr(rule, field)
+        sizes = [len(normalise(entry).text.strip()) for entry in entries]
+        is_scanned = field in _SCANNED
+        if not all(sizes) or (is_scanned and not all(map(_has_words, entries))):
             yield Problem(field, f"One {word} is blank.")
-        if field in _SCANNED and max(sizes, default=0) > MAX_TERM_CHARACTERS:
+        if is_scanned and max(sizes, default=0) > MAX_TERM_CHARACTERS:
             yield Problem(
                 field, f"One {word} is longer than {MAX_TERM_CHARACTERS} characters."
             )
+
+
+def _has_words(term: str) -> bool:
+    """Dashes beside blanks are as good as blanks."""
+    return all(each.words for each in make_terms([term]))
 
 
 _SCANNED = frozenset({"terms", "exceptions"})

@@ -5,7 +5,7 @@ from functools import lru_cache
 from re import _parser as parser  # type: ignore[attr-defined]
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from guardrails.checks import check_rule
@@ -106,6 +106,7 @@ def test_patterns_find_what_re_finds(pattern: str, texts: list[str]) -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(TERMS, st.lists(TEXTS, min_size=3, max_size=6), st.integers(0, 9))
+@example(["- -"], [""], 0)
 def test_terms_are_found_where_re_finds_them(
     terms: list[str], texts: list[str], at: int
 ) -> None:

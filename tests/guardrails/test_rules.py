@@ -115,6 +115,8 @@ def test_valid_rules_have_no_problems(rule: Rule) -> None:
         (make_terms(terms=("tesla", " ")), "One term is blank."),
         (make_terms(terms=("\u200b",)), "One term is blank."),
         (make_terms(exceptions=("",)), "One exception is blank."),
+        (make_terms(terms=("tesla", "- -")), "One term is blank."),
+        (make_terms(exceptions=(" -",)), "One exception is blank."),
         (make_terms(must_pass=("",)), "One case is blank."),
         (make_score(exceptions=("so",)), "excuse nothing that models score"),
         (make_terms(terms=("a" * 501,)), "One term is longer than 500 characters."),
