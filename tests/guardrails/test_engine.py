@@ -356,6 +356,47 @@ def test_a_search_that_others_had_the_time_of_is_made_again(
         patterns.Budget(0.05).search(Starved(b, 0.02), "ab", 0)
 
 
+@pytest.mark.parametrize("mode", ["enforce", "shadow"])
+def test_a_flood_of_hits_that_nobody_can_look_at_in_time_holds(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr("guardrails.scanner.SCAN_BUDGET_S", -1.0)
+
+    verdict = check("tesla " * 600, make_terms(mode=mode))
+
+    assert (verdict.action, verdict.team) == ("escalate", "general")
+    assert verdict.error == "there are too many hits to be looked at"
+    assert check("tesla " * 500, make_terms()).error == ""
+
+
+ENDLESS_REDACTION = make_pattern(
+    "(?=b)", id="endless", direction="input", action="redact", reply=""
+)
+
+
+def test_what_makes_something_new_to_redact_for_ever_is_held() -> None:
+    verdict = check("a bus", ENDLESS_REDACTION)
+
+    assert (verdict.action, verdict.redacted) == ("escalate", "")
+    assert verdict.error == "something that must be redacted is still there"
+
+
+def test_what_cannot_be_redacted_is_blocked_if_a_rule_blocks_it() -> None:
+    block = make_terms(direction="input", action="block", terms=("bus",), reply="No.")
+
+    verdict = check("a bus", block, ENDLESS_REDACTION)
+
+    assert (verdict.action, verdict.reply) == ("block", "No.")
+    assert verdict.error == "something that must be redacted is still there"
+
+
+def test_an_exception_excuses_a_place_of_a_pattern_with_look_around() -> None:
+    rule = make_pattern(r"x\d(?= )", exceptions=("x1 y",))
+
+    [finding] = check("x1 y x1 z", rule).findings
+    assert finding.start == 5
+
+
 def test_a_flood_of_hits_is_cut() -> None:
     assert len(check("tesla " * 200, make_terms()).findings) == MAX_HITS
 
