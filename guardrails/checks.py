@@ -11,6 +11,7 @@ import regex  # type: ignore[import-untyped]
 
 from guardrails.expressions import Expression, ExpressionError
 from guardrails.grammar import UntranslatableError, translate
+from guardrails.kinds import make_terms
 from guardrails.patterns import Pattern, compile_pattern
 from guardrails.pii.types import TYPES
 from guardrails.rules import TEAMS, Kind, Rule, RuleSet
@@ -29,6 +30,8 @@ class Problem(str):
 
 
 WITH_PLACES = frozenset({"terms", "pattern", "pii"})
+MAX_TERM_CHARACTERS = 500  # hyperscan takes 16,000 bytes, and a sign may need 30
+_SCORED = frozenset({"score", "topic", "judge"})
 _OF_JUDGES = frozenset({"tag", "escalate"})
 
 
@@ -39,6 +42,7 @@ def check_rule(rule: Rule) -> list[Problem]:
         *_check_action(rule),
         *_check_mode(rule),
         *_check_list(rule),
+        *_check_exceptions(rule),
         *_check_lists(rule),
     ]
 
@@ -177,6 +181,14 @@ def _check_list(rule: Rule) -> Iterator[Problem]:
         yield Problem("is_allow_list", "Only a topic can be an allow-list.")
 
 
+def _check_exceptions(rule: Rule) -> Iterator[Problem]:
+    if rule.exceptions and rule.kind in _SCORED:
+        yield Problem(
+            "exceptions",
+            "Words excuse nothing that models score; write counter-examples of a topic.",
+        )
+
+
 def _check_action(rule: Rule) -> Iterator[Problem]:
     if rule.action == "block" and rule.direction != "input":
         yield Problem(
@@ -213,10 +225,22 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
         )
     for field, word in _LISTS.items():
         entries = getattr(rule, field)
-        if not all(normalise(entry).text.strip() for entry in entries):
+        sizes = [len(normalise(entry).text.strip()) for entry in entries]
+        is_scanned = field in _SCANNED
+        if not all(sizes) or (is_scanned and not all(map(_has_words, entries))):
             yield Problem(field, f"One {word} is blank.")
+        if is_scanned and max(sizes, default=0) > MAX_TERM_CHARACTERS:
+            yield Problem(
+                field, f"One {word} is longer than {MAX_TERM_CHARACTERS} characters."
+            )
 
 
+def _has_words(term: str) -> bool:
+    """Dashes beside blanks are as good as blanks."""
+    return all(each.words for each in make_terms([term]))
+
+
+_SCANNED = frozenset({"terms", "exceptions"})
 _LISTS = {
     "terms": "term",
     "exceptions": "exception",

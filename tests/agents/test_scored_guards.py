@@ -136,6 +136,16 @@ async def test_no_verdict_is_given_by_rules_that_went_out_of_force_meanwhile(
     assert isinstance(sent.data, FinalResponse)
 
 
+def test_nor_by_rules_that_went_out_of_force_while_the_process_was_frozen() -> None:
+    ctx = msgspec.structs.replace(
+        make_context(RuleSet((UNICORNS,))), is_in_force=lambda _: False
+    )
+    said = UserMessage(conversation_id="c", text="A unicorn")
+
+    with pytest.raises(UnavailableError, match="rules have changed"):
+        list(input_guard.handle(make_event(topics.USER_RAW, said), ctx))
+
+
 @pytest.mark.parametrize(
     ("toxicity", "is_delivered"),
     [(0.69, True), (0.70, True), (0.71, False), (None, False)],

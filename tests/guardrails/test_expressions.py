@@ -48,6 +48,27 @@ def test_each_value_of_a_text_is_judged(
     assert told == found
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://b.example:8080/x", "b.example"),
+        ("https://a.example@b.example/x", "b.example"),
+        ("https://a.example:pw@b.example/", "b.example"),
+        ("https://b.example\\@a.example/", "b.example"),
+        ("www.b.example", "b.example"),
+        ("http://[::1]/x", "::1"),
+    ],
+)
+def test_a_host_is_where_a_browser_would_go(url: str, host: str) -> None:
+    assert check(f"See {url} now", make_expression(f"host == '{host}'")).findings
+
+
+def test_an_address_that_nobody_can_read_is_on_no_list() -> None:
+    rule = make_expression("!(host in ['a.example'])")
+
+    assert said(check("See http://[a.example now", rule)) == ["http://[a.example"]
+
+
 def test_what_cannot_be_read_trips_only_what_depends_on_it() -> None:
     rule = make_expression("tier == 'pro' && discount_percent > 5.0")
 
@@ -113,6 +134,13 @@ def test_too_many_values_hold() -> None:
     assert "too many values" in check(text, rule).error
 
 
+def test_what_takes_too_long_to_read_holds() -> None:
+    verdict = check("5 % off " * 12_000, make_threshold())
+
+    assert verdict.action == "escalate"
+    assert verdict.error.endswith("is used up")
+
+
 def test_only_what_is_read_is_extracted(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_: Subject) -> str:
         raise AssertionError
@@ -175,7 +203,8 @@ def test_the_model_that_does_not_say_how_sure_it_is_is_held() -> None:
 
     assert check("x", rule, confidence=0.6).action == "allow"
     assert check("x", rule, confidence=0.4).findings[0].number == 0.4
-    assert "how sure" in check("x", rule).error
+    for given in (None, float("nan"), 60.0):
+        assert "how sure" in check("x", rule, confidence=given).error
 
 
 def test_topics_and_judges_read_scores_of_their_own() -> None:
