@@ -29,18 +29,13 @@ def hide_personal_data(
 
 
 def hide(text: str) -> str:
-    # Loaded when there is something to write: most processes never have.
-    from guardrails.masking import MaskingError  # noqa: PLC0415
-
-    try:
-        return _masker().hide(text)
-    except MaskingError:
-        return "[not searched for personal data in time]"
+    return _masker().hide_or_omit(text)
 
 
 @cache
 def _masker() -> "Masker":
     """Addresses of machines are what people look for in logs."""
+    # Loaded when there is something to write: most processes never have.
     from guardrails.masking import Masker  # noqa: PLC0415
 
     types = [name for name in settings.MASKING.types if name != "ip"]
