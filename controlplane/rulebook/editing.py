@@ -59,6 +59,16 @@ class Both(msgspec.Struct, frozen=True, kw_only=True):
     is_clash: bool
 
 
+def find(slug: str, kind: str) -> tuple[Rule | None, rules.Rule | None]:
+    """Return a rule of the draft that can be read, and what it says if it is of this kind."""
+    row = Rule.objects.filter(slug=slug.replace("\0", " ")).first()
+    try:
+        current = actions.to_struct(row) if row else None
+    except actions.InvalidRulesError:
+        return None, None
+    return row, current if current and current.kind == kind else None
+
+
 def rule_context(
     row: Rule | None,
     form: RuleForm,

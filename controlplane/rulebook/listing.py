@@ -81,6 +81,7 @@ def list_context(query: QueryDict, user: User) -> dict[str, Any]:
         "counted": f"{COUNTED:,}",
         "page": page,
         "query": _without_page(query),
+        "here": query.urlencode(),
         "total": len(draft),
         "changes": len(changes),
         "is_readable": live is not None,
