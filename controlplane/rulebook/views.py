@@ -20,9 +20,14 @@ MAX_BIGINT = 2**63 - 1  # PostgreSQL has no larger ones
 
 @never_cache
 def rules(request: SignedInRequest) -> HttpResponse:
-    context = listing.list_context(request.GET, request.user)
+    is_part = wants_fragment(request)
+    context = (
+        listing.part_context(request.GET)
+        if is_part
+        else listing.list_context(request.GET, request.user)
+    )
+    template = "_list" if is_part else "list"
     status = 200 if context["is_ok"] else 422
-    template = "_list" if wants_fragment(request) else "list"
     return render(request, f"rules/{template}.html", context, status=status)
 
 

@@ -260,7 +260,7 @@ def test_many_rules_have_pages_and_no_more_queries(
     make_heartbeat()
     ada.get(LIST)
 
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(18):
         second = ada.get(f"{LIST}?page=2&mode=enforce")
 
     assert [row.rule.slug for row in second.context["rows"]] == ["rule-100"]
