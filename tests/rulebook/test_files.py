@@ -194,7 +194,7 @@ def test_what_a_file_would_change_is_shown_before_it_does(ada: Client) -> None:
     changes = [(each.id, each.change) for each in shown.context["found"]["changes"]]
     assert changes == [("new", "new"), ("brands", "changed")]
     assert "<ins>Ours</ins>" in shown.content.decode()
-    assert "1 is there already, as they are" in text(shown)
+    assert "1 is there already, as it is" in text(shown)
     assert Rule.objects.get(slug="brands").reply == BRANDS.reply
     assert "Imported 2 changed 1 was" in text(ada.post(IMPORT, form_of(shown)))
     assert Rule.objects.get(slug="brands").reply == "Ours."
