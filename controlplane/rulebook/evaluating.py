@@ -13,6 +13,7 @@ from agents.topics import TIERS
 from controlplane.evaluations.models import Evaluation
 from controlplane.rulebook.files import MAX_BYTES, FileError, Problem
 from controlplane.rulebook.progress import STATES, progress, waiting
+from controlplane.rulebook.published import rules_in
 from guardrails import actions
 from guardrails.evaluation import Evaluation as Found
 from guardrails.evaluation import Figures, Row, Sample
@@ -164,11 +165,9 @@ def _found(job: Evaluation) -> dict[str, Any]:
     found = found_in(job)
     if found is None:
         return {"found": None}
-    names = {
-        rule.id: rule.name for rule in decode_rule_set(bytes(job.rules_body)).rules
-    }
+    known = rules_in(job.rules_body) or {}
     counted = [
-        _counted(key, names.get(key, key), figures)
+        _counted(key, known[key].name if key in known else key, figures)
         for key, figures in sorted(found.rules.items(), key=_most_wrong)
     ]
     told = [each for each in counted if each.wrong or each.missed]

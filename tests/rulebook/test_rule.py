@@ -12,7 +12,7 @@ from controlplane.audit.models import Entry
 from controlplane.rulebook import forms
 from guardrails import actions, rules
 from guardrails.checks import check_rule
-from guardrails.models import Rule
+from guardrails.models import Rule, RuleVersion
 from tests.agents.scorers.endpoint import settings_for
 from tests.factories import make_admin, make_answer, make_turn, make_user
 from tests.guardrails.factories import make_pattern, make_terms
@@ -402,6 +402,20 @@ def test_a_rule_that_cannot_be_read_says_so_and_is_taken_out(ada: Client) -> Non
     assert 'name="seen" value="1"' in page.content.decode()
     assert ada.post(delete, {"seen": "1"}).status_code == 302
     assert not Rule.objects.exists()
+
+
+def test_a_version_that_a_later_product_wrote_does_not_hide_the_rule(
+    ada: Client,
+) -> None:
+    editor = put_in_draft(BRANDS)
+    later = {**RuleVersion.objects.get().body, "field_to_come": 1}
+    RuleVersion.objects.create(slug="brands", version=2, body=later, saved_by=editor)
+    Rule.objects.update(version=3)
+
+    assert "Not measured" in text(ada.get(RULE))
+    clash = ada.post(RULE, of_brands(seen="2", reply="Mine."))
+    assert clash.status_code == 409
+    assert "Mine." in clash.content.decode()
 
 
 @pytest.mark.parametrize("field", ["slug", "message", "text", "terms"])
