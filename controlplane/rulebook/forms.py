@@ -234,7 +234,8 @@ class RuleForm(forms.Form):
         if self.errors:
             return given
         kept = msgspec.to_builtins(self._base) if self._base else {}
-        fields = kept | given | {"id": given["slug"], "version": max(1, given["seen"])}
+        own = self._base.id if self._base else given["slug"]
+        fields = kept | given | {"id": own, "version": max(1, given["seen"])}
         for name in ("slug", "seen"):
             del fields[name]
         fields["percent"] = fields["percent"] or 0.0

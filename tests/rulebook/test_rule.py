@@ -351,6 +351,16 @@ def test_two_who_changed_different_fields_are_brought_together(ada: Client) -> N
     assert "You changed different fields" in text(answer)
 
 
+def test_the_page_of_a_rule_saves_no_other_one(ada: Client) -> None:
+    put_in_draft(BRANDS, make_terms(id="other"))
+
+    for slug in ("other", "new-one"):
+        ada.post(RULE, of_brands(slug=slug, reply="Ours.", seen="1"))
+
+    saved = dict(Rule.objects.values_list("slug", "reply"))
+    assert saved == {"brands": "Ours.", "other": BRANDS.reply}
+
+
 def test_a_rule_that_was_deleted_meanwhile_is_not_lost(ada: Client) -> None:
     editor = put_in_draft(BRANDS)
     stays = ada.get(RULE)
