@@ -2,14 +2,11 @@
 
 import logging
 from collections.abc import MutableMapping
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
-if TYPE_CHECKING:
-    from guardrails.masking import Masker
-
+STAYING = ("ip",)  # addresses of machines are what people look for
 QUOTING = ("event", "exception", "error", "reason")
 
 
@@ -29,14 +26,7 @@ def hide_personal_data(
 
 
 def hide(text: str) -> str:
-    return _masker().hide_or_omit(text)
-
-
-@cache
-def _masker() -> "Masker":
-    """Addresses of machines are what people look for in logs."""
     # Loaded when there is something to write: most processes never have.
-    from guardrails.masking import Masker  # noqa: PLC0415
+    from guardrails.masking import masker_of  # noqa: PLC0415
 
-    types = [name for name in settings.MASKING.types if name != "ip"]
-    return Masker(settings.MASKING._replace(types=types))
+    return masker_of(settings.MASKING).hide_or_omit(text, STAYING)

@@ -1,6 +1,5 @@
 """What is masked. Known also to processes that mask nothing."""
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -10,6 +9,6 @@ class MaskingSettings(NamedTuple):
     secret: signs placeholders, so that nobody can try values against them.
     """
 
-    types: Iterable[str]
+    types: tuple[str, ...]
     secret: bytes
-    regions: Iterable[str] = ()
+    regions: tuple[str, ...] = ()

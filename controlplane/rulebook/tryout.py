@@ -15,7 +15,7 @@ from controlplane.chat.models import Message
 from guardrails import scored
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
-from guardrails.masking import Masker
+from guardrails.masking import masker_of
 from guardrails.rules import Rule, RuleSet, decode_rule_set, encode_rule_set
 from guardrails.verdicts import Finding, Verdict, why
 from moderation.marks import marked
@@ -89,7 +89,7 @@ def recorded(user: User, direction: str) -> list[Recorded]:
         return []
     role = _ROLES.get(direction, Message.Role.ASSISTANT)
     latest = Message.objects.filter(role=role).order_by("-pk")[:RECORDED]
-    hide = _masker().hide_or_omit
+    hide = masker_of(settings.MASKING).hide_or_omit
     return [Recorded(key, hide(text)) for key, text in latest.values_list("pk", "text")]
 
 
@@ -99,8 +99,3 @@ def text_of(user: User, key: str) -> str | None:
     if not is_key or not user.has_perm(MAY_READ):
         return None
     return read_line(int(key), by=user)
-
-
-@lru_cache(maxsize=1)
-def _masker() -> Masker:
-    return Masker(settings.MASKING)

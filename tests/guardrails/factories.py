@@ -113,4 +113,4 @@ def said(verdict: Verdict) -> list[str]:
 
 @cache
 def make_masker() -> Masker:
-    return Masker(MaskingSettings(TYPES, secret=b"tests"))
+    return Masker(MaskingSettings(tuple(TYPES), secret=b"tests"))

@@ -19,7 +19,7 @@ from guardrails.engine import Engine, compile_rules
 from guardrails.evaluation import Evaluation, Row, begin
 from guardrails.evaluation_report import as_plain, as_text
 from guardrails.labelled import BadLine, Lines, NotLabelledError, Usual, read_lines
-from guardrails.masking import Masker
+from guardrails.masking import masker_of
 from guardrails.models import Publication
 from guardrails.rules import RuleSet, decode_rule_set
 
@@ -121,7 +121,7 @@ class Run:
         self._files: list[str] = []
 
     async def all(self, files: Iterable[Path], usual: Usual) -> None:
-        scorers = Scorers(settings.SCORERS, Masker(settings.MASKING))
+        scorers = Scorers(settings.SCORERS, masker_of(settings.MASKING))
         try:
             await scorers.prepare(self._engine.rules)
             for path in files:

@@ -17,7 +17,7 @@ from agents.scaffold_code import Plan
 from agents.scorers.scorers import Scorers
 from agents.topics import TOPICS
 from guardrails.dealer import DEALER
-from guardrails.masking import Masker
+from guardrails.masking import Masker, masker_of
 from guardrails.rules import RuleSet
 
 NEXT = "Write what it decides and its description, then: manage.py topics --export docs/contracts"
@@ -77,7 +77,7 @@ class Command(BaseCommand):
     async def _run(
         self, agent: Agent, lines: list[bytes], rule_set: RuleSet, *, pretty: bool
     ) -> None:
-        masker = Masker(settings.MASKING)
+        masker = masker_of(settings.MASKING)
         scorers = Scorers(settings.SCORERS, masker)
         try:
             async for record in trial.run(
