@@ -59,7 +59,8 @@ def test_a_catastrophic_pattern_is_refused_or_bounded(pattern: str) -> None:
     """Where it is admitted, the texts made against it cost little; in force, the worst of them is judged or held in time."""
     rule = make_pattern(pattern)
     admission = admit(rule, make_set(rule))
-    assert admission.is_refused or (admission.worst_us or 0) < 50_000
+    # A rule that needs all its own time is refused; the rest of a check is reading the text.
+    assert admission.is_refused or (admission.worst_us or 0) < TEXT_BUDGET_S * 1e6
 
     engine = compile_rules(make_set(rule))
     context = Context(direction="output", tier="free", workflow="chat")
@@ -104,7 +105,8 @@ def test_a_rule_is_told_its_class(pattern: str, engine: str, note: str | None) -
         any(note in each for each in admission.notes) if note else not admission.notes
     )
     assert admission.worst_us is not None
-    assert 0 < admission.worst_us < 50_000
+    assert admission.worst_us > 0
+    assert not admission.is_refused  # as what takes all the time there is would be
 
 
 @pytest.mark.parametrize(
