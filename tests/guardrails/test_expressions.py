@@ -1,7 +1,7 @@
 import pytest
 
 from guardrails.checks import check_rule
-from guardrails.context import ScoreError
+from guardrails.context import ScoreError, topic_score
 from guardrails.engine import compile_rules
 from guardrails.expressions import TYPES, Expression, ExpressionError
 from guardrails.rules import Rule
@@ -173,6 +173,20 @@ def test_a_score_must_exceed_its_limit(rule: Rule, score: float, action: str) ->
         [finding] = verdict.findings
         assert (finding.number, finding.limit) == (0.71, 0.7)
         assert why(verdict) == f"{rule.name}: 0.71 over 0.7"
+
+
+def test_what_an_allow_list_hits_is_told_to_be_under_its_limit() -> None:
+    only = make_score(kind="topic", score="", examples=("A car.",), is_allow_list=True)
+
+    verdict = check("x", only, scores={topic_score(only.id): 0.2})
+
+    assert why(verdict) == "Toxic: 0.2 under 0.7"
+
+
+def test_a_number_that_is_its_limit_is_told_to_be_at_it() -> None:
+    verdict = check("5 % off", make_expression("discount_percent >= limit", limit=5))
+
+    assert verdict.findings[0].side == "at"
 
 
 @pytest.mark.parametrize("rule", [make_score(), TOXIC], ids=["score", "expression"])

@@ -1,16 +1,20 @@
 """The rules in Chromium: one is written, seen to hit, fails its cases, is mended, published and rolled back."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
+from django.utils import timezone
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from guardrails.models import Publication, Rule
-from tests.browser import broken_of, faults_of, in_chromium, open_page
+from tests.browser import broken_of, faults_of, in_chromium, in_database, open_page
 from tests.factories import make_admin, make_answer, make_turn, sign_in_now
 from tests.guardrails.factories import make_threshold
 from tests.home.making import make_heartbeat
 from tests.rulebook.making import BRANDS, publish
+from tests.traces_pages.making import make_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +32,7 @@ def test_a_rule_is_written_tried_mended_published_and_rolled_back(
         broken = broken_of(page)
         page.goto("/rules/")
         found = faults_of(page)
+        _count(page)
         found += _write(page)
         found += _publish(page)
         found += _roll_back(page)
@@ -38,6 +43,19 @@ def test_a_rule_is_written_tried_mended_published_and_rolled_back(
     assert (rule.terms, rule.version) == (["porsche"], 2)
     hashes = [each.rule_set_id for each in Publication.objects.latest_first()]
     assert hashes[0] == hashes[2] == first.rule_set_id
+
+
+def _count(page: Page) -> None:
+    """What a rule hits is counted while the page is looked at."""
+    row = page.get_by_role("row", name="Brands")
+    expect(row.locator('[data-says="hit in 24 h"]')).to_have_text("0")
+    lately = timezone.now() - timedelta(hours=1)
+    in_database(
+        lambda: make_record(
+            "a" * 32, "user.messages.cleaned", rules=["brands"], at=lately
+        )
+    )
+    expect(row.locator('[data-says="hit in 24 h"]')).to_have_text("1", timeout=10_000)
 
 
 def _write(page: Page) -> list[str]:
@@ -102,6 +120,14 @@ def _roll_back(page: Page) -> list[str]:
     )
     page.get_by_label("Out of a file").set_input_files(file)
     expect(page.get_by_label("Rules, as JSON or CSV")).to_have_value("id,name\nA,ä")
-    page.get_by_role("button", name="Import").click()
+    page.get_by_role("button", name="See what it changes").click()
     expect(page.get_by_text("Line 2:")).to_be_visible()
+    found += faults_of(page)
+    good = "id,name,direction,kind,action,terms\nladas,Ladas,output,terms,tag,lada\n"
+    page.get_by_label("Rules, as JSON or CSV").fill(good)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Ladas")).to_be_visible()
+    found += faults_of(page)
+    page.get_by_role("button", name="Put them into the draft").click()
+    expect(page.get_by_text("1 changed")).to_be_visible()
     return found + faults_of(page)
