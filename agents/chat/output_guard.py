@@ -39,6 +39,7 @@ def _about(event: Event[RawResponse]) -> About:
         tier=event.data.tier,
         workflow="chat",
         trace_id=event.envelope.trace_id,
+        confidence=event.data.confidence,
     )
 
 
