@@ -2,7 +2,7 @@
 """The engine against a slow reference on `re`, for any text in any script."""
 
 from functools import lru_cache
-from re import _parser as parser  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined, unused-ignore]
 
 import pytest
 from hypothesis import example, given, settings
