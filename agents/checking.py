@@ -16,7 +16,7 @@ def needs_scores(engine: Engine, about: Context) -> bool:
 async def check(engine: Engine, scorer: Scorer, text: str, about: Context) -> Verdict:
     """Judge by all rules; a score that does not come holds the text.
 
-    Models see it as it is after redaction, and not at all if it is blocked or held by what needs none of them.
+    Models see it as it is after redaction, and not at all if rules that need none of them block it or fail.
     """
     if not needs_scores(engine, about):
         return engine.check(text, about)
@@ -36,7 +36,15 @@ async def check_now(ctx: Allowed, text: str, about: Context) -> Verdict:
 
     UnavailableError, for which it is judged anew, if they have changed while models were asked.
     """
-    verdict = await check(ctx.engine, ctx.scorer, text, about)
+    return _given(ctx, await check(ctx.engine, ctx.scorer, text, about))
+
+
+def check_at_once(ctx: Allowed, text: str, about: Context) -> Verdict:
+    """The same where no rule needs a score: a process may have been frozen in the middle of it."""
+    return _given(ctx, ctx.engine.check(text, about))
+
+
+def _given(ctx: Allowed, verdict: Verdict) -> Verdict:
     if not ctx.is_in_force(ctx.engine):
-        raise UnavailableError("the rules have changed while models were asked")
+        raise UnavailableError("the rules have changed meanwhile, or are too old")
     return verdict

@@ -6,7 +6,7 @@ from agents.agent import FALLBACK_TEXT, Answer, Said, UnavailableError
 from agents.backends import BackendError, Backends
 from agents.control_state import Route
 from agents.masked import show
-from guardrails.masking import Masker
+from guardrails.masking import Masker, MaskingError
 
 TIMEOUT_S = 60.0
 
@@ -29,7 +29,10 @@ class DirectModel:
     async def answer(
         self, request_id: str, *, tier: str, messages: Sequence[Said]
     ) -> Answer:
-        shown = show(self._masker, messages, request_id)
+        try:
+            shown = show(self._masker, messages, request_id)
+        except MaskingError as error:
+            raise UnavailableError(f"the model is not asked: {error}") from error
         backends = Backends()
         try:
             return shown.restore(await backends.ask(self._route, shown.messages))

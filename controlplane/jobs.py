@@ -11,6 +11,7 @@ from concurrent.futures import Future, wait
 from datetime import timedelta
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 import structlog
 from django.conf import settings
 from django.db import models, transaction
@@ -25,8 +26,11 @@ log = structlog.get_logger()
 UNFINISHED = ("queued", "running")
 LOST_AFTER = timedelta(seconds=15)  # then another worker takes it over
 MAX_LOSSES = 3
+KEPT_FOR = timedelta(days=30)  # from its end on
 RUN_S = 2.0  # then the next wake-up goes on
 SAVE_EVERY_S = 1.0
+BATCH = 32  # texts
+SCORED_BATCH = 8  # at the scorers at once: live traffic is to find room there
 LOST = (
     "Three workers in a row ended while they were at it. Their logs say why; it went on"
     " from where the one before had been."
@@ -44,6 +48,9 @@ class JobQuerySet(models.QuerySet[J]):
 
     def latest_first(self) -> "JobQuerySet[J]":
         return self.order_by("-requested_at", "-pk")
+
+    def outdated(self) -> "JobQuerySet[J]":
+        return self.filter(finished_at__lt=timezone.now() - KEPT_FOR)
 
     def end(self, state: str, reason: str = "") -> int:
         """Return how many it ended: those that had ended before stay as they are."""
@@ -135,6 +142,22 @@ def claim(jobs: JobQuerySet[J]) -> J | None:
 
 def _is_taken(job: Job) -> bool:
     return job.lease is not None and database_now() - job.beat_at < LOST_AFTER
+
+
+def work_on(
+    jobs: JobQuerySet[J], turn_at: "Callable[[J, Turn], None]", *, unreadable: str
+) -> None:
+    """Take a turn at the oldest one, if nobody else is at it. unreadable: why one fails that this version cannot read."""
+    job = claim(jobs)
+    if job is None:
+        return
+    turn = Turn(jobs, job)
+    try:
+        turn_at(job, turn)
+    except EndedError:
+        log.info("job_ended", job=str(job))
+    except msgspec.MsgspecError:
+        turn.fail(unreadable)
 
 
 class Turn:

@@ -334,6 +334,8 @@ CELERY_BEAT_SCHEDULE = {
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
     "work-on-backtests": {"task": "backtests.run", "schedule": 1.0},
     "work-on-evaluations": {"task": "evaluations.run", "schedule": 2.0},
+    "forget-old-backtests": {"task": "backtests.forget_old", "schedule": 3600.0},
+    "forget-old-evaluations": {"task": "evaluations.forget_old", "schedule": 3600.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {

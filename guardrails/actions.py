@@ -1,5 +1,7 @@
 """Every write to rules and rule-sets."""
 
+from typing import NamedTuple
+
 import msgspec
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
@@ -73,40 +75,73 @@ def to_struct(rule: Rule) -> rules.Rule:
 _FIELDS = [field for field in rules.Rule.__struct_fields__ if field != "id"]
 
 
-@transaction.atomic
+class Reviewed(NamedTuple):
+    """What a person has looked at: the hash of the draft, and the key of the publication it was held against, if any."""
+
+    draft: str
+    in_force: str
+
+
 def publish(
-    *, reason: str, publisher: User, reviewed: str | None = None
+    *, reason: str, publisher: User, reviewed: Reviewed | None = None
 ) -> Publication:
     """Make the draft an immutable rule-set that every worker obeys from now on.
 
-    reviewed: the hash of the draft that the person has looked at; StaleDraftError if it is another one by now.
-    InvalidRulesError if a rule is invalid or one of its cases does not come out as it must.
+    reviewed: StaleDraftError if the draft, or what is in force, is another one by now. InvalidRulesError if a rule is
+    invalid or one of its cases does not come out as it must. Meanwhile, which may be long, nobody is kept from editing.
     """
-    list(Rule.objects.select_for_update().order_by("slug"))
     rule_set = draft()
-    if reviewed not in {None, rules.ruleset_hash(rule_set)}:
+    if reviewed is not None and reviewed.draft != rules.ruleset_hash(rule_set):
         raise StaleDraftError
-    problems: list[str] = list(check_rule_set(rule_set))
-    engine = compile_rules(rule_set)
-    if not problems:
-        score = scored.scoring(rule_set.rules)
-        problems = _sentences(run_cases(rule_set, score, engine), rule_set)
-    if problems:
+    compiled = _try_cases(rule_set).dump()
+    return _publish(
+        rule_set, compiled, reason=reason, publisher=publisher, reviewed=reviewed
+    )
+
+
+def _try_cases(rule_set: rules.RuleSet) -> Engine:
+    if problems := check_rule_set(rule_set):
         raise InvalidRulesError(problems)
+    engine = compile_rules(rule_set)
+    score = scored.scoring(rule_set.rules)
+    if failures := run_cases(rule_set, score, engine):
+        raise InvalidRulesError(_sentences(failures, rule_set))
+    return engine
+
+
+@transaction.atomic
+def _publish(
+    rule_set: rules.RuleSet,
+    compiled: bytes,
+    *,
+    reason: str,
+    publisher: User,
+    reviewed: Reviewed | None,
+) -> Publication:
+    """Put a set in force whose cases were tried, if it is still the draft."""
+    list(Rule.objects.select_for_update().order_by("slug"))
+    in_force = _lock_in_force()
+    if draft() != rule_set or (reviewed and reviewed.in_force != in_force):
+        raise StaleDraftError
     stored, _ = RuleSet.objects.get_or_create(
         hash=rules.ruleset_hash(rule_set),
         defaults={"body": rules.encode_rule_set(rule_set)},
     )
     made = put_in_force(stored, reason=reason, publisher=publisher)
-    _keep_compiled(stored, engine)
+    _keep_compiled(stored, compiled)
     return made
 
 
-def _keep_compiled(stored: RuleSet, engine: Engine) -> None:
+def _lock_in_force() -> str:
+    """The key of the publication in force, if any, while nobody else puts one in force."""
+    ControlVersion.objects.select_for_update().get(pk=1)
+    latest = Publication.objects.latest_first().values_list("pk", flat=True).first()
+    return str(latest or "")
+
+
+def _keep_compiled(stored: RuleSet, compiled: bytes) -> None:
     """Of the latest ones, to which people may want to go back soon."""
-    CompiledSet.objects.update_or_create(
-        rule_set=stored, defaults={"body": engine.dump()}
-    )
+    CompiledSet.objects.update_or_create(rule_set=stored, defaults={"body": compiled})
     latest = Publication.objects.latest_first().values("rule_set")[:KEPT_COMPILED]
     CompiledSet.objects.exclude(rule_set__in=latest).delete()
 
@@ -119,9 +154,7 @@ def roll_back(
 
     seen: the key of the publication that was in force when the person looked; StaleDraftError if another one is.
     """
-    ControlVersion.objects.select_for_update().get(pk=1)  # one after the other
-    latest = Publication.objects.latest_first().first()
-    if latest is None or str(latest.pk) != seen:
+    if _lock_in_force() != seen:
         raise StaleDraftError
     return put_in_force(publication.rule_set, reason=reason, publisher=publisher)
 
@@ -208,10 +241,44 @@ def delete_rule(slug: str, *, editor: User, seen: int) -> None:
     rule.delete()
 
 
+def with_rules(base: rules.RuleSet, wanted: rules.RuleSet) -> rules.RuleSet:
+    """What a draft becomes once these rules are saved in it, with the versions that they get."""
+    there = {rule.id: rule for rule in base.rules}
+    latest = RuleVersion.objects.latest_versions()
+    saved = {
+        each.id: _after(there.get(each.id), each, latest.get(each.id, 0))
+        for each in wanted.rules
+    }
+    return rules.RuleSet(tuple((there | saved).values()))
+
+
+def _after(before: rules.Rule | None, wanted: rules.Rule, latest: int) -> rules.Rule:
+    number = before.version if before else 0
+    if before == msgspec.structs.replace(wanted, version=number):
+        return before
+    return msgspec.structs.replace(wanted, version=max(latest, number) + 1)
+
+
+def save_rules(
+    wanted: rules.RuleSet, *, editor: User, seen: str | None = None
+) -> list[Rule]:
+    """Put rules into the draft, over those with the same id. Return those that this has changed.
+
+    seen: the hash of what the person was told that the draft becomes; StaleDraftError if it would become something else.
+    """
+    try:
+        return _save_rules(wanted, editor=editor, seen=seen)
+    except IntegrityError as error:  # somebody added one of them at the same moment
+        raise StaleDraftError from error
+
+
 @transaction.atomic
-def save_rules(wanted: rules.RuleSet, *, editor: User) -> list[Rule]:
-    """Put rules into the draft, over those with the same id. Return those that this has changed."""
-    there = {rule.slug: rule for rule in Rule.objects.select_for_update()}
+def _save_rules(wanted: rules.RuleSet, *, editor: User, seen: str | None) -> list[Rule]:
+    locked = Rule.objects.select_for_update().order_by("slug")
+    there = {rule.slug: rule for rule in locked}
+    becomes = with_rules(readable_draft(), wanted)
+    if seen is not None and seen != rules.ruleset_hash(becomes):
+        raise StaleDraftError
     latest = RuleVersion.objects.latest_versions()
     return [
         _store(

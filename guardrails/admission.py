@@ -12,7 +12,7 @@ from guardrails.checks import check_rule
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.kinds import plan_pattern
-from guardrails.patterns import BUDGET_S
+from guardrails.patterns import BUDGET_S, SPENT
 from guardrails.rules import Rule, RuleSet
 
 EngineClass = Literal["fast", "look-around", "slow", "expression", "model", "refused"]
@@ -118,7 +118,7 @@ def _time_one(engine: Engine, text: str, context: Context) -> tuple[float, bool]
         start_ns = time.thread_time_ns()
         error = engine.check(text, context).error
         rounds.append((time.thread_time_ns() - start_ns) / 1000)
-        if "time for one rule" in error:
+        if error.endswith(SPENT):
             return rounds[-1], True
     return min(rounds), False
 

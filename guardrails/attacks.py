@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from re import _constants as code
-from re import _parser as parser
+from re import _constants as code  # type: ignore[attr-defined, unused-ignore]
+from re import _parser as parser  # type: ignore[attr-defined, unused-ignore]
 from typing import Any
 
 from guardrails.grammar import Nodes

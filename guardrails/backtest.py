@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from guardrails.context import Context, Direction
-from guardrails.verdicts import PASSING, Finding, Verdict
+from guardrails.verdicts import PASSING, Finding, Verdict, side
 
 MAX_SAMPLES = 200
 MAX_SAMPLES_OF_A_CHANGE = 5  # of one rule
@@ -113,6 +113,10 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     spans: list[tuple[int, int]]
     number: float | None = None
     limit: float | None = None
+
+    @property
+    def side(self) -> str:
+        return side(self.number, self.limit)
 
 
 class Comparison(msgspec.Struct, kw_only=True):

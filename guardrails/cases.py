@@ -1,12 +1,13 @@
 """Runs the test cases that rules carry: what each must hit and must let pass."""
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import product
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from guardrails.context import AnyScore, Context, ScoreError
+from guardrails.context import AnyScore, Context, Direction, ScoreError
 from guardrails.engine import Engine, compile_rules
 from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import PASSING, Verdict
@@ -30,8 +31,11 @@ class CaseFailure(msgspec.Struct, frozen=True):
 
 
 class _Bench(NamedTuple):
+    """runs: the ids of the rules that the engine runs in a direction, tier and workflow."""
+
     rule: Rule
     engine: Engine
+    runs: Callable[[Direction, str, str], frozenset[str]]
     where: Literal["alone", "together"]
     tiers: tuple[str, ...]
     score: Score
@@ -51,13 +55,14 @@ def run_cases(
     score: asks for the scores of a text that rules need, by name. together: the rule-set, if it is compiled.
     """
     together = together or compile_rules(rule_set)
+    runs, every = _running(together), _every_tier(rule_set)
     failures: list[CaseFailure] = []
     for rule in rule_set.rules:
+        tiers = rule.tiers or every
         if rule.mode != "off":
-            failures += _run(_alone(rule, rule_set, score))
+            failures += _run(_alone(rule, tiers, score))
         if rule.mode not in {"off", "draft"}:
-            tiers = _tiers(rule, rule_set)
-            failures += _run(_Bench(rule, together, "together", tiers, score))
+            failures += _run(_Bench(rule, together, runs, "together", tiers, score))
     return failures
 
 
@@ -68,20 +73,30 @@ def run_cases_of(
     enforced = msgspec.structs.replace(rule, mode="enforce")
     others = (each for each in rule_set.rules if each.id != rule.id)
     whole = RuleSet((*others, enforced))
-    tiers = _tiers(rule, whole)
-    bench = _Bench(enforced, compile_rules(whole), "together", tiers, score)
-    return [*_run(_alone(enforced, whole, score)), *_run(bench)]
+    tiers, engine = rule.tiers or _every_tier(whole), compile_rules(whole)
+    bench = _Bench(enforced, engine, _running(engine), "together", tiers, score)
+    return [*_run(_alone(enforced, tiers, score)), *_run(bench)]
 
 
-def _alone(rule: Rule, rule_set: RuleSet, score: Score) -> _Bench:
-    enforced = RuleSet((msgspec.structs.replace(rule, mode="enforce"),))
-    tiers = _tiers(rule, rule_set)
-    return _Bench(rule, compile_rules(enforced), "alone", tiers, score)
+def _alone(rule: Rule, tiers: tuple[str, ...], score: Score) -> _Bench:
+    engine = compile_rules(RuleSet((msgspec.structs.replace(rule, mode="enforce"),)))
+    return _Bench(rule, engine, _running(engine), "alone", tiers, score)
 
 
-def _tiers(rule: Rule, rule_set: RuleSet) -> tuple[str, ...]:
-    every = sorted({tier for each in rule_set.rules for tier in each.tiers})
-    return rule.tiers or tuple(every) or ("free",)
+def _every_tier(rule_set: RuleSet) -> tuple[str, ...]:
+    every = {tier for each in rule_set.rules for tier in each.tiers}
+    return tuple(sorted(every)) or ("free",)
+
+
+def _running(engine: Engine) -> Callable[[Direction, str, str], frozenset[str]]:
+    """Looked up once for all rules: a set may have thousands."""
+
+    @cache
+    def running(direction: Direction, tier: str, workflow: str) -> frozenset[str]:
+        found = engine.rules_for(direction=direction, tier=tier, workflow=workflow)
+        return frozenset(compiled.rule.id for compiled in found)
+
+    return running
 
 
 def _run(bench: _Bench) -> list[CaseFailure]:
@@ -89,7 +104,7 @@ def _run(bench: _Bench) -> list[CaseFailure]:
     tried: list[str] = []
     failed: dict[CaseFailure, list[str]] = {}
     for tier, workflow in product(bench.tiers, rule.workflows):
-        if not _is_running(bench, tier, workflow):
+        if rule.id not in bench.runs(rule.direction, tier, workflow):
             continue
         place = tier if len(rule.workflows) == 1 else f"{tier} in {workflow}"
         tried.append(place)
@@ -104,13 +119,6 @@ def _run(bench: _Bench) -> list[CaseFailure]:
         )
         for failure, places in failed.items()
     ]
-
-
-def _is_running(bench: _Bench, tier: str, workflow: str) -> bool:
-    running = bench.engine.rules_for(
-        direction=bench.rule.direction, tier=tier, workflow=workflow
-    )
-    return bench.rule.id in {compiled.rule.id for compiled in running}
 
 
 def _failures(bench: _Bench, tier: str, workflow: str) -> Iterator[CaseFailure]:

@@ -11,6 +11,7 @@ import regex  # type: ignore[import-untyped]
 
 from guardrails.expressions import Expression, ExpressionError
 from guardrails.grammar import UntranslatableError, translate
+from guardrails.kinds import make_terms
 from guardrails.patterns import Pattern, compile_pattern
 from guardrails.pii.types import TYPES
 from guardrails.rules import TEAMS, Kind, Rule, RuleSet
@@ -29,17 +30,31 @@ class Problem(str):
 
 
 WITH_PLACES = frozenset({"terms", "pattern", "pii"})
+MAX_TERM_CHARACTERS = 500  # hyperscan takes 16,000 bytes, and a sign may need 30
+_SCORED = frozenset({"score", "topic", "judge"})
+MAX_CHARACTERS = {
+    "id": 50,
+    "name": 200,
+    "team": 50,
+    "score": 50,
+    "tiers": 50,
+    "workflows": 50,
+}
+MAX_PRIORITY = 2**31 - 1
 MAX_CASES = 500  # each is tried whenever the rule is saved, and all are to publish
 _OF_JUDGES = frozenset({"tag", "escalate"})
+_NO_CHARACTER = regex.compile("[\x00\ud800-\udfff]")  # of any text that can be kept
 
 
 def check_rule(rule: Rule) -> list[Problem]:
-    return [
+    """What cannot be kept is not looked at any further."""
+    return list(_check_values(rule)) or [
         *_check_names(rule),
         *_CONTENT[rule.kind](rule),
         *_check_action(rule),
         *_check_mode(rule),
         *_check_list(rule),
+        *_check_exceptions(rule),
         *_check_lists(rule),
     ]
 
@@ -56,6 +71,33 @@ def check_rule_set(rule_set: RuleSet) -> list[str]:
             f"{rule.name or rule.id}: {problem}" for problem in check_rule(rule)
         ]
     return problems
+
+
+def _check_values(rule: Rule) -> Iterator[Problem]:
+    """What a row of the draft, or the JSON of a rule-set, cannot hold as it is."""
+    for name in rule.__struct_fields__:
+        value = getattr(rule, name)
+        texts = value if isinstance(value, tuple) else (value,)
+        for text in filter(_is_text, texts):
+            yield from _check_text(name, text)
+    for name in ("limit", "percent"):
+        if not math.isfinite(getattr(rule, name) or 0):
+            yield Problem(name, f"The {name} must be a finite number.")
+    if abs(rule.priority) > MAX_PRIORITY:
+        yield Problem("priority", f"The priority must be between ±{MAX_PRIORITY:,}.")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _check_text(name: str, text: str) -> Iterator[Problem]:
+    where, most = name.replace("_", " "), MAX_CHARACTERS.get(name, len(text))
+    if _NO_CHARACTER.search(text):
+        yield Problem(name, f"A character in {where} is one that no text can have.")
+    if len(text) > most:
+        says = f"More than {most} characters in {where}: there are {len(text):,}."
+        yield Problem(name, says)
 
 
 def _check_names(rule: Rule) -> Iterator[Problem]:
@@ -116,7 +158,7 @@ def _check_pii(rule: Rule) -> Iterator[Problem]:
 def _check_threshold(rule: Rule) -> Iterator[Problem]:
     if not rule.field:
         yield Problem("field", "A threshold needs the field it reads.")
-    if rule.limit is None or not math.isfinite(rule.limit):
+    if rule.limit is None:
         yield Problem("limit", "A threshold needs a limit.")
 
 
@@ -178,6 +220,14 @@ def _check_list(rule: Rule) -> Iterator[Problem]:
         yield Problem("is_allow_list", "Only a topic can be an allow-list.")
 
 
+def _check_exceptions(rule: Rule) -> Iterator[Problem]:
+    if rule.exceptions and rule.kind in _SCORED:
+        yield Problem(
+            "exceptions",
+            "Words excuse nothing that models score; write counter-examples of a topic.",
+        )
+
+
 def _check_action(rule: Rule) -> Iterator[Problem]:
     if rule.action == "block" and rule.direction != "input":
         yield Problem(
@@ -214,8 +264,14 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
         )
     for field, word in _LISTS.items():
         entries = getattr(rule, field)
-        if not all(normalise(entry).text.strip() for entry in entries):
+        sizes = [len(normalise(entry).text.strip()) for entry in entries]
+        is_scanned = field in _SCANNED
+        if not all(sizes) or (is_scanned and not all(map(_has_words, entries))):
             yield Problem(field, f"One {word} is blank.")
+        if is_scanned and max(sizes, default=0) > MAX_TERM_CHARACTERS:
+            yield Problem(
+                field, f"One {word} is longer than {MAX_TERM_CHARACTERS} characters."
+            )
     cases = len(rule.must_hit) + len(rule.must_pass)
     if cases > MAX_CASES:
         yield Problem(
@@ -225,6 +281,12 @@ def _check_lists(rule: Rule) -> Iterator[Problem]:
         )
 
 
+def _has_words(term: str) -> bool:
+    """Dashes beside blanks are as good as blanks."""
+    return all(each.words for each in make_terms([term]))
+
+
+_SCANNED = frozenset({"terms", "exceptions"})
 _LISTS = {
     "terms": "term",
     "exceptions": "exception",

@@ -182,6 +182,7 @@ class Engine:
         return msgspec.structs.replace(verdict, redacted=redacted)
 
     def _hold(self, verdict: Verdict, error: str) -> Verdict:
+        error = _tell([error for error in (verdict.error, error) if error])
         if verdict.action == "block":
             return msgspec.structs.replace(verdict, error=error)
         return msgspec.structs.replace(
@@ -203,7 +204,7 @@ def _run(
     budget: Budget,
     costs: Costs | None = None,
 ) -> _Judged:
-    """costs: is told how long each took."""
+    """Of each rule either all that it finds, or an error. costs: is told how long each took."""
     judged = _Judged([], [], [])
     find = partial(_find_timed, costs) if costs else _find
     for rule in rules:

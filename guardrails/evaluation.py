@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from guardrails.compiled import RUNNING
 from guardrails.context import Direction
 from guardrails.rules import RuleSet
 from guardrails.verdicts import PASSING, Finding, Verdict
@@ -109,16 +110,17 @@ class Evaluation(msgspec.Struct, kw_only=True):
     def add(self, row: Row, verdict: Verdict) -> None:
         """Count what became of a row. One that could not be checked counts nowhere else."""
         self.rows += 1
-        if verdict.error:
-            reason = verdict.error[:SAMPLE_CHARACTERS]
+        if error := verdict.error or verdict.shadow_error:
+            reason = error[:SAMPLE_CHARACTERS]
             self.unchecked += 1
             self.unchecked_reasons[reason] = self.unchecked_reasons.get(reason, 0) + 1
             return
-        is_hit = verdict.action not in PASSING
+        is_hit = verdict.action not in PASSING or verdict.redacted
         self.whole.wanted += row.is_hit
         self.whole.count(row, verdict.findings if is_hit else (), should=row.is_hit)
+        found = (*verdict.findings, *verdict.shadow)
         for rule, figures in self.rules.items():
-            hits = [each for each in verdict.findings if each.rule == rule]
+            hits = [each for each in found if each.rule == rule]
             figures.wanted += rule in row.rules
             if hits or row.rules or not row.is_hit:  # else nobody knows
                 should = rule in row.rules or (row.is_hit and not row.rules)
@@ -126,9 +128,9 @@ class Evaluation(msgspec.Struct, kw_only=True):
 
 
 def begin(rule_set: RuleSet) -> Evaluation:
-    """Return an evaluation of no text yet."""
-    acting = [rule.id for rule in rule_set.rules if rule.mode != "off"]
-    return Evaluation(rules={rule: Figures() for rule in acting})
+    """Return an evaluation of no text yet. A rule that only watches has figures too, and is nothing to the set's."""
+    running = [rule.id for rule in rule_set.rules if rule.mode in RUNNING]
+    return Evaluation(rules={rule: Figures() for rule in running})
 
 
 class UnreadableLabelError(ValueError):

@@ -1,7 +1,7 @@
 """Expressions in CEL over typed fields: checked when they are saved, run once for each value that a text has."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice, product
 from typing import NamedTuple
 
@@ -80,10 +80,10 @@ class Expression:
         self._constants = {"limit": limit} if limit is not None else {}
         self._limit = limit if "limit" in self.reads else _limit_in(source)
 
-    def trips(self, subject: Subject) -> Iterator[Tripped]:
+    def trips(self, subject: Subject, tick: Callable[[], None]) -> Iterator[Tripped]:
         """Every value, or every combination of values, for which it is true or cannot be told.
 
-        Raises MissingError and ValueError for what cannot be evaluated.
+        Raises MissingError and ValueError for what cannot be evaluated. tick is called before each try.
         """
         common = {**self._constants, **self._given(subject)}
         found: list[list[Value | None]] = [
@@ -92,6 +92,7 @@ class Expression:
             if self.reads.intersection(names)
         ]
         for values in islice(product(*found), MAX_EVALUATIONS + 1):
+            tick()
             yield from self._trip(common, [each for each in values if each is not None])
         if _count(found) > MAX_EVALUATIONS:
             raise ValueError("the text has too many values to try them all")

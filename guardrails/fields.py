@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pycld2
 import regex  # type: ignore[import-untyped]
@@ -36,7 +37,7 @@ _CURRENCIES = {
 _CURRENCY = re.compile(
     "|".join(sorted(map(re.escape, _CURRENCIES), key=len, reverse=True))
 )
-_URL = re.compile(r"(?:https?://|www\.)(?P<host>[^\s/?#:<>\"']+)[^\s<>\"']*")
+_URL = re.compile(r"(?:https?://|www\.)[^\s/?#:<>\"'][^\s<>\"']*")
 _UNREADABLE = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}]")
 
 
@@ -60,11 +61,18 @@ def urls(subject: Subject) -> Iterator[Value]:
     view = subject.views[-1].normal  # as it was written
     for found in _URL.finditer(view.text):
         url = found[0].rstrip(".,;:!?)]}")
-        fields = {
-            "url": url,
-            "host": found["host"].rstrip(".,;!)]}").removeprefix("www."),
-        }
+        fields = {"url": url, "host": _host(url)}
         yield Value(fields, *view.span(found.start(), found.start() + len(url)))
+
+
+def _host(url: str) -> str | None:
+    """As a browser reads it, to whom a name and password come before it, and a backslash is a slash."""
+    whole = url if "://" in url else f"//{url}"
+    try:
+        host = urlsplit(whole.replace("\\", "/")).hostname
+    except ValueError:
+        return None
+    return host.rstrip(".,;!)]}").removeprefix("www.") if host else None
 
 
 def language(subject: Subject) -> str:
@@ -76,9 +84,10 @@ def language(subject: Subject) -> str:
 
 
 def confidence(subject: Subject) -> float:
-    if subject.context.confidence is None:
+    given = subject.context.confidence
+    if given is None or not 0 <= given <= 1:
         raise MissingError("the model did not say how sure it is")
-    return float(subject.context.confidence)
+    return float(given)
 
 
 def score(subject: Subject, name: str) -> Score:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from re import _constants as code
-from re import _parser as parser
+from re import _constants as code  # type: ignore[attr-defined, unused-ignore]
+from re import _parser as parser  # type: ignore[attr-defined, unused-ignore]
 from typing import Any, Protocol, get_args
 
 from guardrails.alphabet import OF_WORDS, WORD, Category, CharSet, category_of
@@ -53,9 +53,9 @@ class UntranslatableError(Exception):
 
 
 class Translator:
-    """Writes one pattern. is_exact: what is written matches just where the pattern does.
+    """Writes one pattern. is_exact: what is written matches just where the pattern does, if it is written with ends.
 
-    If it is not exact it matches more: a place that it finds must be looked at again.
+    Otherwise it matches more: a place that it finds must be looked at again.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -74,8 +74,10 @@ class Translator:
             self.widen("the flag for ASCII")
         self.write(Collector())
 
-    def write(self, writer: Writer) -> str:
-        return _Writing(self, writer).all_of(self._tree, self._tree.state.flags)
+    def write(self, writer: Writer, *, with_ends: bool = True) -> str:
+        """with_ends: whether it is said where a text or line must end."""
+        writing = _Writing(self, writer, with_ends=with_ends)
+        return writing.all_of(self._tree, self._tree.state.flags)
 
     def widen(self, why: str) -> None:
         self.is_exact = False
@@ -93,8 +95,8 @@ def translate(pattern: str) -> Translator:
 
 
 class _Writing:
-    def __init__(self, of: Translator, writer: Writer) -> None:
-        self._of, self._writer = of, writer
+    def __init__(self, of: Translator, writer: Writer, *, with_ends: bool) -> None:
+        self._of, self._writer, self._with_ends = of, writer, with_ends
 
     def all_of(self, nodes: Nodes, flags: int) -> str:
         """A run of nodes; letters beside each other are folded together."""
@@ -166,6 +168,8 @@ class _Writing:
     def _place(self, name: Any, nodes: Nodes, at: int, flags: int) -> str:
         if name in {code.AT_BOUNDARY, code.AT_NON_BOUNDARY}:
             return self._edge(nodes, at, is_edge=name is code.AT_BOUNDARY)
+        if name in _ENDS and not self._with_ends:
+            return ""
         is_many = bool(flags & re.MULTILINE)
         return _ANCHORS[name, is_many]
 
@@ -200,6 +204,7 @@ _CANNOT = {
     code.GROUPREF: "a back-reference",
     code.GROUPREF_IGNORE: "a back-reference",
 }
+_ENDS = {code.AT_END, code.AT_END_STRING}
 _ANCHORS = {
     (code.AT_BEGINNING, False): r"\A",
     (code.AT_BEGINNING, True): "(?m:^)",

@@ -12,7 +12,7 @@ from guardrails.context import judge_score, topic_score
 from guardrails.expressions import Expression as Compiled
 from guardrails.grammar import UntranslatableError, translate
 from guardrails.patterns import Budget, Pattern, Span, compile_pattern, search
-from guardrails.pii.finding import Look
+from guardrails.pii.finding import look_at
 from guardrails.pii.types import TYPES
 from guardrails.rules import Kind, OnTimeout, Rule
 from guardrails.scanner import Expression, Source, Term, fits
@@ -82,6 +82,7 @@ def _places(subject: Subject, keys: range, tick: Tick) -> Iterator[Span]:
         for key in view.found:
             if key in keys:
                 yield from view.spans(key, tick)
+                tick()
 
 
 def _find_places(
@@ -139,7 +140,7 @@ def _search(
         for view in subject.views:
             spans += search(compiled, view.normal, budget, is_excused=is_excused)
     except TimeoutError:
-        if on_timeout == "hold":
+        if on_timeout == "hold" or budget.is_text_over:
             raise
         if on_timeout == "hit":
             spans.append((0, len(subject.text)))
@@ -167,7 +168,7 @@ def _find_pii(
 ) -> Iterator[Hit]:
     """names: of which type each of the keys is a candidate."""
     for view in subject.views:
-        look = Look(view.normal.text, regions, budget.tick)
+        look = look_at(view.normal.text, regions, budget.tick)
         for name in {
             names[key - keys.start]: None for key in view.found if key in keys
         }:
@@ -175,6 +176,7 @@ def _find_pii(
                 span = view.normal.span(*found)
                 if not is_excused(span):
                     yield Hit(*span, label=name)
+            budget.tick()
 
 
 def _threshold(rule: Rule, _: Fits) -> Plan:
@@ -195,10 +197,10 @@ def _trip(
     compiled: Compiled,
     subject: Subject,
     _: range,
-    __: Budget,
+    budget: Budget,
     is_excused: IsExcused,
 ) -> Iterator[Hit]:
-    for hit in compiled.trips(subject):
+    for hit in compiled.trips(subject, budget.tick):
         if hit.start == hit.end or not is_excused((hit.start, hit.end)):
             yield Hit(*hit)
 

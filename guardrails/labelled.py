@@ -126,8 +126,9 @@ def _make(number: int, said: Mapping[str, Any], usual: Usual) -> Row:
     text = said.get("text")
     if not isinstance(text, str) or not text:
         raise ValueError("it has no text")
-    if not text.isascii() and not _is_unicode(text):
-        raise ValueError("its text is no UTF-8")
+    for name in _USED:
+        if not _is_unicode(str(said.get(name, ""))):
+            raise ValueError(f"its {name} is no UTF-8")
     is_hit, rules = read_label(_word(said.get("label", "")), usual.rules)
     plain = {
         "file": usual.file,
@@ -139,6 +140,9 @@ def _make(number: int, said: Mapping[str, Any], usual: Usual) -> Row:
         "tier": said.get("tier") or usual.tier,
     }
     return msgspec.convert(plain, Row)
+
+
+_USED = ("text", "label", "direction", "tier")
 
 
 def _word(label: object) -> str:

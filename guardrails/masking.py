@@ -18,6 +18,7 @@ from guardrails.rules import Rule
 from guardrails.scanner import FloodError
 from guardrails.subject import read
 
+NOT_SEARCHED = "[not searched for personal data in time]"
 _SIGN_LETTERS = 8  # one in 2e11 is another value's
 _LABELS = "|".join(re.escape(each.placeholder[1:-1]) for each in TYPES.values())
 _SIGNED = re.compile(rf"\[(?:{_LABELS}) ([a-z]{{{_SIGN_LETTERS}}})\]", re.IGNORECASE)
@@ -69,6 +70,13 @@ class Masker:
     def hide(self, text: str, but: Collection[str] = ()) -> str:
         """Put its type in the place of each piece: "[card]". but: types that stay. Raises MaskingError."""
         return self._redact(text, lambda label, _: placeholder(label), but)
+
+    def hide_or_omit(self, text: str, but: Collection[str] = ()) -> str:
+        """As hide, and nothing of a text that cannot be told from personal data in time."""
+        try:
+            return self.hide(text, but)
+        except MaskingError:
+            return NOT_SEARCHED
 
     def mask(self, texts: Iterable[str], request_id: str) -> Masked:
         """Put its type and eight letters in the place of each piece: "[card kxqzabcd]".

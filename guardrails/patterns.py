@@ -14,6 +14,7 @@ Span = tuple[int, int]
 
 BUDGET_S = 0.05  # for one rule
 TEXT_BUDGET_S = 0.25  # for all rules of one text
+SPENT = "is used up"
 
 _LETTER = r"[\p{L}\p{M}\p{N}]"
 _SPACED = rf"(?:\p{{Nd}}|(?![{UNSPACED}]){_LETTER})"
@@ -61,6 +62,11 @@ class Budget:
         self._ticked_s = time.thread_time()
 
     @property
+    def is_text_over(self) -> bool:
+        """Tell whether others had the time, so that it says nothing of the one rule."""
+        return self._within is not None and self._within.left_s <= 0
+
+    @property
     def left_s(self) -> float:
         within = self._within.left_s if self._within else self._left
         return min(self._left, within)
@@ -73,7 +79,8 @@ class Budget:
         if self._within:
             self._within.tick()
         if self._left <= 0:
-            raise TimeoutError("the time for one rule is used up")
+            whose = "one rule" if self._within else "the text"
+            raise TimeoutError(f"the time for {whose} {SPENT}")
 
     def search(self, pattern: Pattern, text: str, at: int) -> Any:
         while True:

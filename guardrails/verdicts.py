@@ -11,6 +11,13 @@ PASSING = frozenset({"allow", "tag"})
 _WITH_NUMBERS = frozenset({"threshold"})
 
 
+def side(number: float | None, limit: float | None) -> str:
+    """Say on which side of its limit a number is: what an allow-list hits is under it."""
+    if number is None or limit is None:
+        return ""
+    return "over" if number > limit else "under" if number < limit else "at"
+
+
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One hit of one rule. start and end are code points of the text that was checked.
 
@@ -34,6 +41,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     label: str = ""
     because: str = ""
     redacts: bool = False
+
+    @property
+    def side(self) -> str:
+        return side(self.number, self.limit)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +88,7 @@ def _tell(hit: Finding) -> str:
 def _tell_number(hit: Finding) -> str:
     if hit.number is not None and hit.limit is not None:
         said = f", “{hit.said}”" if hit.said else ""
-        return f"{hit.name}: {hit.number:g} over {hit.limit:g}{said}"
+        return f"{hit.name}: {hit.number:g} {hit.side} {hit.limit:g}{said}"
     if hit.kind in _WITH_NUMBERS and hit.said:
         return f"{hit.name}: a value that cannot be read, “{hit.said}”"
     return f"{hit.name}: “{hit.said}”" if hit.said else hit.name

@@ -255,15 +255,19 @@ def _check_rules(
     turn = approval.turn
     workflow = turn.conversation.workflow
     return check_text(
-        text, tier=turn.effective_tier, workflow=workflow, overrider=overrider
+        text,
+        tier=turn.effective_tier,
+        workflow=workflow,
+        trace_id=turn.trace_id,
+        overrider=overrider,
     )
 
 
 def check_text(
-    text: str, *, tier: str, workflow: str, overrider: User | None
+    text: str, *, tier: str, workflow: str, overrider: User | None, trace_id: str = ""
 ) -> list[str]:
     """Return the rules that were overridden; GuardrailError if they hit and may not be."""
-    found = guard.check(text, tier=tier, workflow=workflow)
+    found = guard.check(text, tier=tier, workflow=workflow, trace_id=trace_id)
     if guard.does_pass(found):
         return []
     if overrider is None or not overrider.has_perm(OVERRIDE):

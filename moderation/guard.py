@@ -12,7 +12,7 @@ from guardrails.rules import decode_rule_set
 from guardrails.verdicts import PASSING, Finding, Verdict
 
 
-def check(text: str, *, tier: str, workflow: str) -> Verdict:
+def check(text: str, *, tier: str, workflow: str, trace_id: str = "") -> Verdict:
     """Return the verdict on an answer. What cannot be checked does not pass."""
     body = (
         Publication.objects.order_by("-pk")
@@ -25,7 +25,9 @@ def check(text: str, *, tier: str, workflow: str) -> Verdict:
         engine = _engine(bytes(body))
     except msgspec.MsgspecError as error:
         return _unchecked(f"the published rule-set cannot be read ({error})")
-    context = Context(direction="output", tier=tier, workflow=workflow)
+    context = Context(
+        direction="output", tier=tier, workflow=workflow, trace_id=trace_id
+    )
     return scored.check(engine, text, context)
 
 

@@ -262,7 +262,7 @@ def _why(hit: Finding) -> Why:
     if hit.limit is not None:
         limit = f"limit {hit.limit:g}{unit}"
         if hit.number is not None:
-            figure, limit = f"{hit.number:g}{unit}", f"over {hit.limit:g}{unit}"
+            figure, limit = f"{hit.number:g}{unit}", f"{hit.side} {hit.limit:g}{unit}"
     return Why(
         title=hit.name,
         figure=figure,

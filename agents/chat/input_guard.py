@@ -7,7 +7,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
-from agents.checking import check_now, needs_scores
+from agents.checking import check_at_once, check_now, needs_scores
 from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
 from guardrails.context import Context as About
 from guardrails.verdicts import PASSING, Verdict
@@ -18,7 +18,7 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
 
     What may pass and asks for a person is held for one, and no model is asked.
     """
-    verdict = ctx.engine.check(event.data.text, _about(event))
+    verdict = check_at_once(ctx, event.data.text, _about(event))
     return _decide(event, ctx, verdict)
 
 

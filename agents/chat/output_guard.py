@@ -7,7 +7,7 @@ import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
-from agents.checking import check_now, needs_scores
+from agents.checking import check_at_once, check_now, needs_scores
 from agents.events import FinalResponse, FlaggedResponse, PendingResponse, RawResponse
 from guardrails.context import Context as About
 from guardrails.masking import placeholder_in
@@ -18,7 +18,7 @@ NO_ANSWER = "the model gave no answer"
 
 def handle(event: Event[RawResponse], ctx: Context) -> Iterator[Send]:
     """Only a checked text passes. An empty one, or one that could not be checked, is held."""
-    verdict = ctx.engine.check(event.data.text, _about(event))
+    verdict = check_at_once(ctx, event.data.text, _about(event))
     return _decide(event, ctx, verdict)
 
 
@@ -39,6 +39,7 @@ def _about(event: Event[RawResponse]) -> About:
         tier=event.data.tier,
         workflow="chat",
         trace_id=event.envelope.trace_id,
+        confidence=event.data.confidence,
     )
 
 

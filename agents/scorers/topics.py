@@ -12,6 +12,8 @@ from guardrails.context import Score
 from guardrails.pieces import readings
 from guardrails.rules import Rule
 
+Span = tuple[int, int]
+
 MAX_READINGS = 256  # of one text; more of them are no message
 KEPT = 8_192  # vectors of examples
 
@@ -63,14 +65,29 @@ def _examples(rule: Rule) -> list[str]:
     return [*rule.examples, *rule.counter_examples]
 
 
-def _nearest(rule: Rule, likeness: Vector, spans: Sequence[tuple[int, int]]) -> Score:
-    """Of a sentence that is nearer to a counter-example than to any example, nothing is like."""
+def _nearest(rule: Rule, likeness: Vector, spans: Sequence[Span]) -> Score:
+    """Of a sentence that is nearer to a counter-example than to any example, nothing is like.
+
+    The likest sentence counts; with an allow-list the least like, since one that may pass lets no other pass.
+    """
+    likeness = likeness.clip(-1.0, 1.0)  # rounding leaves a text a little over itself
     of_topic = likeness[:, : len(rule.examples)]
     counts = of_topic.max(axis=1)
     if rule.counter_examples:
         excused = likeness[:, len(rule.examples) :].max(axis=1) >= counts
         counts = np.where(excused, 0.0, counts)
-    place = int(counts.argmax())
+    place = _least(counts, spans) if rule.is_allow_list else int(counts.argmax())
     start, end = spans[place]
     example = rule.examples[int(of_topic[place].argmax())]
     return Score(float(counts[place]), example, start, end)
+
+
+def _least(counts: Vector, spans: Sequence[Span]) -> int:
+    """Of the sentences the least like, each by its likest reading. A text as a whole is no sentence, if it has several."""
+    whole = spans[0][0], spans[-1][1]
+    best: dict[Span, int] = {}
+    for place in counts.argsort():
+        best[spans[place]] = int(place)
+    if len(best) > 1:
+        best.pop(whole, None)
+    return min(best.values(), key=lambda place: float(counts[place]))

@@ -108,6 +108,11 @@ def start_again(job: Backtest, *, by: User) -> Backtest:
     return start_backtest(draft, size=job.size, by=by, rule=job.rule)
 
 
+def forget_old() -> None:
+    """What was found of recorded texts is not kept for ever."""
+    Backtest.objects.outdated().delete()
+
+
 @transaction.atomic
 def cancel_backtest(job_id: UUID, *, by: User) -> None:
     """End it where it is. One that has ended stays as it is."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import structlog
 
 from controlplane import jobs
 from controlplane.backtests import recorded
@@ -12,25 +11,16 @@ from controlplane.backtests.models import Backtest
 from guardrails import scored
 from guardrails.backtest import Comparison, Origin, Text
 
-log = structlog.get_logger()
-
-BATCH = 32  # texts
-SCORED_BATCH = 8  # at the scorers at once: live traffic is to find room there
 UNREADABLE = "One of the two rule-sets cannot be read by this version of the product."
 
 
 def run() -> None:
     """Work on the oldest backtest, if nobody else is at it."""
-    job = jobs.claim(Backtest.objects.all())
-    if job is None:
-        return
-    turn = jobs.Turn(Backtest.objects.all(), job)
-    try:
-        _Run(job, turn).go_on()
-    except jobs.EndedError:
-        log.info("backtest_ended", backtest=str(job.pk))
-    except msgspec.MsgspecError:
-        turn.fail(UNREADABLE)
+    jobs.work_on(Backtest.objects.all(), _turn_at, unreadable=UNREADABLE)
+
+
+def _turn_at(job: Backtest, turn: jobs.Turn) -> None:
+    _Run(job, turn).go_on()
 
 
 class _Run:
@@ -42,7 +32,7 @@ class _Run:
         self._found = (
             msgspec.convert(job.result, Comparison) if job.result else Comparison()
         )
-        self._size = SCORED_BATCH
+        self._size = jobs.SCORED_BATCH
         live = bytes(job.in_force.body) if job.in_force else b""
         self._sides = sides_of(live, bytes(job.draft_body))
 
@@ -70,9 +60,9 @@ class _Run:
 
     def _judge(self, texts: list[Text]) -> list[Pair]:
         if not any(self._sides.needs_scores(text) for text in texts):
-            self._size = BATCH
+            self._size = jobs.BATCH
             return [self._sides.judge(text) for text in texts]
-        self._size = SCORED_BATCH
+        self._size = jobs.SCORED_BATCH
         return self._turn.wait_for(scored.begin(self._sides.judging(texts)))
 
 

@@ -59,6 +59,11 @@ def _start(
     return job
 
 
+def forget_old() -> None:
+    """What was found of somebody's texts is not kept for ever."""
+    Evaluation.objects.outdated().delete()
+
+
 @transaction.atomic
 def cancel_evaluation(job_id: UUID, *, by: User) -> None:
     """End it where it is. One that has ended stays as it is."""

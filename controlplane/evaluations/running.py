@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-import structlog
 
 from agents.agent import Scorer
 from agents.checking import check, needs_scores
@@ -20,10 +19,6 @@ from guardrails.evaluation import Row, begin
 from guardrails.rules import decode_rule_set
 from guardrails.verdicts import Verdict
 
-log = structlog.get_logger()
-
-BATCH = 32  # texts
-SCORED_BATCH = 8  # at the scorers at once: live traffic is to find room there
 UNREADABLE = "It cannot be gone on with by this version of the product."
 
 _ROWS = msgspec.json.Decoder(list[Row])
@@ -32,16 +27,12 @@ _FOUND = msgspec.json.Decoder(Found)
 
 def run() -> None:
     """Work on the oldest evaluation, if nobody else is at it."""
-    job = jobs.claim(Evaluation.objects.defer("rules_body", "texts", "result"))
-    if job is None:
-        return
-    turn = jobs.Turn(Evaluation.objects.all(), job)
-    try:
-        _Run(job, turn).go_on()
-    except jobs.EndedError:
-        log.info("evaluation_ended", evaluation=str(job.pk))
-    except msgspec.MsgspecError:
-        turn.fail(UNREADABLE)
+    light = Evaluation.objects.defer("rules_body", "texts", "result")
+    jobs.work_on(light, _turn_at, unreadable=UNREADABLE)
+
+
+def _turn_at(job: Evaluation, turn: jobs.Turn) -> None:
+    _Run(job, turn).go_on()
 
 
 class _Run:
@@ -63,9 +54,9 @@ class _Run:
         return {"done": self._done, "result": msgspec.json.encode(self._found)}
 
     def _step(self) -> bool:
-        rows = self._rows[self._done : self._done + BATCH]
+        rows = self._rows[self._done : self._done + jobs.BATCH]
         is_scored = any(needs_scores(self._engine, _about(row)) for row in rows)
-        rows = rows[:SCORED_BATCH] if is_scored else rows
+        rows = rows[: jobs.SCORED_BATCH] if is_scored else rows
         verdicts = self._ask(rows) if is_scored else [self._check(row) for row in rows]
         for row, verdict in zip(rows, verdicts, strict=True):
             self._found.add(row, verdict)

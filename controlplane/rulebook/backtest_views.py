@@ -3,13 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
 from controlplane.backtests import actions
 from controlplane.backtests.models import Backtest
+from controlplane.fragments import wants_fragment
 from controlplane.rulebook import backtesting, editing
 from controlplane.rulebook.backtesting import SizeForm
 from controlplane.rulebook.forms import KINDS, RuleForm
@@ -38,7 +39,7 @@ def _list(
     request: SignedInRequest, form: SizeForm, *, status: int = 200, **why: Any
 ) -> HttpResponse:
     context = backtesting.list_context(request.user, form, **why)
-    template = "_backtests" if _wants_fragment(request) else "backtests"
+    template = "_backtests" if wants_fragment(request) else "backtests"
     return render(request, f"rules/{template}.html", context, status=status)
 
 
@@ -47,8 +48,7 @@ def backtest_rule(request: SignedInRequest) -> HttpResponse:
     kind = request.POST.get("kind", "")
     if kind not in KINDS:
         return redirect("rules:list")
-    row = Rule.objects.filter(slug=request.POST.get("slug", "")).first()
-    current = guardrails.to_struct(row) if row and row.kind == kind else None
+    row, current = editing.find(request.POST.get("slug", ""), kind)
     form, size = RuleForm(kind, request.POST, rule=current), SizeForm(request.POST)
     if not form.is_valid() or form.rule is None or not size.is_valid():
         return _editor(request, row, form, size=size, status=422)
@@ -97,13 +97,13 @@ def _job(
     request: SignedInRequest, job: Backtest, *, status: int = 200, **why: Any
 ) -> HttpResponse:
     context = backtesting.job_context(job, request.user) | why
-    template = "_backtest" if _wants_fragment(request) else "backtest"
+    template = "_backtest" if wants_fragment(request) else "backtest"
     return render(request, f"rules/{template}.html", context, status=status)
 
 
 def cancel(request: SignedInRequest, key: UUID) -> HttpResponse:
     actions.cancel_backtest(key, by=request.user)
-    if _wants_fragment(request):
+    if wants_fragment(request):
         return _job(request, _find(key))
     return redirect("rules:backtest", key)
 
@@ -130,7 +130,3 @@ def samples(request: SignedInRequest, key: UUID) -> HttpResponse:
 def _find(key: UUID) -> Backtest:
     found = Backtest.objects.select_related("started_by").defer("draft_body")
     return get_object_or_404(found, pk=key)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

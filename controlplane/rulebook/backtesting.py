@@ -11,12 +11,12 @@ from django.http import QueryDict
 from controlplane.backtests.actions import PAGE as SAMPLES
 from controlplane.backtests.actions import Read
 from controlplane.backtests.models import Backtest
-from controlplane.clock import database_now
 from controlplane.rulebook.listing import rights
+from controlplane.rulebook.progress import STATES, progress, waiting
 from controlplane.spoken import spoken
 from guardrails import actions, rules
 from guardrails.backtest import Comparison, PlaceTally, RuleTally, Sample, Tally
-from guardrails.models import Publication, Rule, RuleVersion
+from guardrails.models import Publication, Rule
 from moderation.marks import excerpt
 
 LISTED = 30
@@ -25,14 +25,6 @@ MOVES_SHOWN = 20
 PRESETS = (1_000, 10_000, 50_000)
 MAX_SIZE = 100_000
 MAY_READ = "backtests.view_sample"
-SILENT_AFTER = timedelta(seconds=10)  # wake-ups come each second
-STATES = {
-    Backtest.State.QUEUED: ("plain", "waits"),
-    Backtest.State.RUNNING: ("work", "at work"),
-    Backtest.State.DONE: ("go", "finished"),
-    Backtest.State.CANCELLED: ("soft", "cancelled"),
-    Backtest.State.FAILED: ("stop", "failed"),
-}
 CHANGES = {
     "new": ("soft", "newly hit"),
     "lost": ("plain", "no longer hit"),
@@ -133,37 +125,21 @@ def list_context(user: User, form: SizeForm, **problems: Any) -> dict[str, Any]:
 
 
 def _listed(job: Backtest, of_draft: str) -> Listed:
-    color, word = STATES[Backtest.State(job.state)]
+    color, word = STATES[job.state]
     is_of_draft = job.draft_hash == of_draft
     return Listed(job=job, color=color, word=word, is_of_draft=is_of_draft)
 
 
 def job_context(job: Backtest, user: User) -> dict[str, Any]:
-    color, word = STATES[Backtest.State(job.state)]
-    context = {
-        "job": job,
-        "color": color,
-        "word": word,
-        "may_read": user.has_perm(MAY_READ),
-        **rights(user),
-    }
+    may_read = user.has_perm(MAY_READ)
+    context = {**progress(job), "may_read": may_read, **rights(user)}
     if job.is_unfinished:
-        return context | _waiting(job)
+        return context | waiting(job, Backtest.objects.all())
     latest = Publication.objects.latest_first().first()
     return context | {
         "is_of_draft": job.draft_hash == draft_hash(),
         "is_in_force": job.in_force_id == (latest.rule_set_id if latest else None),
         **found_context(job),
-    }
-
-
-def _waiting(job: Backtest) -> dict[str, Any]:
-    silent = database_now() - job.beat_at
-    before = Backtest.objects.unfinished().filter(requested_at__lt=job.requested_at)
-    ahead = before.count()
-    return {
-        "ahead": ahead,
-        "silent": spoken(silent) if silent > SILENT_AFTER and not ahead else "",
     }
 
 
@@ -254,19 +230,7 @@ def with_rule(wanted: rules.Rule) -> rules.RuleSet:
     """Return the draft as it would be with this rule saved; one that would do nothing is enforced."""
     if wanted.mode in {"draft", "off"}:
         wanted = msgspec.structs.replace(wanted, mode="enforce")
-    row = Rule.objects.filter(slug=wanted.id).first()
-    wanted = msgspec.structs.replace(wanted, version=_next_version(wanted, row))
-    others = (each for each in actions.draft().rules if each.id != wanted.id)
-    return rules.RuleSet((*others, wanted))
-
-
-def _next_version(wanted: rules.Rule, row: Rule | None) -> int:
-    if row and actions.is_same(
-        row, msgspec.structs.replace(wanted, version=row.version)
-    ):
-        return row.version
-    latest = RuleVersion.objects.filter(slug=wanted.id).latest_versions()
-    return max(latest.get(wanted.id, 0), row.version if row else 0) + 1
+    return actions.with_rules(actions.draft(), rules.RuleSet((wanted,)))
 
 
 def of_draft_context(seen: str) -> dict[str, Any]:

@@ -59,6 +59,16 @@ class Both(msgspec.Struct, frozen=True, kw_only=True):
     is_clash: bool
 
 
+def find(slug: str, kind: str) -> tuple[Rule | None, rules.Rule | None]:
+    """Return a rule of the draft that can be read, and what it says if it is of this kind."""
+    row = Rule.objects.filter(slug=slug.replace("\0", " ")).first()
+    try:
+        current = actions.to_struct(row) if row else None
+    except actions.InvalidRulesError:
+        return None, None
+    return row, current if current and current.kind == kind else None
+
+
 def rule_context(
     row: Rule | None,
     form: RuleForm,
@@ -92,10 +102,8 @@ def rule_context(
 
 def measured(version: RuleVersion | None) -> dict[str, Any]:
     """What was found out about a version when it was saved. Nothing, if it came by another way."""
-    if version is None:
-        return {"admission": None}
-    rule = msgspec.convert(version.body, rules.Rule)
-    if version.admission is None:
+    rule = _as_saved(version)
+    if version is None or rule is None or version.admission is None:
         return {"admission": None, "cases": []}
     admission = msgspec.convert(version.admission, Admission)
     cases = _cases(rule, admission)
@@ -105,6 +113,14 @@ def measured(version: RuleVersion | None) -> dict[str, Any]:
         "cases": cases,
         "failed": sum(bool(case.failures) for case in cases),
     }
+
+
+def _as_saved(version: RuleVersion | None) -> rules.Rule | None:
+    """None if there is none, or if a later version of the product wrote it."""
+    try:
+        return msgspec.convert(version.body, rules.Rule) if version else None
+    except msgspec.ValidationError:
+        return None
 
 
 def _cases(rule: rules.Rule, admission: Admission) -> list[Case]:
@@ -139,7 +155,7 @@ def merge(
     """
     theirs = actions.to_struct(current)
     before = RuleVersion.objects.filter(slug=mine.id, version=seen).first()
-    base = msgspec.convert(before.body, rules.Rule) if before else theirs
+    base = _as_saved(before) or theirs
     by_them = set(diffs.differing(base, theirs))
     by_me = set(diffs.differing(base, mine))
     taken = {name: getattr(theirs, name) for name in by_them - by_me}

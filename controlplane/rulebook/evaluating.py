@@ -1,7 +1,6 @@
 """What the pages of evaluations show, and how labelled texts are read out of a form."""
 
 import io
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -11,10 +10,10 @@ from django.http import QueryDict
 from django.utils.safestring import SafeString
 
 from agents.topics import TIERS
-from controlplane.clock import database_now
 from controlplane.evaluations.models import Evaluation
-from controlplane.rulebook.files import FileError, Problem
-from controlplane.spoken import spoken
+from controlplane.rulebook.files import MAX_BYTES, FileError, Problem
+from controlplane.rulebook.progress import STATES, progress, waiting
+from controlplane.rulebook.published import rules_in
 from guardrails import actions
 from guardrails.evaluation import Evaluation as Found
 from guardrails.evaluation import Figures, Row, Sample
@@ -25,17 +24,8 @@ from guardrails.rules import RuleSet, decode_rule_set
 from moderation.marks import marked
 
 LISTED = 30
-MAX_BYTES = 900_000
 REASONS = 5
 SAMPLED = 50  # rules of which samples are shown
-SILENT_AFTER = timedelta(seconds=10)  # wake-ups come every two
-STATES = {
-    Evaluation.State.QUEUED: ("plain", "waits"),
-    Evaluation.State.RUNNING: ("work", "at work"),
-    Evaluation.State.DONE: ("go", "finished"),
-    Evaluation.State.CANCELLED: ("soft", "cancelled"),
-    Evaluation.State.FAILED: ("stop", "failed"),
-}
 
 
 class TextsForm(forms.Form):
@@ -143,7 +133,7 @@ def list_context(user: User, form: TextsForm, **why: Any) -> dict[str, Any]:
     found = list(Evaluation.objects.light().latest_first()[:LISTED])
     return {
         "form": form,
-        "listed": [(job, *STATES[Evaluation.State(job.state)]) for job in found],
+        "listed": [(job, *STATES[job.state]) for job in found],
         "is_any_unfinished": any(job.is_unfinished for job in found),
         "max_bytes": MAX_BYTES,
         **_rights(user),
@@ -159,19 +149,10 @@ def _rights(user: User) -> dict[str, bool]:
 
 
 def job_context(job: Evaluation, user: User) -> dict[str, Any]:
-    color, word = STATES[Evaluation.State(job.state)]
-    context = {"job": job, "color": color, "word": word, **_rights(user)}
-    return context | (_waiting(job) if job.is_unfinished else _found(job))
-
-
-def _waiting(job: Evaluation) -> dict[str, Any]:
-    silent = database_now() - job.beat_at
-    before = Evaluation.objects.unfinished().filter(requested_at__lt=job.requested_at)
-    ahead = before.count()
-    return {
-        "ahead": ahead,
-        "silent": spoken(silent) if silent > SILENT_AFTER and not ahead else "",
-    }
+    context = {**progress(job), **_rights(user)}
+    if job.is_unfinished:
+        return context | waiting(job, Evaluation.objects.all())
+    return context | _found(job)
 
 
 def found_in(job: Evaluation) -> Found | None:
@@ -184,11 +165,9 @@ def _found(job: Evaluation) -> dict[str, Any]:
     found = found_in(job)
     if found is None:
         return {"found": None}
-    names = {
-        rule.id: rule.name for rule in decode_rule_set(bytes(job.rules_body)).rules
-    }
+    known = rules_in(job.rules_body) or {}
     counted = [
-        _counted(key, names.get(key, key), figures)
+        _counted(key, known[key].name if key in known else key, figures)
         for key, figures in sorted(found.rules.items(), key=_most_wrong)
     ]
     told = [each for each in counted if each.wrong or each.missed]

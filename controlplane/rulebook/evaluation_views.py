@@ -4,13 +4,14 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
 from controlplane.evaluations import actions
 from controlplane.evaluations.models import Evaluation
+from controlplane.fragments import wants_fragment
 from controlplane.rulebook import evaluating
 from controlplane.rulebook.evaluating import TextsForm
 from controlplane.rulebook.files import FileError
@@ -59,20 +60,20 @@ def _list(
     request: SignedInRequest, form: TextsForm, *, status: int = 200, **why: Any
 ) -> HttpResponse:
     context = evaluating.list_context(request.user, form, **why)
-    template = "_evaluations" if _wants_fragment(request) else "evaluations"
+    template = "_evaluations" if wants_fragment(request) else "evaluations"
     return render(request, f"rules/{template}.html", context, status=status)
 
 
 @never_cache
 def evaluation(request: SignedInRequest, key: UUID) -> HttpResponse:
     context = evaluating.job_context(_find(key), request.user)
-    template = "_evaluation" if _wants_fragment(request) else "evaluation"
+    template = "_evaluation" if wants_fragment(request) else "evaluation"
     return render(request, f"rules/{template}.html", context)
 
 
 def cancel(request: SignedInRequest, key: UUID) -> HttpResponse:
     actions.cancel_evaluation(key, by=request.user)
-    if not _wants_fragment(request):
+    if not wants_fragment(request):
         return redirect("rules:evaluation", key)
     context = evaluating.job_context(_find(key), request.user)
     return render(request, "rules/_evaluation.html", context)
@@ -95,7 +96,3 @@ def report(request: SignedInRequest, key: UUID) -> HttpResponse:
 def _find(key: UUID) -> Evaluation:
     found = Evaluation.objects.select_related("started_by").defer("texts")
     return get_object_or_404(found, pk=key)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

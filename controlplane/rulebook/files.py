@@ -5,7 +5,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -14,6 +14,7 @@ from guardrails.admission import admit
 from guardrails.rules import Rule, RuleSet, encode_rule_set
 
 Format = Literal["json", "csv"]
+MAX_BYTES = 900_000
 MAX_RULES = 500  # each is timed, which takes its time
 MOST_PROBLEMS = 50
 
@@ -22,8 +23,12 @@ _NAMES = [field.name for field in _FIELDS]
 _LISTS = {field.name for field in _FIELDS if field.type == tuple[str, ...]}
 _NUMBERS = {field.name for field in _FIELDS if field.type in {int, float, float | None}}
 _TRUTHS = {field.name for field in _FIELDS if field.type is bool}
+_LONGEST_INT = 19  # digits
+# How a cell begins that table programs take for a formula.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _BEGIN = re.compile(r'\s*(?:\{\s*"rules"\s*:\s*)?\[\s*')
 _NEXT = re.compile(r"\s*(,|\])\s*")
+_REST = re.compile(r"\}?\s*")
 
 
 class Problem(NamedTuple):
@@ -52,7 +57,10 @@ def _write_json(rules: Iterable[Rule]) -> bytes:
 
 
 def _write_csv(rules: Iterable[Rule]) -> bytes:
-    """Lists have one entry a line of their cell; what would not come back as it is stands in quotes, as in JSON."""
+    """Lists have one entry a line of their cell; what would not come back as it is stands in quotes, as in JSON.
+
+    What a table program would take for a formula has an apostrophe before it, as there.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, _NAMES)
     writer.writeheader()
@@ -64,9 +72,11 @@ def _write_csv(rules: Iterable[Rule]) -> bytes:
 
 def _cell(value: object) -> str:
     if isinstance(value, list | tuple):
-        return "\n".join(map(_line, value))
+        value = "\n".join(map(_line, value))
     if isinstance(value, bool):
         return "yes" if value else ""
+    if isinstance(value, str):
+        return f"'{value}" if _FORMULA.match(value) else value
     return "" if value is None else str(value)
 
 
@@ -82,10 +92,10 @@ def read(text: str) -> list[Rule]:
     is_json = text.lstrip()[:1] in {"{", "["}
     rows = list(_read_json(text) if is_json else _read_csv(text))
     if not rows:
-        raise FileError([Problem(1, "There is no rule in it.")])
+        raise _wrong(1, "There is no rule in it.")
     if len(rows) > MAX_RULES:
         says = f"From here on there are more than {MAX_RULES} rules: use several files."
-        raise FileError([Problem(rows[MAX_RULES][0], says)])
+        raise _wrong(rows[MAX_RULES][0], says)
     problems = list(_twice(rows))
     rules = []
     for line, given in rows:
@@ -120,47 +130,86 @@ def _read_json(text: str) -> Iterator[tuple[int, Any]]:
     """Yield each rule of the list with the line on which it begins."""
     begun = _BEGIN.match(text)
     if begun is None:
-        raise FileError(
-            [Problem(1, 'It must be {"rules": [...]}, or a list of rules.')]
-        )
-    at, decoder = begun.end(), json.JSONDecoder()
-    line, counted = 1, 0
+        raise _wrong(1, 'It must be {"rules": [...]}, or a list of rules.')
+    at, line, counted = begun.end(), 1, 0
     if text[at : at + 1] == "]":
         return
     while True:
         line, counted = line + text.count("\n", counted, at), at
-        try:
-            given, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            says = f"{error.msg} at column {error.colno}."
-            raise FileError([Problem(error.lineno, says)]) from error
+        given, at = _decode(text, at, line)
         yield line, given
         after = _NEXT.match(text, at)
+        line, counted = line + text.count("\n", counted, at), at
         if after is None:
-            line += text.count("\n", counted, at)
-            raise FileError([Problem(line, "A comma or ] is missing after this rule.")])
+            raise _wrong(line, "A comma or ] is missing after this rule.")
         at = after.end()
         if after[1] == "]":
-            return
+            break
+    if _REST.fullmatch(text, at) is None:
+        raise _wrong(line, "There is more after the list of rules: use several files.")
+
+
+def _decode(text: str, at: int, line: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        says = f"{error.msg} at column {error.colno}."
+        raise _wrong(error.lineno, says) from error
+    except _TwiceError as error:
+        raise _wrong(line, str(error)) from error
+    except RecursionError as error:
+        raise _wrong(line, "This rule has lists in lists without an end.") from error
+
+
+def _wrong(line: int, says: str) -> FileError:
+    return FileError([Problem(line, says)])
+
+
+class _TwiceError(Exception):
+    """Of a field that is there more than once nobody knows which counts."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    given = dict(pairs)
+    if len(given) < len(pairs):
+        raise _TwiceError(_first_twice("field", (name for name, _ in pairs)))
+    return given
+
+
+def _first_twice(word: str, names: Iterable[str]) -> str:
+    [(name, _)] = Counter(names).most_common(1)
+    return f"The {word} {name} is there more than once."
+
+
+def _int(digits: str) -> float:
+    """What is longer than any number of a rule is told by its check."""
+    return int(digits) if len(digits) <= _LONGEST_INT else float(digits)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_int)
 
 
 def _read_csv(text: str) -> Iterator[tuple[int, Any]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    unknown = [name for name in reader.fieldnames or () if name not in _NAMES]
-    if unknown or "id" not in (reader.fieldnames or ()):
-        says = (
-            f"There is no column {unknown[0]}"
-            if unknown
-            else "The column id is missing"
-        )
-        raise FileError([Problem(1, f"{says}; there are {', '.join(_NAMES)}.")])
-    line = reader.line_num + 1
+    line = 1
     try:
+        _check_columns(reader.fieldnames or ())
+        line = reader.line_num + 1
         for row in reader:
             yield line, _from_cells(row)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise FileError([Problem(line, f"It cannot be read: {error}.")]) from error
+        raise _wrong(line, f"It cannot be read: {error}.") from error
+
+
+def _check_columns(names: Sequence[str]) -> None:
+    there = f"; there are {', '.join(_NAMES)}."
+    if unknown := [name for name in names if name not in _NAMES]:
+        raise _wrong(1, f"There is no column {unknown[0]}{there}")
+    if "id" not in names:
+        raise _wrong(1, f"The column id is missing{there}")
+    if len(set(names)) < len(names):
+        raise _wrong(1, _first_twice("column", names))
 
 
 def _from_cells(row: dict[str | None, Any]) -> dict[str, Any]:
@@ -173,13 +222,13 @@ def _from_cells(row: dict[str | None, Any]) -> dict[str, Any]:
 
 
 def _from_cell(name: str | None, cell: Any) -> Any:
-    if name in _LISTS:
-        return _entries(cell)
     if name in _TRUTHS:
         return cell.strip().lower() in {"yes", "true", "1"}
     if name in _NUMBERS:
         return _number(cell)
-    return cell
+    if isinstance(cell, str) and cell.startswith("'") and _FORMULA.match(cell):
+        cell = cell[1:]
+    return _entries(cell) if name in _LISTS else cell
 
 
 def _entries(cell: str) -> list[str]:

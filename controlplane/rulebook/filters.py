@@ -1,6 +1,7 @@
 """What the list of rules is narrowed by."""
 
 from django import forms
+from django.db.models import Q, QuerySet
 from django.http import QueryDict
 
 from guardrails.models import Rule
@@ -27,16 +28,18 @@ class FilterForm(forms.Form):
     def __init__(self, data: QueryDict) -> None:
         super().__init__(data, auto_id="filter-%s", label_suffix="")
 
-    def lets(self, rule: Rule) -> bool:
-        """Whether a rule is among those asked for; none is if the filter cannot be understood."""
+    def chosen(self) -> "QuerySet[Rule]":
+        """Return the rules that are asked for; none if the filter cannot be understood."""
         if not self.is_valid():
-            return False
+            return Rule.objects.none()
         given = self.cleaned_data
-        is_named = given["words"].casefold() in f"{rule.name}\n{rule.slug}".casefold()
-        return is_named and all(
-            given[name] in {"", getattr(rule, name)}
+        words = Q(name__icontains=given["words"]) | Q(slug__icontains=given["words"])
+        same = {
+            name: given[name]
             for name in ("mode", "kind", "action", "direction")
-        )
+            if given[name]
+        }
+        return Rule.objects.filter(words, **same).order_by("name", "pk")
 
     @property
     def is_narrow(self) -> bool:

@@ -240,14 +240,15 @@ class RuleForm(forms.Form):
         if self.errors:
             return given
         kept = msgspec.to_builtins(self._base) if self._base else {}
-        fields = kept | given | {"id": given["slug"], "version": max(1, given["seen"])}
+        own = self._base.id if self._base else given["slug"]
+        fields = kept | given | {"id": own, "version": max(1, given["seen"])}
         for name in ("slug", "seen"):
             del fields[name]
         fields["percent"] = fields["percent"] or 0.0
         fields["priority"] = fields["priority"] or 0
         for name in ("pattern", "expression"):
-            if name in fields:  # browsers send line breaks as two characters
-                fields[name] = fields[name].replace("\r\n", "\n").strip("\n")
+            if name in fields:
+                fields[name] = _source(fields[name])
         try:
             self.rule = msgspec.convert(fields, rules.Rule)
         except msgspec.ValidationError as error:
@@ -274,11 +275,16 @@ class RuleForm(forms.Form):
         found = _PLACE.search(said)
         if found is None or self._main not in {"pattern", "expression"}:
             return None
-        text = str(self.data.get(self._main, "")).replace("\r\n", "\n")
+        text = _source(str(self.data.get(self._main, "")))
         lines = text.split("\n")
         line, column = int(found[1] or 1), int(found[2])
         at = sum(len(each) + 1 for each in lines[: line - 1]) + column - 1
         return text[:at], text[at : at + 1] or "⏎", text[at + 1 :]
+
+
+def _source(text: str) -> str:
+    """Without lines around it that are empty; browsers send line breaks as two characters."""
+    return text.replace("\r\n", "\n").strip("\n")
 
 
 def _initial(rule: rules.Rule | None, kind: str) -> dict[str, Any]:

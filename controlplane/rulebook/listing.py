@@ -14,7 +14,7 @@ from controlplane.rulebook.hits import COUNTED, Hits, costs_by_rule, hits_by_rul
 from controlplane.rulebook.published import published_context, rules_of
 from guardrails import actions, rules
 from guardrails.costs import Cost
-from guardrails.models import Rule
+from guardrails.models import Publication, Rule
 
 PAGE = 100
 Change = Literal["new", "changed", "removed"]
@@ -54,19 +54,34 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_context(query: QueryDict, user: User) -> dict[str, Any]:
+    """What the page says besides its rows: it looks at all rules, to count what publishing would change."""
     published = published_context()
+    live = rules_of(published["publication"])
+    changes = changes_of(list(Rule.objects.all()), live or {})
+    return {
+        **published,
+        **rows_context(query, published["publication"], live or {}),
+        "changes": len(changes),
+        "is_readable": live is not None,
+        **rights(user),
+    }
+
+
+def part_context(query: QueryDict) -> dict[str, Any]:
+    """Only the rows, which an open page asks for again and again."""
+    publication = Publication.objects.latest_first().with_people().first()
+    return rows_context(query, publication, rules_of(publication) or {})
+
+
+def rows_context(
+    query: QueryDict, publication: Publication | None, live: dict[str, rules.Rule]
+) -> dict[str, Any]:
     filters = FilterForm(query)
-    draft, live = (
-        list(Rule.objects.order_by("name", "pk")),
-        rules_of(published["publication"]),
-    )
-    changes = changes_of(draft, live or {})
+    page = Paginator(filters.chosen(), PAGE).get_page(query.get("page"))
+    changes = changes_of(list(page), live)
     figures, hits = figures_by_rule(), hits_by_rule()
-    publication = published["publication"]
     costs = costs_by_rule(publication.rule_set_id) if publication else {}
-    chosen = [rule for rule in draft if filters.lets(rule)]
-    page = Paginator(chosen, PAGE).get_page(query.get("page"))
-    return published | {
+    return {
         "filters": filters,
         "rows": [
             Row(
@@ -81,11 +96,9 @@ def list_context(query: QueryDict, user: User) -> dict[str, Any]:
         "counted": f"{COUNTED:,}",
         "page": page,
         "query": _without_page(query),
-        "total": len(draft),
-        "changes": len(changes),
-        "is_readable": live is not None,
+        "here": query.urlencode(),
+        "total": Rule.objects.count(),
         "is_ok": filters.is_valid(),
-        **rights(user),
     }
 
 

@@ -106,10 +106,13 @@ def _state(*, is_live: bool, is_current: bool) -> Literal["obeys", "behind", "si
 
 def rules_of(publication: Publication | None) -> dict[str, Rule] | None:
     """By id. None if the body cannot be read by this version."""
-    if publication is None:
-        return {}
+    return {} if publication is None else rules_in(publication.rule_set.body)
+
+
+def rules_in(body: "bytes | memoryview[int]") -> dict[str, Rule] | None:
+    """The rules of a stored set, by id. None if this version cannot read it."""
     try:
-        rule_set = decode_rule_set(bytes(publication.rule_set.body))
+        rule_set = decode_rule_set(bytes(body))
     except msgspec.MsgspecError:
         return None
     return {rule.id: rule for rule in rule_set.rules}

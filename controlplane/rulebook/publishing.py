@@ -20,9 +20,6 @@ MAX_REASON = 1_000
 
 
 class ReasonForm(forms.Form):
-    """seen: the hash of the draft, or the key of the publication in force, that the person has looked at."""
-
-    seen = forms.CharField(max_length=64, widget=forms.HiddenInput)
     reason = forms.CharField(
         label="Why?",
         max_length=MAX_REASON,
@@ -30,10 +27,21 @@ class ReasonForm(forms.Form):
         error_messages={"required": "Say why: it stands in the history."},
     )
 
-    def __init__(self, data: QueryDict | None = None, *, seen: object = "") -> None:
-        super().__init__(
-            data, auto_id="why-%s", label_suffix="", initial={"seen": seen}
-        )
+    def __init__(self, data: QueryDict | None = None, **seen: object) -> None:
+        super().__init__(data, auto_id="why-%s", label_suffix="", initial=seen)
+
+
+class PublishForm(ReasonForm):
+    """What the person has looked at: the hash of the draft, and the key of the publication in force, if any."""
+
+    draft = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    in_force = forms.CharField(max_length=20, required=False, widget=forms.HiddenInput)
+
+
+class RollBackForm(ReasonForm):
+    """in_force: the key of the publication that the person has seen in force."""
+
+    in_force = forms.CharField(max_length=20, widget=forms.HiddenInput)
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,23 +54,23 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 def review_context(
     user: User,
-    form: ReasonForm | None = None,
+    form: PublishForm | None = None,
     *,
     problems: list[str] | None = None,
     has_moved: bool = False,
 ) -> dict[str, Any]:
-    """problems: why the draft was not published. has_moved: it is another one than was looked at."""
+    """problems: why the draft was not published. has_moved: it, or what is in force, is not what was looked at."""
     context = published_context() | rights(user)
     live = rules_of(context["publication"]) or {}
     try:
         draft = actions.draft()
     except actions.InvalidRulesError as error:
-        return context | {"problems": error.problems, "form": form or ReasonForm()}
+        return context | {"problems": error.problems, "form": form or PublishForm()}
     seen = rules.ruleset_hash(draft)
     if form is None or has_moved:
         reason = form.data.get("reason", "") if form else ""
-        form = ReasonForm(seen=seen)
-        form.initial["reason"] = reason
+        latest = context["publication"].pk if context["publication"] else ""
+        form = PublishForm(draft=seen, in_force=latest, reason=reason)
     changes = set_changes(live, {rule.id: rule for rule in draft.rules})
     return context | {
         "changes": changes,
@@ -97,7 +105,7 @@ def history_context(query: QueryDict) -> dict[str, Any]:
 def publication_context(
     publication: Publication,
     user: User,
-    form: ReasonForm | None = None,
+    form: RollBackForm | None = None,
     *,
     has_moved: bool = False,
 ) -> dict[str, Any]:
@@ -112,7 +120,7 @@ def publication_context(
         "obeyed": obeyed(latest),
         "changes": _between(before.with_people().latest_first().first(), publication),
         "back": _between(latest, publication),
-        "form": ReasonForm(seen=latest.pk) if form is None or has_moved else form,
+        "form": RollBackForm(in_force=latest.pk) if form is None or has_moved else form,
         "has_moved": has_moved,
         **rights(user),
     }

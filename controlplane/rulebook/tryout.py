@@ -3,23 +3,33 @@
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.utils.safestring import SafeString
 
+from controlplane.chat.actions import read_line
 from controlplane.chat.models import Message
 from guardrails import scored
 from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
+from guardrails.masking import masker_of
 from guardrails.rules import Rule, RuleSet, decode_rule_set, encode_rule_set
 from guardrails.verdicts import Finding, Verdict, why
 from moderation.marks import marked
 
 MAX_TEXT = 20_000
 RECORDED = 20
-MAY_READ = "traces.view_tracerecord"
+MAX_DIGITS = 18  # of a number that a column can have
+MAY_READ = "backtests.view_sample"
 _ROLES = {"input": Message.Role.USER, "output": Message.Role.ASSISTANT}
+
+
+class Recorded(NamedTuple):
+    key: int
+    shown: str
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,17 +83,19 @@ def _engine(body: bytes) -> Engine:
     return compile_rules(decode_rule_set(body))
 
 
-def recorded(user: User, direction: str) -> list[Message]:
-    """The latest lines of conversations that a rule of the direction would have read."""
+def recorded(user: User, direction: str) -> list[Recorded]:
+    """The latest lines of conversations that a rule of the direction would have read, without personal data."""
     if not user.has_perm(MAY_READ):
         return []
     role = _ROLES.get(direction, Message.Role.ASSISTANT)
-    return list(Message.objects.filter(role=role).order_by("-pk")[:RECORDED])
+    latest = Message.objects.filter(role=role).order_by("-pk")[:RECORDED]
+    hide = masker_of(settings.MASKING).hide_or_omit
+    return [Recorded(key, hide(text)) for key, text in latest.values_list("pk", "text")]
 
 
 def text_of(user: User, key: str) -> str | None:
-    """The text of a recorded message that somebody has picked, if he may read it."""
-    if not user.has_perm(MAY_READ) or not key.isascii() or not key.isdigit():
+    """The text of a recorded message that somebody has picked, if he may read it. It is on record that he did."""
+    is_key = key.isascii() and key.isdigit() and len(key) <= MAX_DIGITS
+    if not is_key or not user.has_perm(MAY_READ):
         return None
-    found = Message.objects.filter(pk=min(int(key), 2**63 - 1))
-    return found.values_list("text", flat=True).first()
+    return read_line(int(key), by=user)

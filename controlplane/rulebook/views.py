@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
+from controlplane.fragments import wants_fragment
 from controlplane.rulebook import editing, listing, publishing, tryout
 from controlplane.rulebook.forms import KINDS, RuleForm
 from controlplane.rulebook.published import published_context
-from controlplane.rulebook.publishing import ReasonForm
+from controlplane.rulebook.publishing import PublishForm, RollBackForm
 from guardrails import actions
 from guardrails.models import Publication, Rule
 
@@ -19,9 +20,15 @@ MAX_BIGINT = 2**63 - 1  # PostgreSQL has no larger ones
 
 @never_cache
 def rules(request: SignedInRequest) -> HttpResponse:
-    context = listing.list_context(request.GET, request.user)
+    is_part = wants_fragment(request)
+    context = (
+        listing.part_context(request.GET)
+        if is_part
+        else listing.list_context(request.GET, request.user)
+    )
+    template = "_list" if is_part else "list"
     status = 200 if context["is_ok"] else 422
-    return render(request, "rules/list.html", context, status=status)
+    return render(request, f"rules/{template}.html", context, status=status)
 
 
 @never_cache
@@ -43,10 +50,21 @@ def add(request: SignedInRequest) -> HttpResponse:
 @never_cache
 def rule(request: SignedInRequest, slug: str) -> HttpResponse:
     row = get_object_or_404(Rule, slug=slug)
-    current = actions.to_struct(row)
+    try:
+        current = actions.to_struct(row)
+    except actions.InvalidRulesError as error:
+        return _unreadable(request, row, error)
     if request.method == "POST":
         return _save(request, row, RuleForm(row.kind, request.POST, rule=current))
     return _rule(request, row, RuleForm(row.kind, rule=current))
+
+
+def _unreadable(
+    request: SignedInRequest, row: Rule, error: actions.InvalidRulesError
+) -> HttpResponse:
+    """As one may be after another version of the product was here. It can be taken out, or a file put over it."""
+    context = {"rule": row, "problems": error.problems, **listing.rights(request.user)}
+    return render(request, "rules/unreadable.html", context)
 
 
 def _save(request: SignedInRequest, row: Rule | None, form: RuleForm) -> HttpResponse:
@@ -98,26 +116,28 @@ def try_out(request: SignedInRequest) -> HttpResponse:
     kind, text = given.get("kind", ""), given.get("text", "")[: tryout.MAX_TEXT]
     picked = tryout.text_of(request.user, given.get("message", ""))
     text = text if picked is None else picked
-    row = Rule.objects.filter(slug=given.get("slug", "")).first()
     if kind not in KINDS:
         return redirect("rules:list")
-    current = actions.to_struct(row) if row and row.kind == kind else None
+    row, current = editing.find(given.get("slug", ""), kind)
     form = RuleForm(kind, given, rule=current)
     tried = None
     if form.is_valid() and form.rule is not None and text:
         tried = tryout.try_rule(form.rule, actions.readable_draft().rules, text)
+    is_fragment = wants_fragment(request)
+    if is_fragment and picked is None:
+        found = {"form": form, "text": text, "tried": tried}
+        return render(request, "rules/_tried.html", found)
     context = editing.rule_context(row, form, request.user, text=text, tried=tried)
-    template = "rule"
-    if _wants_fragment(request):
-        template = "_tried" if picked is None else "_try"
+    template = "_try" if is_fragment else "rule"
     return render(request, f"rules/{template}.html", context)
 
 
 def delete(request: SignedInRequest, slug: str) -> HttpResponse:
     seen = request.POST.get("seen", "")
+    is_version = seen.isdecimal() and len(seen) <= tryout.MAX_DIGITS
     try:
         actions.delete_rule(
-            slug, editor=request.user, seen=int(seen) if seen.isdecimal() else 0
+            slug, editor=request.user, seen=int(seen) if is_version else 0
         )
     except actions.StaleRuleError as error:
         if error.current is None:
@@ -133,13 +153,14 @@ def review(request: SignedInRequest) -> HttpResponse:
     """The draft as a diff to what is in force; posted with a reason, it is published."""
     if request.method != "POST":
         return _review(request)
-    form = ReasonForm(request.POST)
+    form = PublishForm(request.POST)
     if not form.is_valid():
         return _review(request, form, status=422)
     given = form.cleaned_data
+    reviewed = actions.Reviewed(given["draft"], given["in_force"])
     try:
         made = actions.publish(
-            reason=given["reason"], publisher=request.user, reviewed=given["seen"]
+            reason=given["reason"], publisher=request.user, reviewed=reviewed
         )
     except actions.InvalidRulesError as error:
         return _review(request, form, problems=error.problems, status=422)
@@ -150,7 +171,7 @@ def review(request: SignedInRequest) -> HttpResponse:
 
 def _review(
     request: SignedInRequest,
-    form: ReasonForm | None = None,
+    form: PublishForm | None = None,
     *,
     status: int = 200,
     **found: Any,
@@ -173,13 +194,16 @@ def publication(request: SignedInRequest, key: int) -> HttpResponse:
     )
     if request.method != "POST":
         return _publication(request, found)
-    form = ReasonForm(request.POST)
+    form = RollBackForm(request.POST)
     if not form.is_valid():
         return _publication(request, found, form, status=422)
     given = form.cleaned_data
     try:
         made = actions.roll_back(
-            found, seen=given["seen"], reason=given["reason"], publisher=request.user
+            found,
+            seen=given["in_force"],
+            reason=given["reason"],
+            publisher=request.user,
         )
     except actions.StaleDraftError:
         return _publication(request, found, form, has_moved=True, status=409)
@@ -189,7 +213,7 @@ def publication(request: SignedInRequest, key: int) -> HttpResponse:
 def _publication(
     request: SignedInRequest,
     found: Publication,
-    form: ReasonForm | None = None,
+    form: RollBackForm | None = None,
     *,
     has_moved: bool = False,
     status: int = 200,
@@ -198,7 +222,3 @@ def _publication(
         found, request.user, form, has_moved=has_moved
     )
     return render(request, "rules/publication.html", context, status=status)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

@@ -19,7 +19,7 @@ from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.tools import Tools
 from controlplane.deadletters.sinks import list_letters
-from guardrails.masking import Masker, MaskingError
+from guardrails.masking import Masker
 
 log = structlog.get_logger()
 
@@ -67,7 +67,6 @@ COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM S
 LINGER_S = 0.2
 # An index cannot take longer ones. The whole key is in the payload.
 KEY_MAX_CHARS = 200
-NOT_SEARCHABLE = "[not searched for personal data in time]"
 _UNREAD = Envelope(id="", type="", source="", trace_id="")
 _VALUE = msgspec.json.Decoder(dict[str, Any])
 
@@ -268,7 +267,7 @@ def index_row(record: Record, masker: Masker) -> tuple[Any, ...]:
         plain(envelope.workflow),
         plain(envelope.tier),
         plain(envelope.subject),
-        _hidden(_text(value, "text"), masker),
+        masker.hide_or_omit(_text(value, "text")),
         rules,
         _text(value, "backend"),
         hashlib.sha256(record.key or b"").digest(),
@@ -312,14 +311,6 @@ def _value(record: Record) -> dict[str, Any]:
 def _text(value: dict[str, Any], name: str) -> str:
     text = value.get(name, "")
     return plain(text) if isinstance(text, str) else ""
-
-
-def _hidden(text: str, masker: Masker) -> str:
-    """Without personal data. What cannot be told from the rest in time is not there to be searched."""
-    try:
-        return masker.hide(text)
-    except MaskingError:
-        return NOT_SEARCHABLE
 
 
 def _rules(value: dict[str, Any]) -> tuple[list[str], list[str]]:

@@ -4,16 +4,34 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import regex  # type: ignore[import-untyped]
+
+from guardrails.alphabet import UNSPACED
+
 Span = tuple[int, int]
 Regions = frozenset[str]
+Tick = Callable[[], None]
+
+_UNSPACED = regex.compile(rf"[{UNSPACED}]")
+_SIGN = "\N{IDEOGRAPHIC COMMA}"  # is part of nothing that is looked for
 
 
 class Look(NamedTuple):
-    """A folded text, and whose numbers are meant; tick is called now and then by what may take long."""
+    """A folded text, and whose numbers are meant; tick is called now and then by what may take long.
+
+    text: with a sign in the place of each letter of scripts without spaces, since beside those every place is an edge.
+    written: with these letters.
+    """
 
     text: str
     regions: Regions
-    tick: Callable[[], None]
+    tick: Tick
+    written: str
+
+
+def look_at(written: str, regions: Regions, tick: Tick) -> Look:
+    text = written if written.isascii() else _UNSPACED.sub(_SIGN, written)
+    return Look(text, regions, tick, written)
 
 
 Find = Callable[[Look], Iterator[Span]]
@@ -31,7 +49,7 @@ class Finder(NamedTuple):
     sample: str = ""
 
     def warm(self, regions: Regions) -> None:
-        for _ in self.find(Look(self.sample, regions, _wait)):
+        for _ in self.find(look_at(self.sample, regions, _wait)):
             pass
 
 

@@ -31,7 +31,7 @@ from stdnum.tr import tckimlik
 from stdnum.us import ssn
 from stdnum.za import idnr as za_id
 
-from guardrails.pii.finding import Finder, Look, Span, is_spoken_of, stands_alone
+from guardrails.pii.finding import Finder, Look, Span, is_spoken_of
 
 
 class Id(NamedTuple):
@@ -113,8 +113,15 @@ _STATES = (
 )
 
 
+def _alone(pattern: str) -> str:
+    """Not inside of a longer word or number, which is said here so that what is inside of one hides nothing."""
+    return rf"(?<![^\W_]){pattern}(?![^\W_])"
+
+
 def _finder(placeholder: str, ids: tuple[Id, ...], sample: str) -> Finder:
-    ready = [(each, re.compile(each.pattern), re.compile(each.words)) for each in ids]
+    ready = [
+        (each, re.compile(_alone(each.pattern)), re.compile(each.words)) for each in ids
+    ]
 
     def find(look: Look) -> Iterator[Span]:
         for each, pattern, words in ready:
@@ -122,13 +129,10 @@ def _finder(placeholder: str, ids: tuple[Id, ...], sample: str) -> Finder:
                 continue
             for found in pattern.finditer(look.text):
                 look.tick()
-                if (
-                    stands_alone(look.text, *found.span())
-                    and (
-                        not each.words or is_spoken_of(look.text, found.start(), words)
-                    )
-                    and each.is_valid(found[0])
-                ):
+                is_meant = not each.words or is_spoken_of(
+                    look.text, found.start(), words
+                )
+                if is_meant and each.is_valid(found[0]):
                     yield found.span()
 
     candidates = tuple(rf"\b{each.pattern}\b" for each in ids)

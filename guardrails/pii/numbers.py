@@ -90,7 +90,7 @@ def _find_cards(look: Look) -> Iterator[Span]:
     return _find_runs(look, _is_card_run, low=12, high=19)
 
 
-_IBAN_START = re.compile(r"(?<![a-z0-9])[a-z]{2}[0-9]{2}")
+_IBAN_START = re.compile(r"(?<![^\W_])[a-z]{2}[0-9]{2}")
 _IBAN_NEXT = re.compile(r"[ \-]?([a-z0-9])")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
 
@@ -158,7 +158,7 @@ def _is_valid(raw: str, region: str | None) -> bool:
         return False
 
 
-CARD = Finder("[card]", (r"\b[0-9](?:[ .\-]{0,2}[0-9]){11,18}\b",), _find_cards)
+CARD = Finder("[card]", (r"\b[0-9](?:[ ().\-/]{0,2}[0-9]){11,18}\b",), _find_cards)
 IBAN = Finder(
     "[IBAN]",
     (r"\b[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30}\b",),

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from guardrails.pii.finding import Finder, Look, Span, is_spoken_of
 
@@ -20,7 +20,20 @@ _VERSION = re.compile(
 
 
 def _find_emails(look: Look) -> Iterator[Span]:
-    return (found.span() for found in _EMAIL.finditer(look.text))
+    """An address goes before the writing around it; then comes what has letters of such writing itself."""
+    found = [each.span() for each in _EMAIL.finditer(look.text)]
+    yield from found
+    if look.written != look.text:
+        rest = _without(look.written, found)
+        yield from (each.span() for each in _EMAIL.finditer(rest))
+
+
+def _without(text: str, spans: Iterable[Span]) -> str:
+    parts, done = [], 0
+    for start, end in spans:
+        parts += [text[done:start], " " * (end - start)]
+        done = end
+    return "".join([*parts, text[done:]])
 
 
 def _find_ips(look: Look) -> Iterator[Span]:

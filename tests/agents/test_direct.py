@@ -15,6 +15,14 @@ async def test_nobody_answering_is_told() -> None:
         await model.answer("r", tier="free", messages=[Said("user", "hi")])
 
 
+async def test_what_cannot_be_masked_is_told() -> None:
+    model = DirectModel("http://127.0.0.1:9/v1", "none", make_masker())
+    flood = "+49 711 12345 " * 20_000
+
+    with pytest.raises(UnavailableError, match="the model is not asked"):
+        await model.answer("r", tier="free", messages=[Said("user", flood)])
+
+
 async def test_an_answer_comes_from_the_backend(services: Services) -> None:
     url = services.environment["OPENAI_BASE_URL"]
 

@@ -18,6 +18,7 @@ from guardrails.rules import Rule, RuleSet
 from guardrails.verdicts import why
 from tests.agents.scorers.endpoint import Fake, running, say, score
 from tests.agents.stage import until
+from tests.guardrails.factories import make_expression
 
 TOXIC = Rule(
     id="toxicity",
@@ -82,8 +83,8 @@ async def answer(scorers: Scorers, text: str, *rules: Rule) -> Send:
     return await answer_with(make_context(RuleSet(rules), scorer=scorers), text)
 
 
-async def answer_with(ctx: Context, text: str) -> Send:
-    said = RawResponse(
+def make_answer(text: str) -> RawResponse:
+    return RawResponse(
         turn_id="t",
         conversation_id="c",
         tier="free",
@@ -95,7 +96,10 @@ async def answer_with(ctx: Context, text: str) -> Send:
         finish_reason="stop",
         latency_ms=1.0,
     )
-    event = make_event(topics.RESPONSES_RAW, said)
+
+
+async def answer_with(ctx: Context, text: str) -> Send:
+    event = make_event(topics.RESPONSES_RAW, make_answer(text))
     assert output_guard.waits(event, ctx)
     [sent] = [send async for send in output_guard.handle_scored(event, ctx)]
     return sent
@@ -108,6 +112,22 @@ async def message(scorers: Scorers, text: str, *rules: Rule) -> Send:
     assert input_guard.waits(event, ctx)
     [sent] = [send async for send in input_guard.handle_scored(event, ctx)]
     return sent
+
+
+@pytest.mark.parametrize(
+    ("confidence", "action"), [(0.9, "allow"), (0.4, "escalate"), (None, "escalate")]
+)
+def test_a_rule_reads_how_sure_the_model_said_it_was(
+    confidence: float | None, action: str
+) -> None:
+    rule = make_expression("confidence < 0.5")
+    said = msgspec.structs.replace(make_answer("Yes."), confidence=confidence)
+    event = make_event(topics.RESPONSES_RAW, said)
+
+    [sent] = output_guard.handle(event, make_context(RuleSet((rule,))))
+
+    assert isinstance(sent.data, FinalResponse | PendingResponse)
+    assert sent.data.verdict.action == action
 
 
 async def test_no_verdict_is_given_by_rules_that_went_out_of_force_meanwhile(
@@ -134,6 +154,16 @@ async def test_no_verdict_is_given_by_rules_that_went_out_of_force_meanwhile(
     in_force.append(ctx.engine)
     sent = await answer_with(ctx, "It is quick.")
     assert isinstance(sent.data, FinalResponse)
+
+
+def test_nor_by_rules_that_went_out_of_force_while_the_process_was_frozen() -> None:
+    ctx = msgspec.structs.replace(
+        make_context(RuleSet((UNICORNS,))), is_in_force=lambda _: False
+    )
+    said = UserMessage(conversation_id="c", text="A unicorn")
+
+    with pytest.raises(UnavailableError, match="rules have changed"):
+        list(input_guard.handle(make_event(topics.USER_RAW, said), ctx))
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,18 @@ from concurrent.futures import Future
 
 import msgspec
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models import F
 from django.test import override_settings
+from django.utils import timezone
 from structlog.testing import capture_logs
 
 from agents import topics
 from controlplane import jobs
 from controlplane.audit.models import Entry
-from controlplane.backtests import actions, recorded, running
+from controlplane.backtests import actions, recorded, running, tasks
 from controlplane.backtests.actions import (
     BacktestError,
     BusyError,
@@ -153,7 +155,7 @@ def test_a_cancelled_one_ends_where_it_is(ada: User) -> None:
 
     job.refresh_from_db()
     assert job.state == "cancelled"
-    assert job.done == found_by(job).texts == running.SCORED_BATCH
+    assert job.done == found_by(job).texts == jobs.SCORED_BATCH
     assert Entry.objects.filter(action="backtest_cancelled").count() == 1
 
 
@@ -197,7 +199,7 @@ def test_from_a_lost_worker_another_takes_over(ada: User) -> None:
         jobs.Turn(Backtest.objects.all(), lost)._say()
     assert [event["event"] for event in logs] == ["job_taken_over"]
     job.refresh_from_db()
-    assert job.done == found_by(job).texts == 2 * running.SCORED_BATCH
+    assert job.done == found_by(job).texts == 2 * jobs.SCORED_BATCH
     assert finish(job).texts == 90
 
 
@@ -257,6 +259,27 @@ def test_while_somebody_is_at_the_first_nobody_begins_the_second(ada: User) -> N
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.done, second.state) == (0, "queued")
+
+
+def test_one_is_forgotten_thirty_days_after_its_end(ada: User) -> None:
+    write_answers(["A Tesla"])
+    done, waiting = start(ada), start(make_admin("bob"))
+    finish(done)
+    long_ago = timezone.now() - jobs.KEPT_FOR
+    Backtest.objects.update(requested_at=long_ago)
+
+    tasks.forget_old()
+    assert Backtest.objects.count() == 2
+    Backtest.objects.filter(pk=done.pk).update(finished_at=long_ago)
+    tasks.forget_old()
+
+    assert list(Backtest.objects.all()) == [waiting]
+
+
+def test_beat_wakes_workers_up_for_it() -> None:
+    scheduled = {each["task"] for each in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    assert {tasks.run.name, tasks.forget_old.name} <= scheduled
 
 
 def test_starting_is_on_record_with_what_is_read(ada: User) -> None:

@@ -93,7 +93,7 @@ def test_what_needs_no_score_waits_for_none_though_hundreds_do(
 ) -> None:
     marker = uuid4().hex
     question = f"{TEXT} {marker}"
-    product.script(match=TEXT, reply="Yes.")
+    product.script(match=marker, reply="Yes.")
     product.script(match=marker, endpoint="moderations", delay_ms=DELAY_MS)
     outside = Outside(product, marker)
 

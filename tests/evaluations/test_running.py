@@ -6,13 +6,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import F
 from django.test import override_settings
+from django.utils import timezone
 
 from controlplane import jobs
 from controlplane.audit.models import Entry
-from controlplane.evaluations import actions, running
+from controlplane.evaluations import actions, running, tasks
 from controlplane.evaluations.models import Evaluation
 from controlplane.evaluations.tasks import run
 from controlplane.jobs import LOST_AFTER
@@ -240,3 +242,21 @@ def test_a_deleted_one_is_gone_and_on_record(ada: User) -> None:
     assert not Evaluation.objects.exists()
     assert Entry.objects.filter(action="evaluation_deleted").count() == 1
     run()
+
+
+def test_one_is_forgotten_with_its_samples_thirty_days_after_its_end(ada: User) -> None:
+    job = start(ada)
+    finish(job)
+
+    tasks.forget_old()
+    assert Evaluation.objects.exists()
+    Evaluation.objects.update(finished_at=timezone.now() - jobs.KEPT_FOR)
+    tasks.forget_old()
+
+    assert not Evaluation.objects.exists()
+
+
+def test_beat_wakes_workers_up_for_it() -> None:
+    scheduled = {each["task"] for each in settings.CELERY_BEAT_SCHEDULE.values()}
+
+    assert {tasks.run.name, tasks.forget_old.name} <= scheduled

@@ -1,8 +1,11 @@
 """Valid rules to vary in tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from guardrails.context import Context
@@ -105,6 +108,14 @@ def check(text: str, *rules: Rule, **context: Any) -> Verdict:
 @lru_cache(maxsize=64)
 def _engine(rules: tuple[Rule, ...]) -> Engine:
     return compile_rules(make_set(*rules))
+
+
+@contextmanager
+def without_clock() -> Iterator[None]:
+    """What is found then does not depend on what else the machine does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("time.thread_time", lambda: 0.0)
+        yield
 
 
 def said(verdict: Verdict) -> list[str]:

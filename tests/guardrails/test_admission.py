@@ -93,6 +93,10 @@ def test_some_of_them_are_refused_and_some_are_fast() -> None:
         (r"\bb\d\b", "fast", "edge of a word"),
         (r"b(?=\d)", "look-around", "look-around"),
         (r"(b)1?\1?1", "look-around", "back-reference"),
+        (r"b++\d", "look-around", "possessive"),
+        (r"(?>b)\d", "look-around", "atomic"),
+        (r"(b)?(?(1)\d|c)1?", "look-around", "condition"),
+        (r"(?a)b\d", "look-around", "ASCII"),
         (r"b\p{Nd}", "slow", "nothing"),
         (r"\b保\b", "fast", "without spaces"),
     ],
@@ -207,7 +211,7 @@ def test_100_kb_are_judged_in_their_time_or_held(unit: str) -> None:
 
     verdict = MANY.check(text, context)
 
-    assert time.thread_time() - start_s < 2.5
+    assert time.thread_time() - start_s < 1.5
     assert verdict.error or verdict.findings
 
 
@@ -222,12 +226,12 @@ def test_what_takes_too_long_is_what_its_rule_says(policy: str, action: str) -> 
 
 def test_a_pattern_that_hyperscan_refuses_runs_all_the_same() -> None:
     rules = (
-        make_pattern("foo$bar|x1"),
+        make_pattern("foo^bar|x1"),
         make_pattern(r"y(?:.{0,99}z){30}\d", id="wide"),
         make_terms(),
     )
 
-    assert plan_pattern("foo$bar|x1") is None
+    assert plan_pattern("foo^bar|x1") is None
     assert plan_pattern(r"y(?:.{0,99}z){30}\d") is None
     assert check("x1 and Tesla", *rules).findings[0].rule == "digits"
     assert [hit.rule for hit in check("y" + "z " * 40 + "z1", *rules).findings] == [

@@ -156,7 +156,7 @@ text_of = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(rules_of, rules_of, st.lists(text_of, max_size=8), st.integers(0, 8))
 def test_the_result_is_a_plain_count_over_both_verdicts(
     live: list[Rule], draft: list[Rule], texts: list[Text], cut: int

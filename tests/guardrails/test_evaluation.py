@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from guardrails.evaluation import MAX_SAMPLES, SAMPLE_CHARACTERS, Row, begin
 from guardrails.evaluation_report import as_plain, as_text
@@ -91,6 +92,28 @@ def test_a_tag_is_a_hit_of_its_rule_and_none_of_the_set() -> None:
 
     assert evaluation.whole.hits == 0
     assert evaluation.rules["brands"].hits == 1
+
+
+def test_what_is_redacted_is_a_hit_of_the_set() -> None:
+    evaluation = begin(RULES)
+    redacted = verdict("brands", action="tag", redacted="[removed] 1")
+    evaluation.add(row(1, is_hit=True), redacted)
+    evaluation.add(row(2, is_hit=False), redacted)
+
+    whole = evaluation.whole
+    assert (whole.true_positives, whole.false_positives, whole.recall) == (1, 1, 1.0)
+
+
+def test_a_rule_that_only_watches_has_figures_and_is_nothing_to_the_set() -> None:
+    watching = make_terms(id="watching", mode="shadow")
+    evaluation = begin(make_set(watching, make_terms(mode="draft")))
+    seen = replace(verdict(), shadow=verdict("watching").findings)
+    evaluation.add(row(1, is_hit=True, rules=("watching",)), seen)
+    evaluation.add(row(2, is_hit=True), replace(seen, shadow_error="no score toxicity"))
+
+    assert list(evaluation.rules) == ["watching"]
+    assert evaluation.rules["watching"].recall == 1.0
+    assert (evaluation.whole.recall, evaluation.unchecked) == (0.0, 1)
 
 
 def test_what_was_not_checked_counts_nowhere_else() -> None:

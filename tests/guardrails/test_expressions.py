@@ -1,7 +1,7 @@
 import pytest
 
 from guardrails.checks import check_rule
-from guardrails.context import ScoreError
+from guardrails.context import ScoreError, topic_score
 from guardrails.engine import compile_rules
 from guardrails.expressions import TYPES, Expression, ExpressionError
 from guardrails.rules import Rule
@@ -46,6 +46,27 @@ def test_each_value_of_a_text_is_judged(
     assert not verdict.error
     told = [(hit.said, hit.number, hit.limit) for hit in verdict.findings]
     assert told == found
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://b.example:8080/x", "b.example"),
+        ("https://a.example@b.example/x", "b.example"),
+        ("https://a.example:pw@b.example/", "b.example"),
+        ("https://b.example\\@a.example/", "b.example"),
+        ("www.b.example", "b.example"),
+        ("http://[::1]/x", "::1"),
+    ],
+)
+def test_a_host_is_where_a_browser_would_go(url: str, host: str) -> None:
+    assert check(f"See {url} now", make_expression(f"host == '{host}'")).findings
+
+
+def test_an_address_that_nobody_can_read_is_on_no_list() -> None:
+    rule = make_expression("!(host in ['a.example'])")
+
+    assert said(check("See http://[a.example now", rule)) == ["http://[a.example"]
 
 
 def test_what_cannot_be_read_trips_only_what_depends_on_it() -> None:
@@ -113,6 +134,13 @@ def test_too_many_values_hold() -> None:
     assert "too many values" in check(text, rule).error
 
 
+def test_what_takes_too_long_to_read_holds() -> None:
+    verdict = check("5 % off " * 12_000, make_threshold())
+
+    assert verdict.action == "escalate"
+    assert verdict.error.endswith("is used up")
+
+
 def test_only_what_is_read_is_extracted(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(_: Subject) -> str:
         raise AssertionError
@@ -147,6 +175,20 @@ def test_a_score_must_exceed_its_limit(rule: Rule, score: float, action: str) ->
         assert why(verdict) == f"{rule.name}: 0.71 over 0.7"
 
 
+def test_what_an_allow_list_hits_is_told_to_be_under_its_limit() -> None:
+    only = make_score(kind="topic", score="", examples=("A car.",), is_allow_list=True)
+
+    verdict = check("x", only, scores={topic_score(only.id): 0.2})
+
+    assert why(verdict) == "Toxic: 0.2 under 0.7"
+
+
+def test_a_number_that_is_its_limit_is_told_to_be_at_it() -> None:
+    verdict = check("5 % off", make_expression("discount_percent >= limit", limit=5))
+
+    assert verdict.findings[0].side == "at"
+
+
 @pytest.mark.parametrize("rule", [make_score(), TOXIC], ids=["score", "expression"])
 @pytest.mark.parametrize(
     "scores",
@@ -175,7 +217,8 @@ def test_the_model_that_does_not_say_how_sure_it_is_is_held() -> None:
 
     assert check("x", rule, confidence=0.6).action == "allow"
     assert check("x", rule, confidence=0.4).findings[0].number == 0.4
-    assert "how sure" in check("x", rule).error
+    for given in (None, float("nan"), 60.0):
+        assert "how sure" in check("x", rule, confidence=given).error
 
 
 def test_topics_and_judges_read_scores_of_their_own() -> None:

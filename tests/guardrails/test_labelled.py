@@ -101,10 +101,11 @@ def test_a_bad_line_is_named_and_the_next_is_read(
         (b"a", "it has no label"),
         (b",hit", "it has no text"),
         (b"\xff,hit", "its text is no UTF-8"),
+        (b"a,\xff", "its label is no UTF-8"),
         (b'"a"b,hit', "it is no CSV"),
         (b"x" * 1_000_001 + b",hit", "it is no CSV"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_a_bad_line_of_csv_too(line: bytes, reason: str) -> None:
     bad, good = read(b"text,label\n" + line + b"\nb,pass\n", "a.csv")

@@ -1,7 +1,7 @@
 """Masking: nothing of what it knows is left, all of it comes back, and only to where it came from."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardrails.masking import Masker, MaskingError, placeholder_in
@@ -30,6 +30,7 @@ def test_each_kind_is_hidden_and_comes_back(kind: str, value: str) -> None:
     assert make_masker().hide(text) == f"It is {TYPES[kind].placeholder} now."
 
 
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=3))
 def test_what_was_masked_comes_back_and_nothing_is_left_in_it(texts: list[str]) -> None:
     masker = make_masker()

@@ -1,12 +1,13 @@
 """Which rules act, in which order they win, and that none of them reaches beyond itself."""
 
-from itertools import permutations
+from itertools import islice, permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from guardrails.context import Context
 from guardrails.dealer import DEALER
 from guardrails.dealer_topics import TOPICS
 from guardrails.engine import compile_rules
@@ -21,6 +22,7 @@ from tests.guardrails.factories import (
     make_set,
     make_terms,
     said,
+    without_clock,
 )
 
 STUCK = r"(a|aa)+(?=c)"
@@ -85,17 +87,8 @@ def test_a_canary_reports_where_it_does_not_act() -> None:
         assert bool(verdict.findings) is (verdict.action == "replace")
 
 
-_ENGINES: dict[Rule, object] = {}
-
-
 def check_of(rule: Rule, trace_id: str) -> Verdict:
-    from guardrails.context import Context  # noqa: PLC0415
-
-    engine = _ENGINES.setdefault(rule, compile_rules(make_set(rule)))
-    context = Context(
-        direction="output", tier="free", workflow="chat", trace_id=trace_id
-    )
-    return engine.check("A Tesla", context)  # type: ignore[attr-defined,no-any-return]
+    return check("A Tesla", rule, trace_id=trace_id)
 
 
 LADDER = [
@@ -111,12 +104,11 @@ LADDER = [
 
 @pytest.mark.parametrize("strongest", range(5))
 def test_the_strongest_action_wins_whatever_the_order(strongest: int) -> None:
-    for rules in permutations(LADDER[strongest:]):
+    for rules in islice(permutations(LADDER[strongest:]), 0, None, 5):
         verdict = check("tesla", *rules)
         assert verdict.action == LADDER[strongest].action.replace("redact", "tag")
+        assert verdict.team == ("legal" if strongest == 1 else "")
         assert verdict.redacted == ("[removed]" if strongest < 3 else "")
-        if len(rules) > 3:
-            break  # a few orders are enough
 
 
 def test_replace_beats_redact_and_escalate_beats_replace() -> None:
@@ -159,17 +151,15 @@ OTHERS = [
 PLAIN = make_terms()
 LENIENT = make_terms(exceptions=("tesla coil", "in stock"))
 WITHOUT, WITH = (compile_rules(make_set(rule, *OTHERS)) for rule in (PLAIN, LENIENT))
-OUTPUT = {"direction": "output", "tier": "free", "workflow": "chat"}
+OUTPUT = Context(direction="output", tier="free", workflow="chat")
 
 
 @settings(max_examples=100, deadline=None)
 @given(TEXTS)
 def test_an_exception_switches_off_no_other_rule_and_no_other_place(text: str) -> None:
-    from guardrails.context import Context  # noqa: PLC0415
-
-    context = Context(**OUTPUT)  # type: ignore[arg-type]
-    strict = WITHOUT.check(text, context).findings
-    lenient = WITH.check(text, context).findings
+    with without_clock():
+        strict = WITHOUT.check(text, OUTPUT).findings
+        lenient = WITH.check(text, OUTPUT).findings
 
     assert [f for f in lenient if f.rule != "brands"] == [
         f for f in strict if f.rule != "brands"
@@ -187,13 +177,10 @@ def _is_coil(text: str, start: int) -> bool:
 @settings(max_examples=40, deadline=None)
 @given(TEXTS)
 def test_a_rule_that_is_off_changes_nothing(mode: str, text: str) -> None:
-    from guardrails.context import Context  # noqa: PLC0415
-
-    context = Context(**OUTPUT)  # type: ignore[arg-type]
-
-    assert _outcome(_WITH_OFF[mode].check(text, context)) == _outcome(
-        WITHOUT.check(text, context)
-    )
+    with without_clock():
+        assert _outcome(_WITH_OFF[mode].check(text, OUTPUT)) == _outcome(
+            WITHOUT.check(text, OUTPUT)
+        )
 
 
 _OFF = [

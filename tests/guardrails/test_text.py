@@ -73,6 +73,14 @@ def test_every_place_lies_in_the_original_and_in_order(text: str) -> None:
 
 
 @given(ANY_TEXT)
+def test_what_stands_at_a_place_is_what_was_read_there(text: str) -> None:
+    for view, alike in ((normalise(text), True), (views(text)[-1], False)):
+        for at, char in enumerate(view.text):
+            start, end = view.span(at, at + 1)
+            assert char in normalise(text[start:end], look_alikes=alike).text
+
+
+@given(ANY_TEXT)
 def test_the_short_way_reads_what_the_long_way_reads(text: str) -> None:
     """Something invisible at the end sends the text the long way."""
     assert normalise(text + ".").text == normalise(text + ".\u200b").text

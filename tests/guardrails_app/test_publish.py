@@ -1,6 +1,7 @@
 """Publishing: an immutable set of rules with a hash, or sentences that say why not."""
 
 import hashlib
+import threading
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 from controlplane.audit.models import Entry
 from controlplane.runtime.models import ControlVersion, OutboxRecord
 from guardrails import actions, rules
+from guardrails.cases import run_cases
+from guardrails.checks import MAX_CHARACTERS
 from guardrails.models import Publication, Rule, RuleSet, RuleVersion
 from tests.factories import make_admin
 from tests.guardrails.factories import (
@@ -88,7 +91,10 @@ def test_an_earlier_set_can_be_put_in_force_again(admin: User) -> None:
         ),
         (make_terms(), "Brands has no case that was evaluated."),
         (make_threshold(field="amount", must_hit=("10 % off",)), "amount"),
-        (make_threshold(limit=float("inf"), must_hit=("10 % off",)), "needs a limit"),
+        (
+            make_threshold(limit=float("inf"), must_hit=("10 % off",)),
+            "limit must be a finite number",
+        ),
     ],
     ids=["invalid", "must hit", "must pass", "no case", "unknown field", "no limit"],
 )
@@ -102,6 +108,16 @@ def test_a_draft_that_cannot_be_in_force_is_refused_in_sentences(
     assert sentence in problem
     assert not RuleSet.objects.exists()
     assert not Entry.objects.filter(action="rules_published").exists()
+
+
+def test_a_rule_says_of_each_text_how_long_it_may_be_where_a_row_has_an_end() -> None:
+    ends = {}
+    for field in Rule._meta.concrete_fields:
+        of_one: Any = getattr(field, "base_field", field)
+        if of_one.max_length and not of_one.choices:
+            ends["id" if field.name == "slug" else field.name] = of_one.max_length
+
+    assert ends == MAX_CHARACTERS | {"field": 50}  # which is of a closed list
 
 
 def test_a_publication_without_a_reason_is_refused(admin: User) -> None:
@@ -230,7 +246,7 @@ def test_a_draft_that_is_not_the_one_that_was_looked_at_is_not_published(
     admin: User,
 ) -> None:
     actions.save_rules(make_set(BRANDS), editor=admin)
-    reviewed = rules.ruleset_hash(actions.draft())
+    reviewed = actions.Reviewed(rules.ruleset_hash(actions.draft()), in_force="")
     actions.save_rules(
         make_set(make_terms(reply="Hm.", must_hit=("tesla",))), editor=admin
     )
@@ -239,6 +255,77 @@ def test_a_draft_that_is_not_the_one_that_was_looked_at_is_not_published(
         actions.publish(reason="new", publisher=admin, reviewed=reviewed)
 
     assert not Publication.objects.exists()
+
+
+def test_what_was_published_since_the_look_is_not_published_over(admin: User) -> None:
+    first = publish(admin, BRANDS)
+    actions.save_rules(make_set(make_terms(must_hit=("tesla", "Tesla!"))), editor=admin)
+    reviewed = actions.Reviewed(rules.ruleset_hash(actions.draft()), str(first.pk))
+    actions.put_in_force(first.rule_set, reason="again", publisher=admin)
+
+    with pytest.raises(actions.StaleDraftError):
+        actions.publish(reason="new", publisher=admin, reviewed=reviewed)
+
+    assert Publication.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_cases_are_tried_others_may_edit_and_then_it_is_not_published(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actions.save_rules(make_set(BRANDS), editor=admin)
+
+    def edit() -> None:
+        actions.save_rule(make_terms(reply="Ours."), editor=admin, seen=1)
+        connection.close()
+
+    def edited_meanwhile(*given: Any) -> Any:
+        other = threading.Thread(target=edit, daemon=True)
+        other.start()
+        other.join(10)
+        assert Rule.objects.get().reply == "Ours."
+        return run_cases(*given)
+
+    monkeypatch.setattr(actions, "run_cases", edited_meanwhile)
+    with pytest.raises(actions.StaleDraftError):
+        actions.publish(reason="new", publisher=admin)
+
+    assert not Publication.objects.exists()
+
+
+def test_an_import_that_was_looked_at_before_somebody_edited_changes_nothing(
+    admin: User,
+) -> None:
+    actions.save_rules(make_set(BRANDS), editor=admin)
+    wanted = make_set(make_terms(reply="Out of a file."), make_threshold())
+    seen = rules.ruleset_hash(actions.with_rules(actions.draft(), wanted))
+    actions.save_rule(make_terms(reply="Ours."), editor=admin, seen=1)
+
+    with pytest.raises(actions.StaleDraftError):
+        actions.save_rules(wanted, editor=admin, seen=seen)
+    assert [rule.reply for rule in Rule.objects.all()] == ["Ours."]
+
+    seen = rules.ruleset_hash(actions.with_rules(actions.draft(), wanted))
+    actions.save_rules(wanted, editor=admin, seen=seen)
+    assert rules.ruleset_hash(actions.draft()) == seen
+
+
+def test_of_two_who_import_the_same_new_rule_at_once_the_second_is_told(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second has looked for it before the first committed."""
+    actions.save_rules(make_set(BRANDS), editor=admin)
+    store = actions._store
+    monkeypatch.setattr(
+        actions,
+        "_store",
+        lambda each, _, *rest, **more: store(each, None, *rest, **more),
+    )
+
+    with pytest.raises(actions.StaleDraftError):
+        actions.save_rules(make_set(make_terms(reply="Mine.")), editor=admin)
+
+    assert Rule.objects.get().reply == BRANDS.reply
 
 
 def test_of_two_who_roll_back_the_second_is_told(admin: User) -> None:

@@ -117,6 +117,18 @@ def test_without_recorded_messages_it_says_what_to_do(ada: Client) -> None:
     assert "No message is recorded yet" in text(answer)
 
 
+def test_records_without_a_text_that_was_judged_are_told(ada: Client) -> None:
+    put_in_draft(WIDER)
+    write(answer("instead of an answer", kind="fallback"))
+    job = start(ada)
+
+    run()
+
+    said = text(ada.get(page_of(job)))
+    assert "1 of 1 gone through" in said
+    assert "There was no text to judge" in said
+
+
 def test_a_draft_of_which_nothing_can_be_enforced_is_not_tested(ada: Client) -> None:
     put_in_draft(make_terms(terms=()))
     write_answers(["A Tesla"])

@@ -14,7 +14,7 @@ from controlplane.audit.models import Entry
 from controlplane.evaluations.models import Evaluation
 from controlplane.evaluations.running import run
 from controlplane.rulebook import evaluating
-from guardrails.models import Rule
+from guardrails.models import Publication, Rule, RuleSet
 from tests.factories import make_admin, make_user
 from tests.guardrails.factories import make_terms
 from tests.rulebook.making import BRANDS, publish, put_in_draft
@@ -135,6 +135,29 @@ def test_nothing_in_force_cannot_be_evaluated(client: Client) -> None:
 
     assert answer.status_code == 422
     assert "Publish the draft first" in answer.content.decode()
+
+
+@pytest.mark.usefixtures("ada")
+def test_rules_that_this_version_cannot_read_hide_no_result(client: Client) -> None:
+    put_in_draft(BRANDS)
+    finished(client)
+    Evaluation.objects.update(rules_body=b'{"rules":[{"field_to_come":1}]}')
+
+    page = client.get(reverse("rules:evaluation", args=[Evaluation.objects.get().pk]))
+
+    assert "1 wrongly hit, 1 missed" in page.content.decode()
+
+
+def test_what_this_version_cannot_read_is_not_evaluated(
+    client: Client, ada: User
+) -> None:
+    odd = RuleSet.objects.create(hash="0" * 64, body=b"[]")
+    Publication.objects.create(rule_set=odd, published_by=ada, reason="odd")
+
+    answer = post(client, rules="in force")
+
+    assert answer.status_code == 422
+    assert "cannot read it" in answer.content.decode()
 
 
 @pytest.mark.usefixtures("ada")

@@ -1,17 +1,28 @@
 """In Chromium, with few rules: a worker that is late, the way back, a file. tests/e2e/test_editor_walk.py has the editor."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from guardrails.models import Publication
-from tests.browser import broken_of, faults_of, in_chromium, open_page
+from tests.browser import (
+    broken_of,
+    come_back,
+    faults_of,
+    in_chromium,
+    in_database,
+    open_page,
+)
 from tests.factories import make_admin, sign_in_now
 from tests.guardrails.factories import make_terms
 from tests.home.making import make_heartbeat
 from tests.rulebook.making import BRANDS, publish
+from tests.traces_pages.making import make_record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,9 +44,21 @@ def test_a_late_worker_is_seen_as_are_the_way_back_and_what_is_wrong_with_a_file
 
 
 def _list(page: Page) -> list[str]:
+    """What a rule hits is counted while the page is looked at."""
     page.goto("/rules/")
     expect(page.locator("#published")).to_contain_text("obeyed by 0 of 1 worker")
-    return faults_of(page)
+    found = faults_of(page)
+    row = page.get_by_role("row", name="Brands")
+    expect(row.locator('[data-says="hit in 24 h"]')).to_have_text("0")
+    lately = timezone.now() - timedelta(hours=1)
+    in_database(
+        lambda: make_record(
+            "a" * 32, "user.messages.cleaned", rules=["brands"], at=lately
+        )
+    )
+    come_back(page)
+    expect(row.locator('[data-says="hit in 24 h"]')).to_have_text("1")
+    return found
 
 
 def _way_back(page: Page, earlier: Publication) -> list[str]:
@@ -54,6 +77,14 @@ def _import(page: Page) -> list[str]:
     file = FilePayload(name="x.csv", mimeType="text/csv", buffer=csv)
     page.get_by_label("Out of a file").set_input_files(file)
     expect(page.get_by_label("Rules, as JSON or CSV")).to_have_value("id,name\nA,ä")
-    page.get_by_role("button", name="Import").click()
+    page.get_by_role("button", name="See what it changes").click()
     expect(page.get_by_text("Line 2:")).to_be_visible()
-    return faults_of(page)
+    found = faults_of(page)
+    good = "id,name,direction,kind,action,terms\nladas,Ladas,output,terms,tag,lada\n"
+    page.get_by_label("Rules, as JSON or CSV").fill(good)
+    page.keyboard.press("Control+Enter")
+    expect(page.get_by_role("heading", name="Ladas")).to_be_visible()
+    found += faults_of(page)
+    page.get_by_role("button", name="Put them into the draft").click()
+    expect(page.get_by_text("1 changed")).to_be_visible()
+    return found + faults_of(page)

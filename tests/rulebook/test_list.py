@@ -168,6 +168,27 @@ def test_what_rules_hit_that_hold_nothing_is_counted_by_turn(ada: Client) -> Non
     assert "0 + 2 watched" in text(ada.get(LIST))
 
 
+def test_the_counts_are_asked_for_again_with_the_filter_and_the_page(
+    ada: Client,
+) -> None:
+    put_in_draft(*(make_terms(id=f"rule-{n:03}", name=f"R{n:03}") for n in range(101)))
+    lately = timezone.now() - timedelta(hours=2)
+    make_record("a" * 32, "user.messages.cleaned", rules=["rule-100"], at=lately)
+    live = re.search(
+        r'id="rules"[^>]*hx-get="([^"]*)"',
+        ada.get(f"{LIST}?mode=enforce&page=2").content.decode(),
+    )
+
+    assert live is not None
+    part = ada.get(unescape(live[1]), headers={"HX-Request-Type": "partial"})
+
+    assert part.content.strip().startswith(b'<div class="stack" id="rules" data-live')
+    assert [row.rule.slug for row in part.context["rows"]] == ["rule-100"]
+    assert part.context["rows"][0].hits.acting == 1
+    odd = ada.get(f"{LIST}?mode=loud").content.split(b'id="rules"')[1]
+    assert b"hx-get" not in odd.split(b">")[0]
+
+
 def test_what_rules_cost_is_added_up_over_workers(ada: Client) -> None:
     now = publish(BRANDS).rule_set_id
     assert "not measured" in text(ada.get(LIST))
@@ -239,7 +260,7 @@ def test_many_rules_have_pages_and_no_more_queries(
     make_heartbeat()
     ada.get(LIST)
 
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(18):
         second = ada.get(f"{LIST}?page=2&mode=enforce")
 
     assert [row.rule.slug for row in second.context["rows"]] == ["rule-100"]

@@ -27,8 +27,11 @@ def ada(client: Client) -> Client:
     return client
 
 
-def seen(ada: Client) -> str:
-    return str(ada.get(REVIEW).context["form"]["seen"].value())
+def look(ada: Client, page: str = REVIEW, *, reason: str) -> dict[str, str]:
+    """Return the form as a person sends it who looks at the page now."""
+    form = ada.get(page).context["form"]
+    given = {field.name: str(field.value()) for field in form.hidden_fields()}
+    return given | {"reason": reason}
 
 
 def test_the_draft_is_shown_as_what_it_changes(ada: Client) -> None:
@@ -63,7 +66,7 @@ def test_a_draft_with_a_reason_is_published_and_its_workers_are_watched(
     put_in_draft(make_terms(reply="Ours.", must_hit=("tesla",)))
     make_heartbeat(ruleset_hash=old.rule_set_id)
 
-    answer = ada.post(REVIEW, {"seen": seen(ada), "reason": "shorter"})
+    answer = ada.post(REVIEW, look(ada, reason="shorter"))
 
     assert answer.status_code == 302
     page = ada.get(answer["Location"])
@@ -95,7 +98,7 @@ def test_a_draft_whose_cases_fail_says_which(
 ) -> None:
     put_in_draft(*others)  # type: ignore[arg-type]
 
-    answer = ada.post(REVIEW, {"seen": seen(ada), "reason": "try"})
+    answer = ada.post(REVIEW, look(ada, reason="try"))
 
     assert answer.status_code == 422
     assert "Nothing is published" in text(answer)
@@ -107,7 +110,7 @@ def test_a_draft_whose_cases_fail_says_which(
 def test_a_reason_is_asked_for(ada: Client) -> None:
     put_in_draft(BRANDS)
 
-    answer = ada.post(REVIEW, {"seen": seen(ada), "reason": " "})
+    answer = ada.post(REVIEW, look(ada, reason=" "))
 
     assert answer.status_code == 422
     assert "Say why" in text(answer)
@@ -115,16 +118,34 @@ def test_a_reason_is_asked_for(ada: Client) -> None:
 
 def test_a_draft_that_moved_since_the_look_is_shown_again(ada: Client) -> None:
     put_in_draft(BRANDS)
-    looked_at = seen(ada)
+    looked_at = look(ada, reason="my reason")
     put_in_draft(make_terms(reply="Hm.", must_hit=("tesla",)))
 
-    answer = ada.post(REVIEW, {"seen": looked_at, "reason": "my reason"})
+    answer = ada.post(REVIEW, looked_at)
 
     assert answer.status_code == 409
-    assert "somebody has changed the draft since you looked" in text(answer)
+    assert "somebody has changed the draft" in text(answer)
     assert "my reason</textarea>" in answer.content.decode()
-    again = str(answer.context["form"]["seen"].value())
-    assert ada.post(REVIEW, {"seen": again, "reason": "now"}).status_code == 302
+    form = answer.context["form"]
+    again = {field.name: str(field.value()) for field in form}
+    assert ada.post(REVIEW, again).status_code == 302
+
+
+def test_what_was_rolled_back_meanwhile_is_not_undone_unseen(ada: Client) -> None:
+    first = publish(BRANDS)
+    second = publish(make_terms(reply="Worse.", must_hit=("tesla",)))
+    put_in_draft(make_terms(reply="Worse, too.", must_hit=("tesla",)))
+    looked_at = look(ada, reason="my reason")
+    back = ada.post(page_of(first), look(ada, page_of(first), reason="incident"))
+
+    answer = ada.post(REVIEW, looked_at)
+
+    assert back.status_code == 302
+    assert answer.status_code == 409
+    assert "or what is in force, since you looked" in text(answer)
+    latest = Publication.objects.latest_first()[0]
+    assert latest.rule_set_id == first.rule_set_id != second.rule_set_id
+    assert ada.post(REVIEW, look(ada, reason="mended")).status_code == 302
 
 
 def test_a_draft_that_cannot_be_read_says_so(ada: Client) -> None:
@@ -142,8 +163,8 @@ def test_an_earlier_set_is_put_in_force_again_with_a_reason(ada: Client) -> None
     page = ada.get(page_of(first))
     assert "not in force any more" in text(page)
     assert "Back to it: what that would change now" in text(page)
-    shown = str(page.context["form"]["seen"].value())
-    answer = ada.post(page_of(first), {"seen": shown, "reason": "it was better"})
+    shown = look(ada, page_of(first), reason="it was better")
+    answer = ada.post(page_of(first), shown)
 
     latest = Publication.objects.latest_first()[0]
     assert answer["Location"] == page_of(latest)
@@ -152,8 +173,8 @@ def test_an_earlier_set_is_put_in_force_again_with_a_reason(ada: Client) -> None
     assert "in force back to an earlier set" in listed
     assert listed.index("it was better") < listed.index("worse")
     assert Rule.objects.get().reply == "Worse."
-    assert ada.post(page_of(second), {"seen": shown, "reason": ""}).status_code == 422
-    stale = ada.post(page_of(second), {"seen": shown, "reason": "again"})
+    assert ada.post(page_of(second), shown | {"reason": ""}).status_code == 422
+    stale = ada.post(page_of(second), shown)
     assert stale.status_code == 409
     assert "somebody has published since you looked" in text(stale)
 
@@ -185,7 +206,7 @@ def test_publishing_and_rolling_back_ask_again_who_it_is(client: Client) -> None
     publish(make_terms(must_hit=("tesla", "Tesla!")))
 
     for page in (REVIEW, page_of(first)):
-        answer = client.post(page, {"seen": "x", "reason": "y"})
+        answer = client.post(page, {"draft": "x", "in_force": "1", "reason": "y"})
         assert answer["Location"].startswith(reverse("account_reauthenticate"))
     assert Publication.objects.count() == 2
 
@@ -198,5 +219,10 @@ def test_who_may_only_look_publishes_nothing(client: Client, role: str) -> None:
 
     assert "Publish these rules" not in text(client.get(REVIEW))
     for page in (REVIEW, page_of(made)):
-        assert client.post(page, {"seen": "x", "reason": "y"}).status_code == 403
+        assert (
+            client.post(
+                page, {"draft": "x", "in_force": "1", "reason": "y"}
+            ).status_code
+            == 403
+        )
     assert Publication.objects.count() == 1

@@ -12,7 +12,7 @@ from controlplane.audit.models import Entry
 from controlplane.rulebook import forms
 from guardrails import actions, rules
 from guardrails.checks import check_rule
-from guardrails.models import Rule
+from guardrails.models import Rule, RuleVersion
 from tests.agents.scorers.endpoint import settings_for
 from tests.factories import make_admin, make_answer, make_turn, make_user
 from tests.guardrails.factories import make_pattern, make_terms
@@ -147,6 +147,7 @@ def test_every_problem_of_a_check_belongs_to_a_field_of_the_form() -> None:
     ("kind", "field", "written", "marked"),
     [
         ("pattern", "pattern", "foo)bar", "foo<mark>)</mark>bar"),
+        ("pattern", "pattern", "\r\nfoo)bar", "foo<mark>)</mark>bar"),
         (
             "expression",
             "expression",
@@ -213,7 +214,8 @@ def test_a_case_may_have_several_lines_and_rules_leave_and_come_back_with_it(
     for form in ("json", "csv"):
         taken = ada.get(f"/rules/export/?form={form}").content.decode()
         put_in_draft(BRANDS)
-        ada.post("/rules/import/", {"rules": taken})
+        shown = ada.post("/rules/import/", {"rules": taken}).context["form"]
+        ada.post("/rules/import/", {"rules": taken, "seen": shown["seen"].value()})
         rule.refresh_from_db()
         assert rule.must_hit == cases
 
@@ -288,16 +290,34 @@ def test_what_cannot_be_tried_says_why(ada: Client) -> None:
     assert ada.post(TRY, {"kind": "dance"}).status_code == 302
 
 
-def test_a_recorded_message_is_taken_into_the_text(ada: Client) -> None:
+def test_a_recorded_message_is_taken_into_the_text_and_that_is_on_record(
+    ada: Client,
+) -> None:
     put_in_draft(BRANDS)
-    said = make_answer(make_turn(), text="We prefer Tesla here.")
-    assert "We prefer Tesla here." in text(ada.get(RULE))
+    card = "We prefer Tesla to 4111 1111 1111 1111."
+    said = make_answer(make_turn(), text=card)
+    listed = text(ada.get(RULE))
+    assert "We prefer Tesla to [card]." in listed
+    assert "4111" not in listed
+    assert not Entry.objects.filter(action="message_read").exists()
 
     answer = ada.post(TRY, of_brands(message=str(said.pk)), headers=FRAGMENT)
 
     assert 'id="try"' in answer.content.decode()
-    assert "We prefer Tesla here.</textarea>" in answer.content.decode()
+    assert f"{card}</textarea>" in answer.content.decode()
     assert ">Tesla</mark>" in answer.content.decode()
+    entry = Entry.objects.get(action="message_read")
+    assert (entry.actor, entry.trace_id) == ("ada", said.turn.trace_id)
+
+
+@pytest.mark.parametrize("odd", ["9" * 18, "9" * 5_000, "-1", "x", "²"])
+def test_a_recorded_message_that_is_none_is_not_taken(ada: Client, odd: str) -> None:
+    put_in_draft(BRANDS)
+
+    answer = ada.post(TRY, of_brands(message=odd, text="a Tesla"), headers=FRAGMENT)
+
+    assert re.findall(r"<mark[^>]*>([^<]*)", answer.content.decode()) == ["Tesla"]
+    assert not Entry.objects.filter(action="message_read").exists()
 
 
 def test_who_may_not_read_conversations_gets_none_to_try(client: Client) -> None:
@@ -348,6 +368,16 @@ def test_two_who_changed_different_fields_are_brought_together(ada: Client) -> N
     assert "You changed different fields" in text(answer)
 
 
+def test_the_page_of_a_rule_saves_no_other_one(ada: Client) -> None:
+    put_in_draft(BRANDS, make_terms(id="other"))
+
+    for slug in ("other", "new-one"):
+        ada.post(RULE, of_brands(slug=slug, reply="Ours.", seen="1"))
+
+    saved = dict(Rule.objects.values_list("slug", "reply"))
+    assert saved == {"brands": "Ours.", "other": BRANDS.reply}
+
+
 def test_a_rule_that_was_deleted_meanwhile_is_not_lost(ada: Client) -> None:
     editor = put_in_draft(BRANDS)
     stays = ada.get(RULE)
@@ -381,7 +411,53 @@ def test_a_rule_is_taken_out_of_the_draft(ada: Client) -> None:
 
     assert ada.post(delete, {"seen": "2"}).status_code == 302
     assert not Rule.objects.exists()
-    assert ada.post(delete, {"seen": "x"}).status_code == 302
+    for odd in ("x", "9" * 5_000, "²"):
+        assert ada.post(delete, {"seen": odd}).status_code == 302
+
+
+def test_a_rule_that_cannot_be_read_says_so_and_is_taken_out(ada: Client) -> None:
+    put_in_draft(BRANDS)
+    Rule.objects.update(kind="dance")
+
+    page = ada.get(RULE)
+
+    assert "Brands: Invalid enum value 'dance'" in text(page)
+    assert "cannot read it" in text(ada.post(RULE, of_brands()))
+    tried = ada.post(TRY, of_brands(text="a Tesla"), headers=FRAGMENT)
+    assert "passes" not in text(tried)
+    delete = reverse("rules:delete", args=["brands"])
+    assert 'name="seen" value="1"' in page.content.decode()
+    assert ada.post(delete, {"seen": "1"}).status_code == 302
+    assert not Rule.objects.exists()
+
+
+def test_a_version_that_a_later_product_wrote_does_not_hide_the_rule(
+    ada: Client,
+) -> None:
+    editor = put_in_draft(BRANDS)
+    later = {**RuleVersion.objects.get().body, "field_to_come": 1}
+    RuleVersion.objects.create(slug="brands", version=2, body=later, saved_by=editor)
+    Rule.objects.update(version=3)
+
+    assert "Not measured" in text(ada.get(RULE))
+    clash = ada.post(RULE, of_brands(seen="2", reply="Mine."))
+    assert clash.status_code == 409
+    assert "Mine." in clash.content.decode()
+
+
+@pytest.mark.parametrize("field", ["slug", "message", "text", "terms"])
+def test_a_character_that_no_text_has_is_no_fault_of_the_server(
+    ada: Client, field: str
+) -> None:
+    put_in_draft(BRANDS)
+
+    answer = ada.post(TRY, of_brands(text="a Tesla") | {field: "a\0b"})
+
+    assert answer.status_code == 200
+    assert ada.post(ADD, form() | {"slug": "new", field: "a\0b"}).status_code in {
+        302,
+        422,
+    }
 
 
 @pytest.mark.parametrize("role", ["lead", "auditor"])

@@ -18,7 +18,8 @@ from agents.host import conninfo
 from agents.postgres import Database
 from agents.records import Record
 from agents.tools import Tools
-from controlplane.traces.sinks import NOT_SEARCHABLE, index_row, record, recorder
+from controlplane.traces.sinks import index_row, record, recorder
+from guardrails.masking import NOT_SEARCHED
 from guardrails.verdicts import Verdict
 from tests.chat.making import event, finding, rows
 from tests.chat.making import record as make_record
@@ -179,7 +180,7 @@ def test_what_cannot_be_searched_for_personal_data_cannot_be_searched() -> None:
 
     row = index_row(event("user.messages.raw", said).record, make_masker())
 
-    assert row[13] == NOT_SEARCHABLE
+    assert row[13] == NOT_SEARCHED
 
 
 async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(

@@ -101,6 +101,20 @@ async def test_no_model_sees_personal_data_and_a_text_that_it_did_not_see_has_no
     assert found[JUDGE] == Score(0.9, "It boasts.")
 
 
+async def test_what_cannot_be_masked_in_its_time_is_shown_to_no_model(
+    asked: tuple[Fake, Scorers],
+) -> None:
+    fake, scorers = asked
+
+    found = await scorers.scores("+49 711 12345 " * 20_000, [TOPIC, JUDGE], [POEMS])
+
+    assert set(found) == {TOPIC, JUDGE}
+    for error in found.values():
+        assert isinstance(error, ScoreError)
+        assert error.reason.startswith("not shown to a model: ")
+    assert fake.asked == []
+
+
 @pytest.mark.parametrize("toxicity", [0.69, 0.70, 0.71, 0, 1])
 async def test_a_score_is_the_very_number_that_came(
     asked: tuple[Fake, Scorers], toxicity: float

@@ -60,6 +60,45 @@ async def test_a_counter_example_excuses_its_own_sentence_alone(
     assert found.number == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(
+    ("text", "number", "said"),
+    [
+        ("One car, two cars.", 1.0, "One car, two cars."),
+        ("Which car? And which cars?", 1.0, "Which car?"),
+        ("Which car? Who won?", 0.0, "Who won?"),
+        ("Who won? Which car? My car!", 0.0, "Who won?"),
+        ("Which c4r?", 1.0, "Which c4r?"),
+    ],
+)
+async def test_with_an_allow_list_nothing_passes_in_the_company_of_what_may(
+    asked: tuple[Fake, Scorers], text: str, number: float, said: str
+) -> None:
+    rule = replace(POEMS, examples=("car",), counter_examples=(), is_allow_list=True)
+
+    [found] = (await asked[1].scores(text, [TOPIC], [rule])).values()
+
+    assert isinstance(found, Score)
+    assert found.number == pytest.approx(number, abs=1e-6)
+    assert text[found.start : found.end] == said
+
+
+async def test_nothing_is_liker_than_itself(asked: tuple[Fake, Scorers]) -> None:
+    """A vector times itself may come out a little over one, which would be no score."""
+    fake, scorers = asked
+    fake.answers["embeddings"] = lambda question: {
+        "data": [
+            {"index": at, "embedding": [1.0, 0.3, 0.3, 0.2]}
+            for at, _ in enumerate(question["input"])
+        ]
+    }
+    rule = replace(POEMS, counter_examples=())
+
+    [found] = (await scorers.scores("A poem", [TOPIC], [rule])).values()
+
+    assert isinstance(found, Score)
+    assert found.number == 1
+
+
 async def test_examples_are_embedded_once_for_all_rule_sets(
     asked: tuple[Fake, Scorers],
 ) -> None:
