@@ -262,10 +262,10 @@ def roll_back(walk: Walk) -> None:
     """Axe looks at that page where it is short: in tests/rulebook/test_few_rules_in_browser.py."""
     page = walk.page
     page.get_by_role("link", name="History").click()
+    earlier = page.get_by_role("listitem").filter(has=page.locator("code")).nth(1)
+    expect(earlier).to_be_visible()
     walk.look()
-    page.get_by_role("listitem").filter(has=page.locator("code")).nth(1).get_by_role(
-        "link"
-    ).click()
+    earlier.get_by_role("link").click()
     page.get_by_label("Why?").fill("customers may know")
     page.get_by_role("button", name="Roll back to it").click()
     told = page.locator("#published")
