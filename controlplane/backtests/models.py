@@ -33,7 +33,7 @@ class Backtest(Job):
     cursor = models.JSONField()
     result = models.JSONField(null=True, blank=True)
 
-    objects = BacktestQuerySet.as_manager()
+    objects = models.Manager.from_queryset(BacktestQuerySet)()
 
     class Meta(Job.Meta):
         abstract = False

@@ -33,7 +33,7 @@ class Evaluation(Job):
     texts = models.BinaryField(null=True)
     result = models.BinaryField(null=True)
 
-    objects = EvaluationQuerySet.as_manager()
+    objects = models.Manager.from_queryset(EvaluationQuerySet)()
 
     class Meta(Job.Meta):
         abstract = False
