@@ -1,5 +1,6 @@
 """Creates the topics of the register in Kafka, and says where Kafka differs from it."""
 
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -19,6 +20,8 @@ from agents.broker import BrokerError, broker_error
 from agents.topics import Topic
 
 RETENTION = "retention.ms"
+READY_WITHIN_S = 30
+ASKED_EVERY_S = 0.1
 
 T = TypeVar("T")
 
@@ -134,7 +137,15 @@ def _metadata(admin: AdminClient) -> dict[str, int]:
 
 
 def _replication(admin: AdminClient) -> int:
-    return min(3, len(admin.list_topics(timeout=10).brokers))
+    """Of a Kafka that has just started or woken up, once it has a broker and a controller."""
+    deadline_s = time.monotonic() + READY_WITHIN_S
+    while True:
+        cluster = admin.list_topics(timeout=10)
+        if cluster.brokers and cluster.controller_id >= 0:
+            return min(3, len(cluster.brokers))
+        if time.monotonic() > deadline_s:
+            raise BrokerError("Kafka answers, but has no controller", retriable=True)
+        time.sleep(ASKED_EVERY_S)
 
 
 def _create(admin: AdminClient, topics: list[Topic], *, replication: int) -> list[str]:

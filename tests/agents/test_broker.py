@@ -58,6 +58,38 @@ def test_topics_that_differ_are_named_and_left_alone(stage: Stage) -> None:
     ]
 
 
+class Waking(AdminClient):
+    """Answers at first as a Kafka that has just woken up: it knows its topics, and no broker."""
+
+    answers = 3
+
+    def list_topics(self, *args: Any, **fields: Any) -> Any:
+        found = super().list_topics(*args, **fields)
+        if self.answers:
+            self.answers -= 1
+            found.brokers, found.controller_id = {}, -1
+        return found
+
+
+def test_topics_are_created_when_kafka_has_a_broker_to_hold_them(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = declare(f"a.{stage.id}")
+    monkeypatch.setattr(topic_setup, "AdminClient", Waking)
+
+    assert ensure_topics(settings.KAFKA, [topic], create=True) == ([topic.name], [])
+
+
+def test_a_kafka_that_gets_no_broker_is_said_to_have_none(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_setup, "AdminClient", Waking)
+    monkeypatch.setattr(topic_setup, "READY_WITHIN_S", 0)
+
+    with pytest.raises(BrokerError, match="no controller"):
+        ensure_topics(settings.KAFKA, [declare(f"a.{stage.id}")], create=True)
+
+
 def test_a_topic_that_another_creates_meanwhile_is_no_error(stage: Stage) -> None:
     topic = declare(f"a.{stage.id}")
     ensure_topics(settings.KAFKA, [topic], create=True)
