@@ -58,6 +58,7 @@ bench: $(STAMP)  ## measure against the bare libraries
 soak: $(STAMP)  ## run load under faults (SECONDS=600 SEED=… KAFKA_NODES=3)
 	@$(BIN)/python -m tests.soak
 	@$(BIN)/python -m pytest -q -s -m long --no-header
+	@LOOKS=all $(BIN)/python -m pytest -q --no-header $$(grep -rlE "import .*faults|^    faults" tests --include="test_*.py")
 
 clean: $(STAMP)  ## remove all data of this checkout
 	@$(BIN)/python manage.py services --remove --data-dir .run

@@ -3,6 +3,7 @@
 Playwright runs in a thread of its own: its event loop and Django's ORM do not share one.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,16 +24,24 @@ FLAGS = [
     "--no-first-run",
     "--disable-background-networking",
 ]
-WIDTHS = (360, 768, 1440)
-COLOURS = ["color-contrast", "link-in-text-block"]  # what takes axe most of its time
+NARROW, BETWEEN, WIDE = WIDTHS = (360, 768, 1440)
 AXE = "rules => axe.run({resultTypes: ['violations'], ...rules}).then(found => found.violations)"
-# In the dark only colours are others, so only the rules about colours are asked again; between
-# the narrow and the wide form of a page they are those of one of the two.
-RULES: dict[Literal["light", "dark"], dict[str, object]] = {
-    "light": {},
-    "dark": {"runOnly": COLOURS},
+COLOURS = ["color-contrast", "link-in-text-block"]  # what takes axe most of its time
+ONLY_COLOURS: dict[str, object] = {"runOnly": COLOURS}
+NO_COLOURS: dict[str, object] = {
+    "rules": {name: {"enabled": False} for name in COLOURS}
 }
-BETWEEN: dict[str, object] = {"rules": {name: {"enabled": False} for name in COLOURS}}
+Scheme = Literal["light", "dark"]
+# What axe is asked in each look. Colours of a page are looked at once in each scheme: in the light
+# as a telephone shows it, in the dark as a desk does. `make soak` looks at them everywhere.
+LOOKS: dict[tuple[int, Scheme], dict[str, object] | None] = {
+    (NARROW, "light"): {},
+    (BETWEEN, "light"): None,
+    (WIDE, "light"): NO_COLOURS,
+    (WIDE, "dark"): ONLY_COLOURS,
+}
+if os.environ.get("LOOKS") == "all":
+    LOOKS = {(width, scheme): {} for width in WIDTHS for scheme in ("light", "dark")}
 
 _VIOLATION = "refused by the content security policy: "
 _TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
@@ -100,7 +109,7 @@ def faults(
     *,
     before: Callable[[Page], object] | None = None,
 ) -> list[str]:
-    """Return what axe finds and where the page is wider than its window, in five looks."""
+    """Return what axe finds and where the page is wider than its window, in all looks."""
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, server, client, reduced_motion="reduce")
@@ -138,23 +147,19 @@ def broken_of(page: Page) -> list[str]:
 
 
 def faults_of(page: Page) -> list[str]:
-    """Return what axe finds on an open page and where it is too wide, in five looks."""
+    """Return what axe finds on an open page and where it is too wide, in all looks."""
     page.evaluate(Axe().axe_script)
-    looks = [(width, scheme) for width in WIDTHS for scheme in RULES]
-    looks.remove((768, "dark"))
-    return [fault for look in looks for fault in _faults(page, *look)]
+    return [fault for look in LOOKS for fault in _faults(page, *look)]
 
 
-def _rules(width: int, scheme: Literal["light", "dark"]) -> dict[str, object]:
-    return BETWEEN if width == WIDTHS[1] else RULES[scheme]
-
-
-def _faults(page: Page, width: int, scheme: Literal["light", "dark"]) -> Iterator[str]:
+def _faults(page: Page, width: int, scheme: Scheme) -> Iterator[str]:
     look = f"{page.url} at {width} px, {scheme}"
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     if page.evaluate("document.documentElement.scrollWidth") > width:
         yield f"{look}: wider than its window"
-    for violation in page.evaluate(AXE, _rules(width, scheme)):
+    rules = LOOKS[width, scheme]
+    violations = [] if rules is None else page.evaluate(AXE, rules)
+    for violation in violations:
         for node in violation["nodes"]:
             yield f"{look}: {violation['id']}: {node['html']}"

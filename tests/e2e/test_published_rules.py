@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 
 OBEYED_WITHIN_S = 2.0
 WORKERS = 3
-PUBLICATIONS = 50
+PUBLICATIONS = [10, pytest.param(50, marks=pytest.mark.long)]
 READS: dict[str, tuple[type[CleanedMessage] | type[FinalResponse], str]] = {
     topics.USER_CLEANED: (CleanedMessage, "input"),
     topics.RESPONSES_FINAL: (FinalResponse, "output"),
@@ -235,8 +235,9 @@ def test_a_frozen_worker_is_named_and_judges_nothing_on_waking_until_it_is_curre
     wait_for(lambda: "obeyed by 3 of 3 workers" in told(), timeout_s=10)
 
 
+@pytest.mark.parametrize("publications", PUBLICATIONS)
 def test_no_message_is_judged_by_half_a_rule_set(
-    product: Product, workers: list[Process]
+    product: Product, workers: list[Process], publications: int
 ) -> None:
     marker = uuid4().hex
     product.script(match=TEXT, reply=TEXT)
@@ -244,11 +245,11 @@ def test_no_message_is_judged_by_half_a_rule_set(
     with Talk(product, marker, TEXT).going_on() as talk:
         wait_for(lambda: judged(product, marker), timeout_s=30)
         publisher = product.start(
-            "publisher", "-m", "tests.e2e.publisher", str(PUBLICATIONS)
+            "publisher", "-m", "tests.e2e.publisher", str(publications)
         )
         assert publisher.wait(120) == 0
 
     found = wait_for_verdicts(product, marker, talk.said)
     assert_each_is_of_its_set(product, found)
-    assert len({each.verdict.ruleset_hash for each in found}) > PUBLICATIONS // 2
+    assert len({each.verdict.ruleset_hash for each in found}) > publications // 2
     assert all(worker.is_running for worker in workers)
