@@ -518,6 +518,13 @@ def _people(texts: Sequence[str], viewer: User) -> list[Shown]:
 
 
 def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
+    wide = Rule.objects.create(
+        slug="wide",
+        name="W" * 200,
+        direction="output",
+        kind="terms",
+        action="escalate",
+    )
     rules = Rule.objects.bulk_create(
         Rule(
             slug=f"rule-{number}",
@@ -536,12 +543,13 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
-    widest = max(rules, key=lambda rule: max(map(len, rule.name.split())))
     return [
         *_lists("admin:guardrails_rule_changelist", texts),
         *_lists("admin:guardrails_publication_changelist", texts),
-        Shown(reverse("admin:guardrails_rule_change", args=[widest.pk])),
-        Shown(reverse("admin:guardrails_rule_delete", args=[widest.pk])),
+        Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
+        Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
+        Shown(reverse("admin:guardrails_rule_change", args=[wide.pk])),
+        Shown(reverse("admin:guardrails_rule_delete", args=[wide.pk])),
     ]
 
 
@@ -560,16 +568,19 @@ def _report_of_any() -> str:
 
 def _asked_for(text: str) -> list[Shown]:
     """Pages that show what stands in their own address."""
-    given = quote(text[:100], safe="")  # as much as each of the filters takes
+    given = quote(text[:300], safe="")
+    filtered = quote(text[:100], safe="")  # as much as each of these filters takes
     return [
         Shown(f"{reverse('moderation:queue')}?team={given}"),
-        Shown(f"{reverse('deadletters:list')}?agent={given}&reason={given}&state=all"),
-        Shown(f"{reverse('effects:list')}?agent={given}&words={given}&state=all"),
+        Shown(
+            f"{reverse('deadletters:list')}?agent={filtered}&reason={filtered}&state=all"
+        ),
+        Shown(f"{reverse('effects:list')}?agent={filtered}&words={filtered}&state=all"),
         Shown(f"/traces/{given}/"),
         Shown(f"/{given}"),
         Shown(f"/api/{given}"),
-        Shown(f"{reverse('accounts:people')}?words={given}"),
-        Shown(f"{reverse('accounts:tokens')}?words={given}"),
+        Shown(f"{reverse('accounts:people')}?words={filtered}"),
+        Shown(f"{reverse('accounts:tokens')}?words={filtered}"),
         Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
-        Shown(f"{_report_of_any()}?phrase={given}&rule={given}&agent={given}"),
+        Shown(f"{_report_of_any()}?phrase={filtered}&rule={filtered}&agent={filtered}"),
     ]
