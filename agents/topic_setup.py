@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]  # not in its stubs
     AdminClient,
     AlterConfigOpType,
+    ClusterMetadata,
     ConfigEntry,
     ConfigResource,
     NewTopic,
@@ -129,22 +130,27 @@ def _result(future: Future[T]) -> T:
 
 
 def _metadata(admin: AdminClient) -> dict[str, int]:
+    topics = _cluster(admin).topics
+    return {name: len(topic.partitions) for name, topic in topics.items()}
+
+
+def _cluster(admin: AdminClient) -> ClusterMetadata:
     try:
-        topics = admin.list_topics(timeout=10).topics
+        return admin.list_topics(timeout=10)
     except KafkaException as error:
         raise broker_error(error) from error
-    return {name: len(topic.partitions) for name, topic in topics.items()}
 
 
 def _replication(admin: AdminClient) -> int:
     """Of a Kafka that has just started or woken up, once it has a broker and a controller."""
     deadline_s = time.monotonic() + READY_WITHIN_S
     while True:
-        cluster = admin.list_topics(timeout=10)
+        cluster = _cluster(admin)
         if cluster.brokers and cluster.controller_id >= 0:
             return min(3, len(cluster.brokers))
         if time.monotonic() > deadline_s:
-            raise BrokerError("Kafka answers, but has no controller", retriable=True)
+            told = "Kafka answers, but names no broker or no controller"
+            raise BrokerError(told, retriable=True)
         time.sleep(ASKED_EVERY_S)
 
 

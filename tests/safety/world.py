@@ -536,6 +536,7 @@ _TERMS = {"direction": "output", "kind": "terms", "action": "tag"}
 
 
 def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
+    wide = Rule.objects.create(slug="wide", name="W" * 200, **_TERMS)
     rules = Rule.objects.bulk_create(
         Rule(
             slug=f"rule-{number}",
@@ -560,11 +561,10 @@ def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
-    widest = max(rules, key=lambda rule: max(map(len, rule.name.split())))
     return [
         *_pages("rules:list", texts, RULES_LISTED),
         *_pages("rules:history", texts, PUBLICATIONS),
-        Shown(reverse("rules:rule", args=[widest.slug])),
+        Shown(reverse("rules:rule", args=[wide.slug])),
         Shown(reverse("rules:review"), range(len(texts))),
         Shown(reverse("rules:publication", args=[published[3].pk])),
     ]
@@ -690,17 +690,20 @@ def _report_of_any() -> str:
 
 def _asked_for(text: str) -> list[Shown]:
     """Pages that show what stands in their own address."""
-    given = quote(text[:100], safe="")  # as much as each of the filters takes
+    given = quote(text[:300], safe="")
+    filtered = quote(text[:100], safe="")  # as much as each of these filters takes
     return [
         Shown(f"{reverse('moderation:queue')}?team={given}"),
-        Shown(f"{reverse('deadletters:list')}?agent={given}&reason={given}&state=all"),
-        Shown(f"{reverse('effects:list')}?agent={given}&words={given}&state=all"),
+        Shown(
+            f"{reverse('deadletters:list')}?agent={filtered}&reason={filtered}&state=all"
+        ),
+        Shown(f"{reverse('effects:list')}?agent={filtered}&words={filtered}&state=all"),
         Shown(f"/traces/{given}/"),
         Shown(f"/{given}"),
         Shown(f"/api/{given}"),
-        Shown(f"{reverse('accounts:people')}?words={given}"),
-        Shown(f"{reverse('accounts:tokens')}?words={given}"),
+        Shown(f"{reverse('accounts:people')}?words={filtered}"),
+        Shown(f"{reverse('accounts:tokens')}?words={filtered}"),
         Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
         Shown(f"{reverse('rules:list')}?words={given}&mode={given}"),
-        Shown(f"{_report_of_any()}?phrase={given}&rule={given}&agent={given}"),
+        Shown(f"{_report_of_any()}?phrase={filtered}&rule={filtered}&agent={filtered}"),
     ]
