@@ -34,7 +34,12 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 # Slow hashing is for real passwords.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Of those that run the product, what takes half a minute and more.
-LONGEST = {"test_host"}
+LONGEST = {
+    "test_editor_walk",
+    "test_guard_under_load",
+    "test_host",
+    "test_published_rules",
+}
 # What migrations put there stays between tests.
 KEPT_TABLES = (
     "accounts_team",
