@@ -2,13 +2,16 @@
 
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import connections
+from psycopg import sql
 
 from agents.host import conninfo
 from controlplane.audit.models import Entry
@@ -99,30 +102,38 @@ def test_a_file_that_is_no_backup_or_a_newer_one_s_is_refused(
 
 
 @pytest.fixture
-def nobody_connected() -> None:
-    """Threads of earlier tests may have left sessions."""
-    connections["default"].close_pool()  # type: ignore[attr-defined]
+def own_database(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty one, to which nobody is connected: others of this process use the shared one."""
+    name = f"quiet_{uuid4().hex[:8]}"
     with psycopg.connect(conninfo("owner"), autocommit=True) as owner:
-        owner.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-            "AND backend_type = 'client backend'"
-        )
+        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        with monkeypatch.context() as patch:
+            for alias in ("default", "owner"):
+                patch.setitem(connections[alias].settings_dict, "NAME", name)
+            yield
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)")
+        owner.execute(drop.format(sql.Identifier(name)))
 
 
-@pytest.mark.usefixtures("nobody_connected")
-def test_whoever_is_connected_or_was_just_heard_of_uses_the_database() -> None:
-    dump.refuse_while_used()
-
+def test_a_worker_that_was_just_heard_of_uses_the_database() -> None:
     heartbeat = make_heartbeat()
+
     with pytest.raises(BackupError, match=re.escape(heartbeat.pk)):
         dump.refuse_while_used()
-    heartbeat.delete()
-    with pytest.raises(BackupError, match="The database is in use"):
+
+
+@pytest.mark.usefixtures("own_database")
+def test_whoever_is_connected_uses_the_database() -> None:
+    dump.refuse_while_used()
+
+    with (
+        psycopg.connect(conninfo()),
+        pytest.raises(BackupError, match=r"in use \(1 of interlock\)"),
+    ):
         dump.refuse_while_used()
 
 
-@pytest.mark.usefixtures("nobody_connected")
+@pytest.mark.usefixtures("own_database")
 def test_who_ends_meanwhile_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = psycopg.connect(conninfo())
     # The session ends while it is waited for.
