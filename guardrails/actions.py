@@ -156,17 +156,24 @@ def roll_back(
     """
     if _lock_in_force() != seen:
         raise StaleDraftError
-    return put_in_force(publication.rule_set, reason=reason, publisher=publisher)
+    return put_in_force(
+        publication.rule_set,
+        reason=reason,
+        publisher=publisher,
+        kind="rules_rolled_back",
+    )
 
 
 @transaction.atomic
-def put_in_force(rule_set: RuleSet, *, reason: str, publisher: User) -> Publication:
-    """Let a stored rule-set be the one that counts: a publication, or a rollback to it."""
+def put_in_force(
+    rule_set: RuleSet, *, reason: str, publisher: User, kind: str = "rules_published"
+) -> Publication:
+    """Let a stored rule-set be the one that counts. kind: what the log calls it."""
     publication = Publication.objects.create(
         rule_set=rule_set, published_by=publisher, reason=reason
     )
     change_control(
-        kind="rules_published",
+        kind=kind,
         subject="guardrails",
         actor=publisher,
         reason=reason,

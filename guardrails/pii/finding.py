@@ -65,13 +65,18 @@ class Group(NamedTuple):
     digits: str
 
 
-_RUN = re.compile(r"[0-9](?:[ ().\-/]{0,2}[0-9])+")
+_BETWEEN = r" \t().\-/"
+RUN = re.compile(rf"[0-9](?:[{_BETWEEN}]{{0,2}}[0-9])+")
+# Over more than one line as well, which is for numbers that have check digits.
+LINES = re.compile(rf"[0-9](?:[{_BETWEEN}\r\n]{{0,2}}[0-9])+")
 _DIGITS = re.compile(r"[0-9]+")
 
 
-def windows(look: Look, *, low: int, high: int) -> Iterator[list[tuple[Group, ...]]]:
+def windows(
+    look: Look, run_of: re.Pattern[str], *, low: int, high: int
+) -> Iterator[list[tuple[Group, ...]]]:
     """For each group of digits the runs that begin with it and have so many digits, longest first."""
-    for run in _RUN.finditer(look.text):
+    for run in run_of.finditer(look.text):
         found = _DIGITS.finditer(look.text, *run.span())
         groups = [Group(*each.span(), each[0]) for each in found]
         for first in range(len(groups)):

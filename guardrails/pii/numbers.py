@@ -7,6 +7,8 @@ import phonenumbers
 from stdnum import iban, luhn
 
 from guardrails.pii.finding import (
+    LINES,
+    RUN,
     Finder,
     Group,
     Look,
@@ -61,13 +63,14 @@ def is_card(digits: str) -> bool:
 
 def _find_runs(
     look: Look,
+    run_of: re.Pattern[str],
     is_one: Callable[[str, tuple[Group, ...]], bool],
     *,
     low: int,
     high: int,
 ) -> Iterator[Span]:
     after = 0
-    for runs in windows(look, low=low, high=high):
+    for runs in windows(look, run_of, low=low, high=high):
         for run in runs:
             if run[0].start >= after and is_one(look.text, run):
                 after = run[-1].end
@@ -87,11 +90,11 @@ def _is_card_run(text: str, run: tuple[Group, ...]) -> bool:
 
 
 def _find_cards(look: Look) -> Iterator[Span]:
-    return _find_runs(look, _is_card_run, low=12, high=19)
+    return _find_runs(look, LINES, _is_card_run, low=12, high=19)
 
 
 _IBAN_START = re.compile(r"(?<![^\W_])[a-z]{2}[0-9]{2}")
-_IBAN_NEXT = re.compile(r"[ \-]?([a-z0-9])")
+_IBAN_NEXT = re.compile(r"[ \t\r\n.\-]{0,2}([a-z0-9])")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
 
 
@@ -135,7 +138,7 @@ def _find_phones(look: Look) -> Iterator[Span]:
         first, last = _with_sign(text, run[0].start), run[-1].end
         return stands_alone(text, first, last) and _is_phone(text, first, last, regions)
 
-    return _find_runs(look, is_phone, low=7, high=_LONGEST_PHONE)
+    return _find_runs(look, RUN, is_phone, low=7, high=_LONGEST_PHONE)
 
 
 def _is_phone(text: str, start: int, end: int, regions: Regions) -> bool:
@@ -158,16 +161,18 @@ def _is_valid(raw: str, region: str | None) -> bool:
         return False
 
 
-CARD = Finder("[card]", (r"\b[0-9](?:[ ().\-/]{0,2}[0-9]){11,18}\b",), _find_cards)
+CARD = Finder(
+    "[card]", (r"\b[0-9](?:[ \t\r\n().\-/]{0,2}[0-9]){11,18}\b",), _find_cards
+)
 IBAN = Finder(
     "[IBAN]",
-    (r"\b[a-z]{2}[0-9]{2}(?:[ \-]?[a-z0-9]){11,30}\b",),
+    (r"\b[a-z]{2}[0-9]{2}(?:[ \t\r\n.\-]{0,2}[a-z0-9]){11,30}\b",),
     _find_ibans,
     sample="de89370400440532013000",
 )
 PHONE = Finder(
     "[phone]",
-    (r"[0-9][0-9 ().\-/]{5,24}[0-9]\b",),
+    (r"[0-9][0-9 \t().\-/]{5,24}[0-9]\b",),
     _find_phones,
     sample="0000000; +49 711 17-0; +1 415 555 2671",
 )

@@ -335,5 +335,7 @@ def test_of_two_who_roll_back_the_second_is_told(admin: User) -> None:
     back = actions.roll_back(first, seen=str(second.pk), reason="bad", publisher=admin)
 
     assert back.rule_set_id == first.rule_set_id
+    [entry] = Entry.objects.filter(action="rules_rolled_back")
+    assert entry.detail["ruleset_hash"] == first.rule_set_id
     with pytest.raises(actions.StaleDraftError):
         actions.roll_back(first, seen=str(second.pk), reason="bad", publisher=admin)
