@@ -84,7 +84,6 @@ def test_a_killed_scorer_holds_what_needs_it_and_the_control_room_says_so(
         wait_for(lambda: told in html.unescape(ada.look("/").text), timeout_s=20)
     finally:
         services.model.start()
-    product.await_scores()
     client_id, _ = user.ask("When are you open on Saturday?")
 
     user.answer(client_id)

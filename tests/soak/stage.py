@@ -69,7 +69,6 @@ class Stage:
             self.launch(f"web-{number}")
         self.product.start_beat()
         self.product.seed()
-        self.product.await_scores()
         for place in list(self.processes):
             self.await_ready(place)
 

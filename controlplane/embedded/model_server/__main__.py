@@ -26,7 +26,9 @@ async def run(host: str, port: int, settings: Settings) -> None:
     port = server.sockets[0].getsockname()[1]
     sys.stdout.write(f"The demo model listens on http://{host}:{port}/v1\n")
     sys.stdout.flush()
+    loading = asyncio.create_task(model.scorers.load())
     await stopped.wait()
+    loading.cancel()
     server.close()
     await _cancel_the_rest()
     model.scorers.close()

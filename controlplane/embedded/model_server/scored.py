@@ -36,22 +36,20 @@ class Inputs(NamedTuple):
 
 
 class Scorers:
-    """Both models, loaded when they are first wanted, in a thread of their own.
-
-    Whoever compiles rules asks for vectors and soon for scores: the second model is loaded after
-    the first answer, and not before, as that takes two seconds of computing.
-    """
+    """Both models, loaded when they are first wanted, in a thread of their own."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorers")
 
     async def embed(self, texts: Sequence[str]) -> "Vectors":
-        vectors = await self._run(lambda: self._minilm.embed(texts))
-        self._thread.submit(lambda: self._moderator)
-        return vectors
+        return await self._run(lambda: self._minilm.embed(texts))
 
     async def moderate(self, texts: Sequence[str]) -> "list[Scores]":
         return await self._run(lambda: self._moderator.score(texts))
+
+    async def load(self) -> None:
+        """Return when both are there; who asks meanwhile waits for it too."""
+        await self._run(lambda: self._moderator)
 
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)

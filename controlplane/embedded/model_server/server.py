@@ -51,7 +51,7 @@ class ModelServer:
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.settings.data_dir)
-        self.controls = Controls(self.book, self.journal)
+        self.controls = Controls(self.book, self.journal, self.scorers)
 
     async def serve(self, peer: Peer) -> None:
         """Answer one client's requests until either side hangs up."""
