@@ -1,6 +1,7 @@
 """Emergency stops: requested, proven, released; each once, each with a person and a reason."""
 
 import threading
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -359,10 +360,12 @@ def test_a_stop_can_be_engaged_while_a_release_counts_its_receipt(
     engaged: list[Stop] = []
 
     def engage() -> None:
-        with connection.cursor() as cursor:
+        with closing(connection), connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '5s'")
-        engaged.append(request_stop(admin, scope="tier", value="pro"))
-        connection.close()
+            try:
+                engaged.append(request_stop(admin, scope="tier", value="pro"))
+            finally:
+                cursor.execute("RESET lock_timeout")  # the pool keeps the session
 
     def count_slowly(stop: Stop) -> Receipt:
         thread = threading.Thread(target=engage)
