@@ -23,6 +23,8 @@ FLAGS = [
     "--disable-gpu",
     "--no-first-run",
     "--disable-background-networking",
+    # Nor a process for each page, with one more in reserve: starting them costs more than tests do.
+    "--renderer-process-limit=1",
 ]
 NARROW, BETWEEN, WIDE = WIDTHS = (360, 768, 1440)
 AXE = "rules => axe.run({resultTypes: ['violations'], ...rules}).then(found => found.violations)"
