@@ -174,10 +174,13 @@ def test_each_page_is_for_whom_the_table_says(
 
 
 def asking(row: table.Row, method: str) -> tuple[str, ...]:
-    """Everybody, where the answer depends on the role. HEAD is what GET is."""
-    if method != "HEAD" and table.needs_of(row, method) not in {None, table.PUBLIC}:
-        return WHO
-    return "admin", "nobody"
+    """Everybody, where the answer depends on who it is. HEAD is what GET is."""
+    needs = table.needs_of(row, method)
+    if needs is None and method != "PUT":
+        return ("admin",)
+    if method == "HEAD" or needs in {None, table.PUBLIC}:
+        return "admin", "nobody"
+    return WHO
 
 
 def check(client: Client, who: str, route: str, method: str) -> None:

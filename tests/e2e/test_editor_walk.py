@@ -15,7 +15,7 @@ from tests.browser import broken_of, faults_of, in_chromium
 from tests.e2e.product import Product
 from tests.waiting import wait_for
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)  # on a machine that does a lot besides
 
 PATIENCE_MS = 15_000  # with workers and scorers
 RULE = "snow-foam"
@@ -25,6 +25,7 @@ TWO_LINES = "We wash it\nwith snow foam."
 BAD_CASE = "Snowfoam does it."
 REFUSED = f"Snow foam: “{BAD_CASE}” must hit, but alone and together it came out as allow: nothing hit."
 FORGET = "DELETE FROM guardrails_rule WHERE slug = 'snow-foam'"
+OPEN = "SELECT 1 FROM chat_outcome WHERE state = 'open' LIMIT 1"
 ANSWERS = """
 SELECT p.value FROM chat_turn t
 JOIN traces_record r ON r.trace_id = t.trace_id
@@ -59,6 +60,10 @@ class Walk:
 def before(product: Product) -> Iterator[str]:
     """The hash of the rules in force, which are so again at the end."""
     product.forget_scripts()  # the oldest that fits is obeyed
+    # Only the latest answers are offered to the editor, and none comes after this one's.
+    wait_for(
+        lambda: not product.sql(OPEN), timeout_s=60, what="what was asked is answered"
+    )
     before = in_force(product)
     beat = product.start_beat()
     yield before

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ def main() -> None:
     options = _parser().parse_args()
     settings = Settings(options.delay_ms, options.chunk_delay_ms, options.data_dir)
     asyncio.run(run(options.host, options.port, settings))
+    sys.stdout.flush()
+    os._exit(0)  # Python would wait for the thread that loads models
 
 
 async def run(host: str, port: int, settings: Settings) -> None:
