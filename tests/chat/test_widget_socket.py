@@ -194,7 +194,7 @@ async def test_a_conversation_is_shown_as_it_goes(kept: Resources) -> None:
         [[turn]] = await rows(kept.database, "SELECT id FROM chat_turn")
         await settle(kept, widget, opened, turn, trace_id=accepted["trace_id"])
         question = await widget.receive("message")
-        checking = await widget.status("checking")
+        checking = await widget.has_said("checking")
         await settle(kept, widget, reply, turn, text="Ten.")
         answer = await widget.receive("message")
 

@@ -71,6 +71,13 @@ class Widget:
             pass
         return frame
 
+    async def has_said(self, state: str) -> dict[str, Any]:
+        """Return the status, which may have come before another frame that was awaited."""
+        for frame in self.frames:
+            if (frame["type"], frame.get("state")) == ("status", state):
+                return frame
+        return await self.status(state)
+
     async def closed(self) -> int:
         """Return the code with which the server hung up."""
         output = await self.socket.receive_output(PATIENCE_S)
