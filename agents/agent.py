@@ -16,7 +16,9 @@ from agents.cloudevents import Envelope
 from agents.control_state import ControlState
 from agents.events import Payload
 from agents.records import Partition, Record
+from guardrails.context import AnyScore, ScoreError
 from guardrails.engine import Engine
+from guardrails.rules import Rule
 
 P = TypeVar("P", bound=Payload)
 
@@ -77,13 +79,34 @@ class History(Protocol):
         """Return what both sides have seen, oldest first, without the turn `before`."""
 
 
+class Scorer(Protocol):
+    async def scores(
+        self, text: str, names: Iterable[str], rules: Sequence[Rule]
+    ) -> Mapping[str, AnyScore]:
+        """Return each name with what models say of the text, or with why they do not. rules: whose names they are."""
+
+
+class NoScorer:
+    """Says for every name that there is no scorer."""
+
+    async def scores(
+        self, text: str, names: Iterable[str], rules: Sequence[Rule]
+    ) -> Mapping[str, AnyScore]:
+        return dict.fromkeys(names, ScoreError("no scorer was given"))
+
+
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """What a handler may use. Tests build one of plain fakes."""
+    """What a handler may use. Tests build one of plain fakes.
+
+    is_in_force: whether a verdict of an engine may be given now.
+    """
 
     engine: Engine
+    is_in_force: Callable[[Engine], bool] = lambda _: True
     state: ControlState
     model: Model
     history: History
+    scorer: Scorer = NoScorer()
     knowledge: str = ""
 
     def fallback_text(self, tier: str) -> str:
@@ -95,15 +118,17 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 Handler = Callable[[Event[Any], Context], Iterable[Send]]
 AsyncHandler = Callable[[Event[Any], Context], AsyncIterable[Send]]
 BatchHandler = Callable[[Sequence[Event[Any]]], Awaitable[None]]
+Waits = Callable[[Event[Any], Context], bool]
 RecordsHandler = Callable[[Sequence[Record]], Awaitable[None]]
 StartOffsets = Callable[[list[Partition]], Mapping[Partition, int]]
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """One agent. Exactly one of its four handlers is given.
+    """One agent. Exactly one of its four handlers is given, or both of the first with `waits`.
 
     handle: sync and pure, in the poll thread. handle_async: one event at a time per key,
-    `concurrency` keys at once. handle_batch, handle_records: a sink, one batch at a time;
+    `concurrency` keys at once. waits: which events handle_async takes although there is a handle;
+    what comes behind one of them with the same key goes the same way. handle_batch, handle_records: a sink, one batch at a time;
     it is the platform's own and no soft stop applies to it. linger_s: how long Kafka may
     gather records for it.
     """
@@ -116,6 +141,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str = "chat"
     handle: Handler | None = None
     handle_async: AsyncHandler | None = None
+    waits: Waits | None = None
     handle_batch: BatchHandler | None = None
     handle_records: RecordsHandler | None = None
     start_offsets: StartOffsets | None = None

@@ -1,9 +1,10 @@
-"""Model backends: asks one over HTTP, by the part of the OpenAI API that streams an answer."""
+"""Model backends: asks one over HTTP, for answers by the part of the OpenAI API that streams them."""
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -77,19 +78,29 @@ class Backends:
     async def _ask(
         self, route: Route, messages: Sequence[Said]
     ) -> tuple[str, str, str]:
+        base_url = route.base_url or os.environ.get("OPENAI_BASE_URL", "")
         key = os.environ.get(route.key_variable) or "none"
-        async with await self._post(route, messages, key) as response:
+        said = [{"role": said.role, "content": said.text} for said in messages]
+        question = {"model": route.model, "messages": said, "stream": True}
+        return _read(await self.fetch(base_url, "chat/completions", question, key=key))
+
+    async def fetch(
+        self, base_url: str, path: str, question: Mapping[str, Any], *, key: str
+    ) -> bytes:
+        """Post one question and return the whole answer. Whoever asks has a time limit."""
+        url = f"{base_url.rstrip('/')}/{path}"
+        async with await self._post(url, question, key) as response:
             if response.status // 100 != _SUCCESS:
                 raise await _refusal(response, key)
-            return _read(await _body(response, key))
+            return await _body(response, key)
 
     async def _post(
-        self, route: Route, messages: Sequence[Said], key: str
+        self, url: str, question: Mapping[str, Any], key: str
     ) -> aiohttp.ClientResponse:
         try:
             return await self._session.post(
-                _url(route),
-                data=_request(route, messages),
+                url,
+                data=msgspec.json.encode(question),
                 headers={
                     "Authorization": f"Bearer {key}",
                     "Content-Type": "application/json",
@@ -104,16 +115,6 @@ class Backends:
             raise BackendError(f"the request cannot be made: {reason}") from error
         except aiohttp.ClientError as error:
             raise BrokenAnswerError(_told(error, key)) from error
-
-
-def _url(route: Route) -> str:
-    base_url = route.base_url or os.environ.get("OPENAI_BASE_URL", "")
-    return f"{base_url.rstrip('/')}/chat/completions"
-
-
-def _request(route: Route, messages: Sequence[Said]) -> bytes:
-    said = [{"role": said.role, "content": said.text} for said in messages]
-    return msgspec.json.encode({"model": route.model, "messages": said, "stream": True})
 
 
 async def _refusal(response: aiohttp.ClientResponse, key: str) -> BackendError:

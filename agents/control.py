@@ -6,25 +6,23 @@ from collections.abc import Callable, Hashable
 import msgspec
 import psycopg
 import structlog
+from msgspec.structs import replace
 from tenacity import Retrying, wait_exponential_jitter
 
 from agents.clock import now_s
 from agents.control_state import ControlState, Ramp
 from agents.ramp import Slots
-from guardrails.engine import Engine, compile_rules
-from guardrails.rules import decode_rule_set, ruleset_hash
+from agents.rule_sets import RuleSets
+from guardrails.engine import Engine
 
 log = structlog.get_logger()
 
 MAX_AGE_S = 3.0
 POLL_S = 1.0
+SOON_S = 0.02  # while rules are made ready
 CHANNEL = "interlock_control"
 
 Connection = psycopg.Connection[tuple[object, ...]]
-
-
-class RuleSetError(Exception):
-    """The published rule-set cannot be read as what its hash says."""
 
 
 # One statement is one snapshot: no half of one version and half of another.
@@ -46,8 +44,9 @@ SELECT json_build_object(
     FROM routing_tier t JOIN routing_backend b ON b.id = t.backend_id),
   'paused_agents', (SELECT coalesce(json_agg(agent), '[]')
     FROM runtime_agentswitch WHERE paused),
-  'ruleset_hash', coalesce((SELECT rule_set_id FROM guardrails_publication
-    ORDER BY id DESC LIMIT 1), ''))::text
+  'published', coalesce((SELECT json_build_object('id', id, 'ruleset_hash', rule_set_id,
+      'at_ms', extract(epoch FROM published_at) * 1000)
+    FROM guardrails_publication ORDER BY id DESC LIMIT 1), '{}'))::text
 FROM runtime_controlversion
 """
 
@@ -60,34 +59,53 @@ class Control:
         conninfo: str,
         *,
         on_tick: Callable[[Connection, bool], float] | None = None,
+        rule_sets: RuleSets | None = None,
     ) -> None:
-        """on_tick(connection, changed) runs in the thread after each look, and says when the next is due, in s."""
+        """on_tick(connection, changed) runs in the thread after each look, and says when the next is due, in s.
+
+        rule_sets: for who judges. Without it there is never an engine.
+        """
         self.state = ControlState()
         self.engine: Engine | None = None
         self.slots = Slots()
         self._conninfo = conninfo
         self._on_tick = on_tick
+        self._rule_sets = rule_sets
         self._read_at_s = float("-inf")
+        self._ruled_at_s = float("-inf")  # when the rules obeyed were those in force
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     def start(self) -> None:
+        if self._rule_sets is not None:
+            self._rule_sets.start()
         self._thread.start()
 
     def stop(self) -> None:
         self._stopping.set()
+        if self._rule_sets is not None:
+            self._rule_sets.stop()
         self._thread.join(timeout=5)
 
     @property
     def age_s(self) -> float:
         return now_s() - self._read_at_s
 
+    @property
+    def rules_age_s(self) -> float:
+        return now_s() - self._ruled_at_s
+
+    def is_in_force(self, engine: Engine) -> bool:
+        """Tell whether a verdict of it may be given now."""
+        is_fresh = max(self.age_s, self.rules_age_s) <= MAX_AGE_S
+        return is_fresh and engine is self.engine
+
     def why_not(self, agent: str, workflow: str, tier: str = "") -> str:
         """Return why the agent may not start a record now, or nothing if it may."""
         if self.age_s > MAX_AGE_S:
             return "control state is older than 3 s"
-        if self.engine is None:
-            return "no rule-set is published"
+        if self.rules_age_s > MAX_AGE_S and (why := self._why_no_rules()):
+            return why
         state = self.state
         if agent in state.paused_agents:
             return "switched off"
@@ -97,6 +115,13 @@ class Control:
             ):
                 return f"soft stop ({stop.scope} {stop.value})".replace(" )", ")")
         return ""
+
+    def _why_no_rules(self) -> str:
+        if not self.state.published.ruleset_hash:
+            return "no rule-set is published"
+        if self._rule_sets is None:  # who judges nothing does not know who is ready
+            return ""
+        return "the rules in force are not ready, and those here older than 3 s"
 
     def has_slot(self, agent: str, workflow: str, tier: str, record: Hashable) -> bool:
         """Tell whether a release's ramp lets this record start now; if so, that uses it up."""
@@ -138,14 +163,19 @@ class Control:
             connection.execute(f"LISTEN {CHANNEL}")
             while not self._stopping.is_set():
                 changed = self.refresh(connection)
-                wait_s = min(POLL_S, self.slots.draw(connection, self.state.ramps))
+                poll_s = SOON_S if self._is_soon_ruled else POLL_S
+                wait_s = min(poll_s, self.slots.draw(connection, self.state.ramps))
                 if self._on_tick is not None:
                     wait_s = min(wait_s, self._on_tick(connection, changed))
                 for _ in connection.notifies(timeout=wait_s, stop_after=1):
                     pass
 
+    @property
+    def _is_soon_ruled(self) -> bool:
+        return self._rule_sets is not None and self._rule_sets.is_making
+
     def refresh(self, connection: Connection) -> bool:
-        """Look once; return whether a new version was taken over."""
+        """Look once; return whether anything was taken over."""
         started_s = now_s()
         row = connection.execute(
             "SELECT version FROM runtime_controlversion"
@@ -153,29 +183,31 @@ class Control:
         changed = row is not None and row[0] != self.state.version
         if changed:
             self._take_over(connection)
+        ruled = self._take_rules()
         if row is not None:
             self._read_at_s = started_s
-        return changed
+            if self.engine is not None and self.state.is_ruled:
+                self._ruled_at_s = started_s
+        return changed or ruled
 
     def _take_over(self, connection: Connection) -> None:
+        """Everything but the rules, for which no stop waits."""
         row = connection.execute(_READ).fetchone()
         assert row is not None
         state = msgspec.json.decode(str(row[0]), type=ControlState)
-        if state.ruleset_hash and state.ruleset_hash != self.state.ruleset_hash:
-            self.engine = _fetch_engine(connection, state.ruleset_hash)
-        self.state = state
-        log.info("control_applied", version=state.version, ruleset=state.ruleset_hash)
+        self.state = replace(state, ruleset_hash=self.state.ruleset_hash)
+        if self._rule_sets is not None:
+            self._rule_sets.want(state.published.ruleset_hash)
+        log.info("control_applied", version=state.version)
 
-
-def _fetch_engine(connection: Connection, wanted: str) -> Engine:
-    row = connection.execute(
-        "SELECT body FROM guardrails_ruleset WHERE hash = %s", [wanted]
-    ).fetchone()
-    if row is None:
-        raise RuleSetError(f"rule-set {wanted} is published but not stored")
-    body = row[0]
-    assert isinstance(body, bytes | memoryview)
-    rule_set = decode_rule_set(bytes(body))
-    if ruleset_hash(rule_set) != wanted:
-        raise RuleSetError(f"rule-set {wanted} does not have the content of its hash")
-    return compile_rules(rule_set)
+    def _take_rules(self) -> bool:
+        """First the engine: who has seen the new hash never gets the old one."""
+        engine = self._rule_sets.ready if self._rule_sets is not None else None
+        if engine is None or self.state.is_ruled:
+            return False
+        if engine.ruleset_hash != self.state.published.ruleset_hash:
+            return False
+        self.engine = engine
+        self.state = replace(self.state, ruleset_hash=engine.ruleset_hash)
+        log.info("rules_applied", ruleset=engine.ruleset_hash)
+        return True

@@ -53,7 +53,7 @@ class ModelRequest(TurnEvent, frozen=True, kw_only=True):
 
 
 class RawResponse(TurnEvent, frozen=True, kw_only=True):
-    """What the model answered, unchecked."""
+    """What the model answered, unchecked. confidence: how sure it was, 0 to 1, where it says so."""
 
     question: str
     text: str
@@ -62,6 +62,7 @@ class RawResponse(TurnEvent, frozen=True, kw_only=True):
     model: str
     finish_reason: str = ""
     latency_ms: float = 0.0
+    confidence: float | None = None
 
 
 class FlaggedResponse(TurnEvent, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
 """How work is carried out: at once in the poll thread, or per key on the loop."""
 
 import asyncio
+import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol, TypeVar
 
@@ -43,8 +44,8 @@ class Desk(Protocol):
 class Executor(Protocol):
     """held says why waiting work does not start; size counts what is taken and not begun."""
 
-    held: str
-
+    @property
+    def held(self) -> str: ...
     @property
     def size(self) -> int: ...
     def add(self, works: list[Work]) -> None: ...
@@ -56,11 +57,16 @@ class RevokedError(Exception):
 
 
 class InlineExecutor:
-    """Runs pure handlers in the poll thread, in the order of the log."""
+    """Runs pure handlers in the poll thread, in the order of the log.
 
-    def __init__(self, desk: Desk) -> None:
-        self.held = ""
+    aside: takes what the agent says must wait for others, and what comes behind it with its key.
+    """
+
+    def __init__(self, desk: Desk, aside: "KeyedExecutor | None" = None) -> None:
+        self._held = ""
         self._desk = desk
+        self._aside = aside
+        self._put_aside: dict[bytes, list[Work]] = {}
         self._waiting: deque[Work] = deque()
         agent = desk.agent
         assert agent.handle is not None
@@ -74,11 +80,23 @@ class InlineExecutor:
         )
 
     @property
+    def held(self) -> str:
+        return self._held or (self._aside.held if self._aside else "")
+
+    @property
     def size(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + (self._aside.size if self._aside else 0)
 
     def add(self, works: list[Work]) -> None:
         self._waiting.extend(works)
+
+    def pass_on(self) -> None:
+        """Start what was put aside, now that what stood before it has been sent."""
+        if self._aside is not None and self._put_aside:
+            self._aside.add(
+                [work for of_key in self._put_aside.values() for work in of_key]
+            )
+            self._put_aside.clear()
 
     def advance(self) -> None:
         """Run what may run. What is held lets other keys pass, never its own."""
@@ -89,19 +107,40 @@ class InlineExecutor:
             work = self._waiting.popleft()
             if work.ledger.revoked:
                 continue
-            why = reasons.get(work.key) or self._desk.why_not(work) or self._run(work)
+            why = reasons.get(work.key) or self._desk.why_not(work) or self._do(work)
             if why:
                 reasons[work.key] = why
                 held.append(work)
         self._waiting = held + self._waiting
-        self.held = next(iter(reasons.values()), "")
+        self._held = next(iter(reasons.values()), "")
 
-    def _run(self, work: Work) -> str:
+    def _do(self, work: Work) -> str:
         """Return what is away, if that is why the work is not done."""
+        context = self._desk.context()  # one: of other rules it might have to wait
+        try:
+            goes_aside = self._goes_aside(work, context)
+        except Exception as error:  # as what a handler raises
+            self._desk.failed(work, error, 1)
+            return ""
+        if not goes_aside:
+            return self._run(work, context)
+        self._put_aside.setdefault(work.key, []).append(work)
+        return ""
+
+    def _goes_aside(self, work: Work, context: Context) -> bool:
+        if self._aside is None or work.event is None:
+            return False
+        if work.key in self._put_aside or self._aside.has(work.key):
+            return True
+        waits = self._desk.agent.waits
+        assert waits is not None
+        return waits(work.event, context)
+
+    def _run(self, work: Work, context: Context) -> str:
         work.start()
         started = time.perf_counter()
         try:
-            sends = self._attempt(work)
+            sends = self._attempt(work, context)
         except UnavailableError as error:
             work.rest()
             return str(error)
@@ -114,16 +153,16 @@ class InlineExecutor:
         self._seconds.observe(time.perf_counter() - started)
         return ""
 
-    def _attempt(self, work: Work) -> list[Send]:
+    def _attempt(self, work: Work, context: Context) -> list[Send]:
         event = work.read()
         try:
-            return list(self._handle(event, self._desk.context()))
+            return list(self._handle(event, context))
         except UnavailableError:
             raise
         except Exception:
             if self._desk.agent.attempts == 1:
                 raise
-        return self._retrying(lambda: list(self._handle(event, self._desk.context())))
+        return self._retrying(lambda: list(self._handle(event, context)))
 
 
 class KeyedExecutor:
@@ -142,6 +181,12 @@ class KeyedExecutor:
         self._running: set[asyncio.Task[None]] = set()
         self._seconds = HANDLE_SECONDS.labels(desk.agent.name)
         self._recheck: asyncio.TimerHandle | None = None
+        self._of_key: Counter[bytes] = Counter()  # works that are not done
+        self._lock = threading.Lock()
+
+    def has(self, key: bytes) -> bool:
+        """Tell whether anything of the key is not done yet. Safe from any thread."""
+        return key in self._of_key
 
     @property
     def size(self) -> int:
@@ -149,6 +194,8 @@ class KeyedExecutor:
 
     def add(self, works: list[Work]) -> None:
         self._added += len(works)
+        with self._lock:
+            self._of_key.update(work.key for work in works)
         self._loop.call_soon_threadsafe(self._enqueue, works)
 
     def advance(self) -> None:
@@ -194,6 +241,7 @@ class KeyedExecutor:
 
     def _ended(self, key: bytes, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._forget(key)
         if self._queues[key]:
             self._ready.append(key)
         else:
@@ -203,6 +251,12 @@ class KeyedExecutor:
         if not self._stopped:
             self.held = ""
         self._start()
+
+    def _forget(self, key: bytes) -> None:
+        with self._lock:
+            self._of_key[key] -= 1
+            if not self._of_key[key]:
+                del self._of_key[key]
 
     async def _run(self, work: Work) -> None:
         started = time.perf_counter()

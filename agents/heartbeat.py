@@ -16,18 +16,21 @@ from agents.control import Connection
 from agents.control_state import ControlState
 from agents.metrics import samples
 from agents.pace import Pacer
+from guardrails.costs import Told
 
 log = structlog.get_logger()
 
 EVERY_S = 2.0
 _WRITE = """
 INSERT INTO runtime_heartbeat (instance, host, pid, started_at, seen_at, applied_version,
-  applied_in_ms, ruleset_hash, agents, metrics)
+  applied_in_ms, ruleset_hash, publication, ruled_in_ms, rule_costs, agents, metrics)
 VALUES (%(instance)s, %(host)s, %(pid)s, %(started_at)s, now(), %(version)s, %(applied_in_ms)s,
-  %(ruleset_hash)s, %(agents)s, %(metrics)s)
+  %(ruleset_hash)s, %(publication)s, %(ruled_in_ms)s, %(rule_costs)s, %(agents)s, %(metrics)s)
 ON CONFLICT (instance) DO UPDATE SET seen_at = now(),
   applied_version = excluded.applied_version, applied_in_ms = excluded.applied_in_ms,
-  ruleset_hash = excluded.ruleset_hash, agents = excluded.agents, metrics = excluded.metrics
+  ruleset_hash = excluded.ruleset_hash, publication = excluded.publication,
+  ruled_in_ms = excluded.ruled_in_ms, rule_costs = excluded.rule_costs,
+  agents = excluded.agents, metrics = excluded.metrics
 """
 # Of workers that crashed, long after the last page has counted them.
 _FORGET = """
@@ -41,13 +44,20 @@ _REMOVE = "DELETE FROM runtime_heartbeat WHERE instance = %s"
 class Heartbeat:
     """One row per worker process, written by the thread that follows control state."""
 
-    def __init__(self, statuses: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        statuses: Callable[[], list[dict[str, Any]]],
+        rule_costs: Callable[[], Told] = dict,
+    ) -> None:
         self.instance = f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:6]}"
         self._started_at = datetime.now(UTC)
         self._statuses = statuses
+        self._rule_costs = rule_costs
         self._written_at_s = float("-inf")
         self._version = 0
         self._applied_in_ms = 0.0
+        self._publication = 0
+        self._ruled_in_ms: float | None = None
         self._shape: list[tuple[Any, ...]] = []
         self._pacers: dict[str, Pacer] = {}
 
@@ -79,6 +89,9 @@ class Heartbeat:
                 "version": state.version,
                 "applied_in_ms": self._applied_in_ms,
                 "ruleset_hash": state.ruleset_hash,
+                "publication": self._publication,
+                "ruled_in_ms": self._ruled_in_ms,
+                "rule_costs": Jsonb(self._rule_costs()),
                 "agents": Jsonb(agents),
                 "metrics": Jsonb(list(samples())),
             },
@@ -91,10 +104,18 @@ class Heartbeat:
 
     def _obey(self, state: ControlState) -> None:
         if self._version not in {state.version, 0}:  # who starts has not been late
-            late_ms = time.time() * 1000 - state.changed_at_ms
-            self._applied_in_ms = max(0.0, late_ms)
+            self._applied_in_ms = _since_ms(state.changed_at_ms)
         self._version = state.version
+        published = state.published
+        if state.is_ruled and self._publication != published.id:
+            if self._publication:
+                self._ruled_in_ms = _since_ms(published.at_ms)
+            self._publication = published.id
 
     def remove(self, connection: Connection) -> None:
         """A worker that ends by itself is gone, not late."""
         connection.execute(_REMOVE, [self.instance])
+
+
+def _since_ms(at_ms: float) -> float:
+    return max(0.0, time.time() * 1000 - at_ms)

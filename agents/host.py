@@ -83,11 +83,14 @@ def make_runtime(names: list[str]) -> "Runtime":
     """Build a runtime from Django's settings."""
     # Only who runs agents pays for what they are run with: the model's client is 0.4 s and 15 MB.
     from agents.runtime import Runtime  # noqa: PLC0415
+    from guardrails.masking import masker_of  # noqa: PLC0415
 
     return Runtime(
         registry.builds(names),
         conninfo=conninfo(),
         client=settings.KAFKA,
+        scorers=settings.SCORERS,
+        masker=masker_of(settings.MASKING),
         knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
     )
 

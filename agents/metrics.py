@@ -34,6 +34,12 @@ MODEL_SECONDS = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+SCORES = Counter(
+    "interlock_scores",
+    "Texts that a scorer was asked about.",
+    ["scorer", "outcome"],
+    registry=REGISTRY,
+)
 DELIVERIES = Counter(
     "interlock_deliveries",
     "Messages that the gate delivered to a user.",

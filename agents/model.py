@@ -15,9 +15,11 @@ from tenacity import (
 from agents.agent import FALLBACK_TEXT, Answer, Said
 from agents.backends import BackendError, Backends, PassingError
 from agents.control_state import ControlState, Route
+from agents.masked import show
 from agents.metrics import MODEL_REQUESTS, MODEL_SECONDS
 from agents.postgres import Database, plain
 from agents.retries import retried
+from guardrails.masking import Masker, MaskingError
 
 log = structlog.get_logger()
 
@@ -36,12 +38,16 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, now()) ON CONFLICT (request_id) DO N
 class BackendModel:
     """Answers each request once: a retry gets what was stored the first time.
 
+    Personal data neither leaves with the request nor is stored with the answer.
     Belongs to the loop on which it is made, and is closed there.
     """
 
-    def __init__(self, database: Database, state: Callable[[], ControlState]) -> None:
+    def __init__(
+        self, database: Database, state: Callable[[], ControlState], masker: Masker
+    ) -> None:
         self._database = database
         self._state = state
+        self._masker = masker
         self._backends = Backends()
 
     async def close(self) -> None:
@@ -49,6 +55,16 @@ class BackendModel:
 
     async def answer(
         self, request_id: str, *, tier: str, messages: Sequence[Said]
+    ) -> Answer:
+        try:
+            shown = show(self._masker, messages, request_id)
+        except MaskingError as error:
+            log.warning("model_not_asked", reason=str(error))
+            return _fallback(self._fallback_text(tier), type(error).__name__)
+        return shown.restore(await self._answer(request_id, tier, shown.messages))
+
+    async def _answer(
+        self, request_id: str, tier: str, messages: Sequence[Said]
     ) -> Answer:
         stored = await self._stored(request_id)
         if stored is not None:
@@ -59,6 +75,10 @@ class BackendModel:
         first = await self._stored(request_id)
         assert first is not None  # that is why ours was not
         return first
+
+    def _fallback_text(self, tier: str) -> str:
+        route = self._state().route(tier)
+        return route.fallback_text if route else FALLBACK_TEXT
 
     async def _ask_or_fall_back(self, tier: str, messages: Sequence[Said]) -> Answer:
         route = self._state().route(tier)

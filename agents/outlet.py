@@ -1,5 +1,6 @@
 """What leaves an agent: outputs and dead letters, published until Kafka has them."""
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -39,6 +40,7 @@ class Outlet:
         self._producer = Producer(client)
         self._corked: list[Sending] | None = None
         self._cork_until_s = 0.0
+        self._corker = 0
 
     def send(self, work: Work, records: Iterable[Outgoing]) -> None:
         for record in records:
@@ -52,10 +54,11 @@ class Outlet:
         return self._producer.serve(timeout_s)
 
     def cork(self) -> None:
-        """Keep what is sent for a moment, and hand it over in one go: fewer, fuller requests.
+        """Keep for a moment what this thread sends, and hand it over in one go: fewer, fuller requests.
 
-        Only for a thread that alone sends until uncork().
+        What other threads send goes out at once.
         """
+        self._corker = threading.get_ident()
         self._corked = []
         self._cork_until_s = time.monotonic() + CORK_S
 
@@ -65,7 +68,7 @@ class Outlet:
             self._publish(sending)
 
     def _send(self, sending: Sending) -> None:
-        if self._corked is None:
+        if self._corked is None or threading.get_ident() != self._corker:
             self._publish(sending)
             return
         self._corked.append(sending)

@@ -116,6 +116,7 @@ class Runner:
     def _fetch(self, wait_s: float) -> list[Record]:
         self._is_fetching = True
         records = self._consumer.fetch(self.agent.batch_size, wait_s)
+        self._obeys = self._control.state  # what it said while it fetched stays true
         self._is_fetching = False
         return records
 
@@ -128,12 +129,14 @@ class Runner:
         return self._control.state if self._is_fetching else self._obeys
 
     def _advance(self) -> None:
-        if self.agent.handle is None:  # it sends from the loop's thread too
-            self._executor.advance()
+        executor = self._executor
+        if not isinstance(executor, InlineExecutor):
+            executor.advance()
             return
         self._outlet.cork()
-        self._executor.advance()
+        executor.advance()
         self._outlet.uncork()
+        executor.pass_on()
 
     def _admit(self, records: list[Record]) -> list[Work]:
         works = []
@@ -349,7 +352,8 @@ class Runner:
 def _executor(runner: Runner, loop: asyncio.AbstractEventLoop) -> Executor:
     agent = runner.agent
     if agent.handle is not None:
-        return InlineExecutor(runner)
+        aside = KeyedExecutor(runner, loop) if agent.waits is not None else None
+        return InlineExecutor(runner, aside)
     if agent.handle_async is not None:
         return KeyedExecutor(runner, loop)
     return BatchExecutor(runner, loop)

@@ -14,13 +14,18 @@ from tenacity import AsyncRetrying, Retrying, wait_exponential_jitter
 from agents.agent import Agent, Context
 from agents.alive import Pulse
 from agents.control import POLL_S, Connection, Control
-from agents.control_state import ControlState
+from agents.control_state import ControlState, oldest_of
 from agents.heartbeat import Heartbeat
 from agents.history import DeliveredHistory
 from agents.interpreter import tune_interpreter
 from agents.model import BackendModel
+from agents.rule_sets import RuleSets
 from agents.runner import Runner
+from agents.scorers.scorers import Scorers
+from agents.scorers.settings import ScorerSettings
 from agents.tools import Build, Service, Tools
+from guardrails.costs import Told
+from guardrails.masking import Masker
 
 log = structlog.get_logger()
 
@@ -138,8 +143,12 @@ class Runtime:
         *,
         conninfo: str,
         client: Mapping[str, str],
+        scorers: ScorerSettings,
+        masker: Masker,
         knowledge: str = "",
     ) -> None:
+        self._scorer_settings = scorers
+        self._masker = masker
         self._conninfo = conninfo
         self._client = dict(client)
         self._knowledge = knowledge
@@ -154,9 +163,12 @@ class Runtime:
         self._services: list[Service] = []
         self.seats: dict[str, Seat] = {}
         self._changed_at_s = float("-inf")
+        self._prepared = ""  # the rule-set whose examples were sent to be embedded
         self._loop_state = self._told = ControlState()
-        self.heartbeat = Heartbeat(self.statuses)
-        self.control = Control(conninfo, on_tick=self._tick)
+        self.heartbeat = Heartbeat(self.statuses, self._rule_costs)
+        self.control = Control(
+            conninfo, on_tick=self._tick, rule_sets=RuleSets(conninfo)
+        )
 
     def start(self) -> None:
         tune_interpreter()
@@ -219,10 +231,13 @@ class Runtime:
 
     async def _open(self) -> None:
         self._tasks.append(self._loop.create_task(self._turn()))
-        self._tools = Tools(self._conninfo, self._client)
+        self._tools = Tools(self._conninfo, self._client, self._masker)
         await self._tools.database.open()
         self._history = DeliveredHistory(self._tools.database)
-        self._model = BackendModel(self._tools.database, lambda: self.control.state)
+        self._model = BackendModel(
+            self._tools.database, lambda: self.control.state, self._masker
+        )
+        self._scorers = Scorers(self._scorer_settings, self._masker)
         for build in self._builds:
             built = build(self._tools)
             if isinstance(built, Agent):
@@ -237,6 +252,7 @@ class Runtime:
         # Handlers that the drain did not wait for any longer.
         await _cancel(asyncio.all_tasks())
         await self._model.close()
+        await self._scorers.close()
 
     def _seat(self, agent: Agent) -> Seat:
         return Seat(
@@ -255,9 +271,11 @@ class Runtime:
         assert engine is not None  # why_not() holds every agent until there is one
         return Context(
             engine=engine,
+            is_in_force=self.control.is_in_force,
             state=self.control.state,
             model=self._model,
             history=self._history,
+            scorer=self._scorers,
             knowledge=self._knowledge,
         )
 
@@ -267,13 +285,18 @@ class Runtime:
         if changed:
             self._changed_at_s = time.monotonic()
             self._loop.call_soon_threadsafe(self._loop_obeys, state)
-        obeyed = min((state, *self._obeyed()), key=lambda each: each.version)
-        is_news = obeyed.version != self._told.version
+            self._prepare_scorers()
+        obeyed = oldest_of(list(self._obeyed()), latest=state)
+        is_news = obeyed != self._told
         self._told = obeyed
         self.heartbeat.beat(connection, obeyed, at_once=is_news)
-        is_waiting = obeyed.version < state.version
+        is_waiting = obeyed != state
         is_young = time.monotonic() - self._changed_at_s < SOON_FOR_S
         return SOON_S if is_waiting and is_young else POLL_S
+
+    def _rule_costs(self) -> Told:
+        engine = self.control.engine
+        return engine.costs.told() if engine is not None else {}
 
     def _obeyed(self) -> Iterator[ControlState]:
         """Yield what no thread starts anything against any more, and the loop neither."""
@@ -282,6 +305,14 @@ class Runtime:
             runner = seat.runner
             if runner is not None:
                 yield runner.obeys
+
+    def _prepare_scorers(self) -> None:
+        """Beside all work: who needs the examples before they are there waits for them."""
+        engine = self.control.engine
+        if engine is not None and engine.ruleset_hash != self._prepared:
+            self._prepared = engine.ruleset_hash
+            prepare = self._scorers.prepare(engine.rules)
+            asyncio.run_coroutine_threadsafe(prepare, self._loop)
 
     def _loop_obeys(self, state: ControlState) -> None:
         self._loop_state = state

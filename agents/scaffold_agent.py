@@ -14,11 +14,13 @@ from agents.scaffold_code import (
     tuple_code,
 )
 
+ASYNC = {"guard", "model"}  # they wait for what models say
+
 
 def agent_code(plan: Plan) -> str:
     """Return the agent's module."""
     body = [*_handle(plan), "", "", *_declaration(plan)]
-    stream = "AsyncIterator" if plan.kind == "model" else "Iterator"
+    stream = "AsyncIterator" if plan.kind in ASYNC else "Iterator"
     title = plan.name.replace("-", " ").capitalize()
     lines = [
         f'"""{title}: say in one sentence what it decides."""',
@@ -39,6 +41,9 @@ def _imports(plan: Plan, body: list[str]) -> Imports:
     if plan.kind == "model":
         names["agents.agent"].add("Said")
         names["agents.cloudevents"] = {"derive_id"}
+    if plan.kind == "guard":
+        names["agents.checking"] = {"check_now"}
+        names["guardrails.context"] = {"Context as About"}
     if any("topics." in line for line in body):
         names["agents"] = {"topics"}
     add_contract(names, plan.takes)
@@ -77,7 +82,7 @@ def _handle(plan: Plan) -> list[str]:
 
 
 def _signature(plan: Plan) -> list[str]:
-    is_async = plan.kind == "model"
+    is_async = plan.kind in ASYNC
     head = "async def handle(" if is_async else "def handle("
     stream = "AsyncIterator" if is_async else "Iterator"
     event = f"event: Event[{plan.takes.__name__}]"
@@ -88,17 +93,16 @@ def _signature(plan: Plan) -> list[str]:
 
 
 def _guard(plan: Plan) -> list[str]:
-    check = call(
-        "verdict = ctx.engine.check",
-        [
-            ("direction", f'"{plan.direction}"'),
-            ("tier", "message.tier"),
-            ("workflow", f'"{plan.workflow}"'),
-        ],
-        4,
-        "",
-    )
-    check.insert(1, "        message.text,")
+    fields = [
+        ("direction", f'"{plan.direction}"'),
+        ("tier", "message.tier"),
+        ("workflow", f'"{plan.workflow}"'),
+        ("trace_id", "event.envelope.trace_id"),
+    ]
+    check = [
+        *call("about = About", fields, 4, ""),
+        "    verdict = await check_now(ctx, message.text, about)",
+    ]
     if plan.passes_on:
         return [*check, *_hold(plan)]
     return [*check, '    if verdict.action in {"allow", "tag"}:', "        return"]
@@ -138,7 +142,7 @@ def _declaration(plan: Plan) -> list[str]:
     if plan.kind == "guard" and plan.passes_on:
         writes.append("*topics.ALL_PENDING")
     name = "NAME" if plan.kind == "model" else f'"{plan.name}"'
-    handler = "handle_async" if plan.kind == "model" else "handle"
+    handler = "handle_async" if plan.kind in ASYNC else "handle"
     return [
         "AGENT = Agent(",
         f"    name={name},",

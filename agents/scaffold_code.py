@@ -111,6 +111,9 @@ def made_of(plan: Plan, contract: Struct) -> list[tuple[str, str]]:
         code = _reply(plan, contract, field.name) or _source(
             plan, field.name, field.type
         )
+        is_passed = plan.kind == "guard" and plan.passes_on and contract is plan.gives
+        if code == "message.text" and is_passed:
+            code = "verdict.redacted or message.text"
         if not code and field.required:
             code = f"{example(field.type)},{FILL_IN}"
         if code:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from agents.agent import Agent
 from agents.postgres import Database
 from agents.publisher import Publisher
+from guardrails.masking import Masker
 
 
 class Service(Protocol):
@@ -22,8 +23,11 @@ class Service(Protocol):
 class Tools:
     """What sinks and services are built with."""
 
-    def __init__(self, conninfo: str, client: Mapping[str, str]) -> None:
+    def __init__(
+        self, conninfo: str, client: Mapping[str, str], masker: Masker
+    ) -> None:
         self.conninfo = conninfo
+        self.masker = masker
         self.database = Database(conninfo)
         self.publisher = Publisher(client)
 

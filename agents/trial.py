@@ -13,7 +13,9 @@ from agents.agent import (
     Event,
     History,
     Model,
+    NoScorer,
     Said,
+    Scorer,
     Send,
     UnavailableError,
 )
@@ -21,9 +23,10 @@ from agents.cloudevents import Envelope
 from agents.control_state import ControlState
 from agents.events import Payload
 from agents.records import Record
+from guardrails.checks import check_rule_set
 from guardrails.dealer import DEALER
 from guardrails.engine import compile_rules
-from guardrails.rules import RuleSet, check_rule_set, decode_rule_set
+from guardrails.rules import RuleSet, decode_rule_set
 
 P = TypeVar("P", bound=Payload)
 
@@ -64,6 +67,7 @@ def make_context(
     *,
     model: Model | None = None,
     history: History | None = None,
+    scorer: Scorer | None = None,
     knowledge: str = "",
 ) -> Context:
     return Context(
@@ -71,6 +75,7 @@ def make_context(
         state=ControlState(),
         model=model or NoModel(),
         history=history or NoHistory(),
+        scorer=scorer or NoScorer(),
         knowledge=knowledge,
     )
 
@@ -142,7 +147,8 @@ def to_json(record: work.Outgoing) -> bytes:
 
 
 async def _handle(agent: Agent, event: Event[Any], ctx: Context) -> list[Send]:
-    if agent.handle is not None:
+    waits = agent.waits is not None and agent.waits(event, ctx)
+    if agent.handle is not None and not waits:
         return list(agent.handle(event, ctx))
     if agent.handle_async is not None:
         return [send async for send in agent.handle_async(event, ctx)]

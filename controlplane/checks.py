@@ -160,9 +160,20 @@ def _kafka(given: Any) -> Faults:
 
 
 def _model(given: Any) -> Faults:
-    url = urlsplit(given.OPENAI_BASE_URL)
-    if url.scheme != "https" and not _is_near(url.hostname or ""):
-        yield from _in_the_clear(given, "OPENAI_BASE_URL", "the model", "https://")
+    scorers = given.SCORERS
+    addresses = {
+        "OPENAI_BASE_URL": given.OPENAI_BASE_URL,
+        "INTERLOCK_EMBEDDINGS_URL": scorers.embeddings.base_url,
+        "INTERLOCK_MODERATION_URL": scorers.moderation.base_url,
+        "INTERLOCK_JUDGE_URL": scorers.judge.base_url,
+    }
+    seen = set[str]()
+    for variable, address in addresses.items():
+        url = urlsplit(address)
+        is_safe = url.scheme == "https" or _is_near(url.hostname or "")
+        if not is_safe and address not in seen:
+            yield from _in_the_clear(given, variable, "the model", "https://")
+        seen.add(address)
 
 
 def _mail(given: Any) -> Faults:

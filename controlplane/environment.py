@@ -51,6 +51,11 @@ def number(name: str, default: float) -> float:
         raise SettingError(f"{name} must be a number, not {value!r}") from None
 
 
+def words(name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what stands between commas."""
+    return tuple(filter(None, map(str.strip, text(name).split(",")))) or default
+
+
 def amount(name: str, default: float) -> float:
     """Return a number that something can be compared with: finite, and not below 0."""
     value = number(name, default)

@@ -6,8 +6,11 @@ from pathlib import Path
 import structlog
 
 from agents.postgres import RECONNECT_S
+from agents.scorers.settings import Endpoint, ScorerSettings
 from controlplane import environment
 from controlplane.database import PooledConnection
+from controlplane.logs import hide_personal_data
+from guardrails.masking_settings import MaskingSettings
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -62,7 +65,10 @@ INSTALLED_APPS = [
     "moderation",
     "controlplane.traces",
     "controlplane.deadletters",
+    "controlplane.backtests",
+    "controlplane.evaluations",
     "controlplane.incidents",
+    "controlplane.rulebook",
     "controlplane.home",
     "controlplane.backups",
     "controlplane.api",
@@ -130,6 +136,45 @@ REDIS_URL = environment.valkey("REDIS_URL", "redis://127.0.0.1:6379/0")
 KAFKA = environment.kafka_client()
 OPENAI_BASE_URL = environment.text("OPENAI_BASE_URL", "http://127.0.0.1:8089/v1")
 OPENAI_API_KEY = environment.text("OPENAI_API_KEY", "demo")
+
+# Where guardrails get their scores: each where the model is, unless it has an address of its own.
+_MODEL = Endpoint(name="The model", base_url=OPENAI_BASE_URL, key=OPENAI_API_KEY)
+_SCORER_TIMEOUT_S = environment.amount("INTERLOCK_SCORER_TIMEOUT_S", 5)
+SCORERS = ScorerSettings(
+    embeddings=_MODEL.elsewhere(
+        "The embeddings endpoint",
+        environment.text("INTERLOCK_EMBEDDINGS_URL"),
+        environment.text("INTERLOCK_EMBEDDINGS_KEY"),
+        model=environment.text("INTERLOCK_EMBEDDINGS_MODEL", "all-MiniLM-L6-v2"),
+        timeout_s=_SCORER_TIMEOUT_S,
+    ),
+    moderation=_MODEL.elsewhere(
+        "The moderation endpoint",
+        environment.text("INTERLOCK_MODERATION_URL"),
+        environment.text("INTERLOCK_MODERATION_KEY"),
+        model=environment.text("INTERLOCK_MODERATION_MODEL", "interlock-moderation"),
+        timeout_s=_SCORER_TIMEOUT_S,
+    ),
+    judge=_MODEL.elsewhere(
+        "The judge",
+        environment.text("INTERLOCK_JUDGE_URL"),
+        environment.text("INTERLOCK_JUDGE_KEY"),
+        model=environment.text("INTERLOCK_JUDGE_MODEL")
+        or environment.text("OPENAI_MODEL", "interlock-demo"),
+        timeout_s=environment.amount("INTERLOCK_JUDGE_TIMEOUT_S", 20),
+    ),
+    dimensions=environment.count("INTERLOCK_EMBEDDINGS_DIMENSIONS", 384),
+)
+
+# What models, logs and the index never see of what people write.
+MASKING = MaskingSettings(
+    types=environment.words(
+        "INTERLOCK_MASKED_TYPES",
+        ("card", "iban", "phone", "email", "ip", "ssn", "national_id", "secret"),
+    ),
+    regions=environment.words("INTERLOCK_MASKED_REGIONS", ()),
+    secret=PSEUDONYM_SECRET.encode(),
+)
 
 # Without a server, mails wait.
 MAIL_SERVER = environment.mail_server(
@@ -248,7 +293,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # What a request may be; the server itself (controlplane/web.py) refuses a larger body before it is read.
 BODY_MAX_BYTES = 1_000_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000  # a rule has a field for each of its cases
 DATA_UPLOAD_MAX_NUMBER_FILES = 0  # no form of ours takes files
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 # Whether nobody but us can listen to, or answer for, the backing services.
@@ -287,6 +332,10 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-overdue-turns": {"task": "chat.sweep_overdue_turns", "schedule": 5.0},
     "queue-corrections": {"task": "chat.queue_corrections", "schedule": 2.0},
     "work-off-dead-letters": {"task": "deadletters.run_jobs", "schedule": 2.0},
+    "work-on-backtests": {"task": "backtests.run", "schedule": 1.0},
+    "work-on-evaluations": {"task": "evaluations.run", "schedule": 2.0},
+    "forget-old-backtests": {"task": "backtests.forget_old", "schedule": 3600.0},
+    "forget-old-evaluations": {"task": "evaluations.forget_old", "schedule": 3600.0},
     "forget-expired": {"task": "accounts.forget_expired", "schedule": 3600.0},
     "forget-kept-answers": {"task": "api.forget_answers", "schedule": 3600.0},
     "create-trace-partitions": {
@@ -299,7 +348,10 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}
+        "plain": {
+            "()": "controlplane.logs.Formatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
@@ -310,6 +362,7 @@ structlog.configure(
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso"),
         structlog.processors.format_exc_info,
+        hide_personal_data,
         structlog.processors.JSONRenderer(),
     ],
     logger_factory=structlog.WriteLoggerFactory(sys.stderr),

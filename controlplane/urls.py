@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("effects/", include("controlplane.effects.urls")),
     path("stops/", include("controlplane.stops.urls")),
     path("stops/<uuid:stop_id>/report/", include("controlplane.incidents.urls")),
+    path("rules/", include("controlplane.rulebook.urls")),
     path("demo/", include("controlplane.chat.urls")),
     path("accounts/", include("controlplane.accounts.urls")),
     path("accounts/teams/", include("moderation.team_urls")),

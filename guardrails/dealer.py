@@ -1,9 +1,9 @@
 """The demo rule-set: what the assistant of a Mercedes dealer may be asked and may say."""
 
+from guardrails.dealer_topics import FALLBACK, REFUSAL, TOPICS
 from guardrails.rules import Rule, RuleSet
 
-REFUSAL = "I'm here to help with Mercedes cars and services. What would you like to know about them?"
-FALLBACK = "Let me tell you more about the features of our latest Mercedes models."
+__all__ = ["DEALER", "FALLBACK", "REFUSAL"]
 
 # Not seat, smart, mini, dodge, ram, alpine: words that a sentence about a Mercedes needs.
 _BRANDS = [
@@ -248,5 +248,6 @@ DEALER = RuleSet(
                 "The warranty covers the issue.",
             ),
         ),
+        *TOPICS,
     )
 )

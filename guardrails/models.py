@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Max, Min, Q
 from django.utils import timezone
 
 
@@ -21,11 +21,17 @@ class Rule(models.Model):
     class Kind(models.TextChoices):
         TERMS = "terms"
         PATTERN = "pattern"
+        PII = "pii", "Personal data"
         THRESHOLD = "threshold"
+        EXPRESSION = "expression"
+        SCORE = "score"
+        TOPIC = "topic"
+        JUDGE = "judge"
 
     class Action(models.TextChoices):
         ALLOW = "allow"
         TAG = "tag"
+        REDACT = "redact"
         BLOCK = "block"
         REPLACE = "replace"
         ESCALATE = "escalate"
@@ -37,8 +43,15 @@ class Rule(models.Model):
 
     class Mode(models.TextChoices):
         DRAFT = "draft"
+        SHADOW = "shadow"
+        CANARY = "canary"
         ENFORCE = "enforce"
         OFF = "off"
+
+    class OnTimeout(models.TextChoices):
+        HOLD = "hold"
+        HIT = "hit"
+        LET_PASS = "pass", "Pass"
 
     slug = models.SlugField(unique=True)
     name = models.CharField(max_length=200)
@@ -59,9 +72,55 @@ class Rule(models.Model):
     exceptions = _texts()
     must_hit = _texts()
     must_pass = _texts()
+    priority = models.IntegerField(default=0)
+    percent = models.FloatField(default=0)
+    types = _texts()
+    regions = _texts()
+    expression = models.TextField(blank=True)
+    score = models.CharField(max_length=50, blank=True)
+    examples = _texts()
+    counter_examples = _texts()
+    is_allow_list = models.BooleanField(default=False)
+    instruction = models.TextField(blank=True)
+    on_timeout = models.CharField(
+        max_length=4, choices=OnTimeout, default=OnTimeout.HOLD
+    )
 
     def __str__(self) -> str:
         return self.name
+
+
+class RuleVersionQuerySet(models.QuerySet["RuleVersion"]):
+    def latest_first(self) -> "RuleVersionQuerySet":
+        return self.order_by("-version")
+
+    def latest_versions(self) -> dict[str, int]:
+        rows = self.order_by().values("slug").annotate(latest=Max("version"))
+        return {row["slug"]: row["latest"] for row in rows}
+
+
+class RuleVersion(models.Model):
+    """A rule as it was saved once. Append-only: it is there too when the rule has left the draft."""
+
+    slug = models.SlugField()
+    version = models.PositiveIntegerField()
+    body = models.JSONField()
+    admission = models.JSONField(null=True)  # none where nobody measured
+    saved_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
+    saved_at = models.DateTimeField(default=timezone.now)
+
+    objects = RuleVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="guardrails_ruleversion_is_one_per_rule_and_number",
+                fields=["slug", "version"],
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slug} v{self.version}"
 
 
 class RuleSet(models.Model):
@@ -83,6 +142,30 @@ class RuleSet(models.Model):
         return self.hash[:12]
 
 
+class CompiledSet(models.Model):
+    """The compiled form of a rule-set that was published lately. Who has none, or cannot read it, compiles anew."""
+
+    rule_set = models.OneToOneField(RuleSet, on_delete=models.PROTECT, primary_key=True)
+    body = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"{self.rule_set_id[:12]}, {len(self.body):,} bytes"
+
+
+class PublicationQuerySet(models.QuerySet["Publication"]):
+    def latest_first(self) -> "PublicationQuerySet":
+        """The first is the one in force."""
+        return self.order_by("-pk")
+
+    def with_people(self) -> "PublicationQuerySet":
+        return self.select_related("rule_set", "published_by")
+
+    def first_of_each_set(self) -> dict[str, int]:
+        """By hash, the publication with which a rule-set came."""
+        rows = self.order_by().values("rule_set").annotate(first=Min("pk"))
+        return {row["rule_set"]: row["first"] for row in rows}
+
+
 class Publication(models.Model):
     """Which rule-set is in force since when; the latest one counts, so a rollback is one more."""
 
@@ -90,6 +173,8 @@ class Publication(models.Model):
     published_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT)
     published_at = models.DateTimeField(default=timezone.now)
     reason = models.TextField()
+
+    objects = PublicationQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1,70 +1,94 @@
-"""Patterns and terms as compiled expressions, searched within a budget of time."""
+"""What hyperscan cannot run: patterns with look-around or back-references, searched within a budget of time."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import regex  # type: ignore[import-untyped]
 
-from guardrails.text import Normalised, normalise
+from guardrails.alphabet import UNSPACED
+from guardrails.text import Normalised
 
 Pattern = Any  # regex has no types
 Span = tuple[int, int]
 
-BUDGET_SECONDS = 0.05
+BUDGET_S = 0.05  # for one rule
+TEXT_BUDGET_S = 0.25  # for all rules of one text
+SPENT = "is used up"
 
-# Scripts that write words without spaces, or glue endings to them: there a term may stand anywhere.
-_UNSPACED = (
-    r"\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-)
-_LETTER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]"
-_IS_LETTER = regex.compile(_LETTER, regex.V1)
+_LETTER = r"[\p{L}\p{M}\p{N}]"
+_SPACED = rf"(?:\p{{Nd}}|(?![{UNSPACED}]){_LETTER})"
+_EDGE = rf"(?:(?!(?<={_SPACED}){_SPACED})(?:(?<={_LETTER})|(?={_LETTER})))"
+_REWRITTEN = {
+    r"\b": _EDGE,
+    r"\B": f"(?!{_EDGE})",
+    r"\w": r"[\p{L}\p{M}\p{N}_]",
+    r"\W": r"[^\p{L}\p{M}\p{N}_]",
+    r"\s": r"[\s\x1c-\x1f]",
+    r"\S": r"[^\s\x1c-\x1f]",
+}
+_IN_CLASS = {r"\w": r"\p{L}\p{M}\p{N}_", r"\s": r"\s\x1c-\x1f"}
+_PIECE = regex.compile(r"\\.|\[\^?\]?|\]|[^\\\[\]]+", regex.DOTALL)
 
 
 def compile_pattern(pattern: str) -> Pattern:
     """Raises regex.error with the position of what is wrong."""
-    return regex.compile(pattern, regex.IGNORECASE | regex.FULLCASE)
+    regex.compile(pattern, regex.IGNORECASE | regex.FULLCASE)
+    return regex.compile(rewrite(pattern), regex.IGNORECASE | regex.FULLCASE)
 
 
-def compile_terms(terms: Iterable[str]) -> Pattern:
-    """One expression for all terms, each a whole word or words, the longest first."""
-    forms = {
-        normalise(term.strip(), look_alikes=alike).text
-        for term in terms
-        for alike in (True, False)
-    }
-    longest_first = sorted(forms, key=lambda form: (-len(form), form))
-    return regex.compile("|".join(map(_bounded, longest_first)), regex.V1)
-
-
-def _bounded(term: str) -> str:
-    """The term between word boundaries, where its own ends are letters; its spaces match any space or dash."""
-    words = r"[\s\-]+".join(regex.escape(word) for word in term.split())
-    before = rf"(?<!{_LETTER})" if _IS_LETTER.match(term[:1]) else ""
-    after = rf"(?!{_LETTER})" if _IS_LETTER.match(term[-1:]) else ""
-    return before + words + after
+def rewrite(pattern: str) -> str:
+    r"""The pattern with \b, \B, \w and \W as they are meant for every script."""
+    parts = []
+    is_in_class = False
+    for piece in _PIECE.findall(pattern):
+        ways = _IN_CLASS if is_in_class else _REWRITTEN
+        parts.append(ways.get(piece, piece))
+        if piece[0] in "[]":
+            is_in_class = piece[0] == "["
+    return "".join(parts)
 
 
 class Budget:
-    """Computing time of this thread, which the searches of one rule share.
+    """Computing time of this thread, which what is done for one rule shares.
 
     regex counts what all threads of the process use: in a busy one it gives up what has hardly
     begun. That is begun again as long as there is time left, and pays for both.
     """
 
-    def __init__(self, seconds: float = BUDGET_SECONDS) -> None:
+    def __init__(self, seconds: float, within: "Budget | None" = None) -> None:
         self._left = seconds
+        self._within = within
+        self._ticked_s = time.thread_time()
+
+    @property
+    def is_text_over(self) -> bool:
+        """Tell whether others had the time, so that it says nothing of the one rule."""
+        return self._within is not None and self._within.left_s <= 0
+
+    @property
+    def left_s(self) -> float:
+        within = self._within.left_s if self._within else self._left
+        return min(self._left, within)
+
+    def tick(self) -> None:
+        """Pay for the time since the tick before; TimeoutError when there is none left."""
+        now_s = time.thread_time()
+        self._left -= now_s - self._ticked_s
+        self._ticked_s = now_s
+        if self._within:
+            self._within.tick()
+        if self._left <= 0:
+            whose = "one rule" if self._within else "the text"
+            raise TimeoutError(f"the time for {whose} {SPENT}")
 
     def search(self, pattern: Pattern, text: str, at: int) -> Any:
-        while self._left > 0:
-            start = time.thread_time()
+        while True:
+            self.tick()
             try:
-                return pattern.search(text, at, timeout=self._left)
-            except TimeoutError:  # how much of it was ours is seen below
+                return pattern.search(text, at, timeout=self.left_s)
+            except TimeoutError:  # how much of it was ours is seen by the next tick
                 continue
-            finally:
-                self._left -= time.thread_time() - start
-        raise TimeoutError("the time for one rule is used up")
 
 
 def search(
@@ -83,13 +107,3 @@ def search(
         else:
             yield span
             at = max(found.end(), found.start() + 1)
-
-
-def search_overlapping(
-    pattern: Pattern, view: Normalised, budget: Budget
-) -> Iterator[Span]:
-    """Places in the original, of which one may begin inside of another."""
-    at = 0
-    while found := budget.search(pattern, view.text, at):
-        yield view.span(*found.span())
-        at = found.start() + 1

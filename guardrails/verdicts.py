@@ -7,9 +7,24 @@ import msgspec
 Action = Literal["allow", "tag", "block", "replace", "escalate"]
 Severity = Literal["low", "medium", "high"]
 
+PASSING = frozenset({"allow", "tag"})
+_WITH_NUMBERS = frozenset({"threshold"})
+
+
+def side(number: float | None, limit: float | None) -> str:
+    """Say on which side of its limit a number is: what an allow-list hits is under it."""
+    if number is None or limit is None:
+        return ""
+    return "over" if number > limit else "under" if number < limit else "at"
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One hit of one rule. start and end are code points of the text that was checked."""
+    """One hit of one rule. start and end are code points of the text that was checked.
+
+    said: what stands there; of personal data only which kind it is. number: what was held against the limit; a hit
+    without a place has none of the text. label: the type of personal data. because: the example that the text is
+    nearest to, or what a judge says. redacts: this place is replaced in what passes; to readers of earlier releases it is a tag.
+    """
 
     rule: str
     name: str
@@ -23,12 +38,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     number: float | None = None
     limit: float | None = None
     team: str = ""
+    label: str = ""
+    because: str = ""
+    redacts: bool = False
+
+    @property
+    def side(self) -> str:
+        return side(self.number, self.limit)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The action that won, and every finding behind it. An error is never an allow.
 
-    reason: why it won, where no rule says so.
+    reason: why it won, where no rule says so. redacted: the text with its places replaced, if a rule that acts redacts.
+    shadow: what rules found that do not act here, and shadow_error what went wrong with them.
     """
 
     action: Action
@@ -38,6 +61,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     team: str = ""
     error: str = ""
     reason: str = ""
+    redacted: str = ""
+    shadow: tuple[Finding, ...] = ()
+    shadow_error: str = ""
 
 
 def why(verdict: Verdict) -> str:
@@ -49,9 +75,20 @@ def why(verdict: Verdict) -> str:
     winning = [hit for hit in verdict.findings if hit.action == verdict.action]
     if not winning:
         return "Held for a person"
-    hit = winning[0]
-    if hit.kind != "threshold":
-        return f"{hit.name}: “{hit.said}”"
-    if hit.number is None:
+    return _tell(winning[0])
+
+
+def _tell(hit: Finding) -> str:
+    if not hit.because:
+        return _tell_number(hit)
+    likeness = ", like" if hit.kind == "topic" else ", because"
+    return f"{_tell_number(hit)}{likeness} “{hit.because}”"
+
+
+def _tell_number(hit: Finding) -> str:
+    if hit.number is not None and hit.limit is not None:
+        said = f", “{hit.said}”" if hit.said else ""
+        return f"{hit.name}: {hit.number:g} {hit.side} {hit.limit:g}{said}"
+    if hit.kind in _WITH_NUMBERS and hit.said:
         return f"{hit.name}: a value that cannot be read, “{hit.said}”"
-    return f"{hit.name}: {hit.number:g} over {hit.limit:g}, “{hit.said}”"
+    return f"{hit.name}: “{hit.said}”" if hit.said else hit.name

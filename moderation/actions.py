@@ -255,27 +255,31 @@ def _check_rules(
     turn = approval.turn
     workflow = turn.conversation.workflow
     return check_text(
-        text, tier=turn.effective_tier, workflow=workflow, overrider=overrider
+        text,
+        tier=turn.effective_tier,
+        workflow=workflow,
+        trace_id=turn.trace_id,
+        overrider=overrider,
     )
 
 
 def check_text(
-    text: str, *, tier: str, workflow: str, overrider: User | None
+    text: str, *, tier: str, workflow: str, overrider: User | None, trace_id: str = ""
 ) -> list[str]:
     """Return the rules that were overridden; GuardrailError if they hit and may not be."""
-    found = guard.check(text, tier=tier, workflow=workflow)
+    found = guard.check(text, tier=tier, workflow=workflow, trace_id=trace_id)
     if guard.does_pass(found):
         return []
     if overrider is None or not overrider.has_perm(OVERRIDE):
         raise GuardrailError(found)
-    hits = {hit.rule for hit in found.findings if hit.action not in guard.PASSING}
+    hits = {hit.rule for hit in guard.refusing(found)}
     return sorted(hits) or ["unchecked"]
 
 
 def _refusal(verdict: Verdict) -> str:
     if verdict.error:
         return f"The text could not be checked: {verdict.error}."
-    hits = [hit for hit in verdict.findings if hit.action not in guard.PASSING]
+    hits = guard.refusing(verdict)
     named = dict.fromkeys(f"{hit.name} (“{hit.said}”)" for hit in hits)
     return f"A rule holds this text: {'; '.join(named)}."
 

@@ -4,15 +4,15 @@ from functools import lru_cache
 
 import msgspec
 
+from guardrails import scored
+from guardrails.context import Context
 from guardrails.engine import Engine, compile_rules
 from guardrails.models import Publication
 from guardrails.rules import decode_rule_set
-from guardrails.verdicts import Verdict
-
-PASSING = frozenset({"allow", "tag"})
+from guardrails.verdicts import PASSING, Finding, Verdict
 
 
-def check(text: str, *, tier: str, workflow: str) -> Verdict:
+def check(text: str, *, tier: str, workflow: str, trace_id: str = "") -> Verdict:
     """Return the verdict on an answer. What cannot be checked does not pass."""
     body = (
         Publication.objects.order_by("-pk")
@@ -25,11 +25,24 @@ def check(text: str, *, tier: str, workflow: str) -> Verdict:
         engine = _engine(bytes(body))
     except msgspec.MsgspecError as error:
         return _unchecked(f"the published rule-set cannot be read ({error})")
-    return engine.check(text, direction="output", tier=tier, workflow=workflow)
+    context = Context(
+        direction="output", tier=tier, workflow=workflow, trace_id=trace_id
+    )
+    return scored.check(engine, text, context)
 
 
 def does_pass(verdict: Verdict) -> bool:
-    return verdict.action in PASSING and not verdict.error
+    """What would be redacted does not pass either: nobody redacts what a person writes."""
+    return verdict.action in PASSING and not verdict.error and not verdict.redacted
+
+
+def refusing(verdict: Verdict) -> list[Finding]:
+    """The findings for which it does not pass."""
+    return [
+        hit
+        for hit in verdict.findings
+        if hit.action not in PASSING or (verdict.redacted and hit.redacts)
+    ]
 
 
 @lru_cache(maxsize=4)

@@ -87,6 +87,8 @@ class Approval(models.Model):
                 fields=["team", "deadline_at"],
                 condition=Q(state="pending"),
             ),
+            # The rules' pages count what each of them held within a day.
+            models.Index(name="moderation_approval_created", fields=["created_at"]),
         ]
 
     def __str__(self) -> str:

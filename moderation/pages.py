@@ -221,7 +221,12 @@ def verdict_of(approval: Approval) -> Verdict:
 
 
 def spans_of(verdict: Verdict) -> list[marks.Span]:
-    return [(hit.start, hit.end, hit.name) for hit in verdict.findings]
+    """A hit that is of the whole text, such as a score, marks no place in it."""
+    return [
+        (hit.start, hit.end, hit.name)
+        for hit in verdict.findings
+        if hit.start < hit.end
+    ]
 
 
 def name_of(user: User) -> str:
@@ -251,12 +256,13 @@ def why_held(approval: Approval, verdict: Verdict) -> Why:
 
 
 def _why(hit: Finding) -> Why:
-    """The only field that thresholds read is a percentage."""
-    figure, limit = f"“{_short(hit.said)}”", ""
+    """The only field that thresholds read is a percentage; expressions and scores have numbers of any kind."""
+    figure, limit = f"“{_short(hit.said)}”" if hit.said else "Held", ""
+    unit = " %" if hit.kind == "threshold" else ""
     if hit.limit is not None:
-        limit = f"limit {hit.limit:g} %"
+        limit = f"limit {hit.limit:g}{unit}"
         if hit.number is not None:
-            figure, limit = f"{hit.number:g} %", f"over {hit.limit:g} %"
+            figure, limit = f"{hit.number:g}{unit}", f"{hit.side} {hit.limit:g}{unit}"
     return Why(
         title=hit.name,
         figure=figure,

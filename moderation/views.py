@@ -15,6 +15,7 @@ from django.views.decorators.cache import never_cache
 from django_htmx.http import push_url, reswap, retarget
 
 from controlplane.accounts.access import SignedInRequest, refuse, signed_out
+from controlplane.fragments import wants_fragment
 from moderation import actions, pages
 from moderation.forms import DecisionForm
 from moderation.models import Approval, Decision
@@ -38,15 +39,11 @@ def reader_page(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse
 
 def _sign_in(request: HttpRequest) -> HttpResponse:
     """A fragment cannot be a sign-in page, and must not take the place of what was typed."""
-    if not _wants_fragment(request):
+    if not wants_fragment(request):
         return redirect_to_login(request.get_full_path())
     context = {"sign_in": resolve_url(settings.LOGIN_URL)}
     response = render(request, "moderation/_signed_out.html", context, status=401)
     return reswap(retarget(response, "#queue-said"), "innerHTML")
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"
 
 
 def _team_of(query: QueryDict) -> str:
@@ -56,7 +53,7 @@ def _team_of(query: QueryDict) -> str:
 @reader_page
 def queue(request: SignedInRequest) -> HttpResponse:
     context = pages.queue_context(request.user, _team_of(request.GET))
-    template = "_list_partials" if _wants_fragment(request) else "queue"
+    template = "_list_partials" if wants_fragment(request) else "queue"
     return render(request, f"moderation/{template}.html", context)
 
 
@@ -103,7 +100,7 @@ def _done(
     """Show the confirmed result; on a live page with the next answer, if that is wished."""
     team, then_next = form.cleaned_data["team"], form.cleaned_data["then_next"]
     approval = decision.approval
-    if not _wants_fragment(request):
+    if not wants_fragment(request):
         return redirect(_url_of(approval, team))
     following = (
         pages.next_pending(request.user, team, after=approval) if then_next else None
@@ -137,9 +134,9 @@ def _page(
     context |= {
         "may_decide": may_decide,
         "may_override": request.user.has_perm(actions.OVERRIDE),
-        "is_fragment": _wants_fragment(request),
+        "is_fragment": wants_fragment(request),
     }
-    template = "_item_answer" if _wants_fragment(request) else "queue"
+    template = "_item_answer" if wants_fragment(request) else "queue"
     return render(
         request, f"moderation/{template}.html", context | found, status=status
     )

@@ -3,6 +3,7 @@
 Playwright runs in a thread of its own: its event loop and Django's ORM do not share one.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,14 +23,27 @@ FLAGS = [
     "--disable-gpu",
     "--no-first-run",
     "--disable-background-networking",
+    # Nor a process for each page, with one more in reserve: starting them costs more than tests do.
+    "--renderer-process-limit=1",
 ]
-WIDTHS = (360, 768, 1440)
+NARROW, BETWEEN, WIDE = WIDTHS = (360, 768, 1440)
 AXE = "rules => axe.run({resultTypes: ['violations'], ...rules}).then(found => found.violations)"
-# In the dark only colours are others, so only the rules about colours are asked again.
-RULES: dict[Literal["light", "dark"], dict[str, list[str]]] = {
-    "light": {},
-    "dark": {"runOnly": ["color-contrast", "link-in-text-block"]},
+COLOURS = ["color-contrast", "link-in-text-block"]  # what takes axe most of its time
+ONLY_COLOURS: dict[str, object] = {"runOnly": COLOURS}
+NO_COLOURS: dict[str, object] = {
+    "rules": {name: {"enabled": False} for name in COLOURS}
 }
+Scheme = Literal["light", "dark"]
+# What axe is asked in each look. Colours of a page are looked at once in each scheme: in the light
+# as a telephone shows it, in the dark as a desk does. `make soak` looks at them everywhere.
+LOOKS: dict[tuple[int, Scheme], dict[str, object] | None] = {
+    (NARROW, "light"): {},
+    (BETWEEN, "light"): None,
+    (WIDE, "light"): NO_COLOURS,
+    (WIDE, "dark"): ONLY_COLOURS,
+}
+if os.environ.get("LOOKS") == "all":
+    LOOKS = {(width, scheme): {} for width in WIDTHS for scheme in ("light", "dark")}
 
 _VIOLATION = "refused by the content security policy: "
 _TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
@@ -97,7 +111,7 @@ def faults(
     *,
     before: Callable[[Page], object] | None = None,
 ) -> list[str]:
-    """Return what axe finds and where the page is wider than its window, in six looks."""
+    """Return what axe finds and where the page is wider than its window, in all looks."""
 
     def look(browser: Browser) -> list[str]:
         page = open_page(browser, server, client, reduced_motion="reduce")
@@ -108,6 +122,11 @@ def faults(
         return faults_of(page) + broken
 
     return in_chromium(look)
+
+
+def come_back(page: Page) -> None:
+    """As from another tab: live parts of the page ask at once, not when it is their time."""
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
 
 
 def note_violations(page: Page, noted: list[str]) -> None:
@@ -130,22 +149,19 @@ def broken_of(page: Page) -> list[str]:
 
 
 def faults_of(page: Page) -> list[str]:
-    """Return what axe finds on an open page and where it is too wide, in six looks."""
+    """Return what axe finds on an open page and where it is too wide, in all looks."""
     page.evaluate(Axe().axe_script)
-    return [
-        fault
-        for width in WIDTHS
-        for scheme in RULES
-        for fault in _faults(page, width, scheme)
-    ]
+    return [fault for look in LOOKS for fault in _faults(page, *look)]
 
 
-def _faults(page: Page, width: int, scheme: Literal["light", "dark"]) -> Iterator[str]:
+def _faults(page: Page, width: int, scheme: Scheme) -> Iterator[str]:
     look = f"{page.url} at {width} px, {scheme}"
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     if page.evaluate("document.documentElement.scrollWidth") > width:
         yield f"{look}: wider than its window"
-    for violation in page.evaluate(AXE, RULES[scheme]):
+    rules = LOOKS[width, scheme]
+    violations = [] if rules is None else page.evaluate(AXE, rules)
+    for violation in violations:
         for node in violation["nodes"]:
             yield f"{look}: {violation['id']}: {node['html']}"

@@ -11,7 +11,7 @@ from controlplane import environment
 from tests.e2e.product import ROOT
 
 FOLDERS = ("agents", "controlplane", "guardrails", "moderation")
-HELPERS = {"text", "number", "amount", "count", "flag", "names"}
+HELPERS = {"text", "number", "amount", "count", "flag", "names", "words"}
 HELPERS |= {"database", "mail_server", "valkey", "kept_secret", "own_secret"}
 GETTERS = {"environ.get", "environ.setdefault", "environ.pop", "os.getenv"}
 # Whose names are not in the code, and what they can be.
@@ -23,6 +23,8 @@ BY_NAME_GIVEN = {
         "REDIS_URL",
         "KAFKA_BOOTSTRAP_SERVERS",
         "OPENAI_BASE_URL",
+        "INTERLOCK_EMBEDDINGS_URL",
+        "INTERLOCK_MODERATION_URL",
     },
 }
 

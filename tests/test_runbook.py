@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from controlplane.home.backlog import Backlog
 from controlplane.home.problems import problems
 from controlplane.home.refusals import Refusals
-from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, VALKEY
+from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, SCORERS, VALKEY
 from tests.e2e.product import ROOT
 from tests.soak.faults import kinds
 
@@ -24,6 +24,7 @@ BESIDES = (
     "Mail does not go out",
     "Records go to the dead letters",
     "A worker lags in the applied version",
+    "Guardrails get no scores",
 )
 SCREEN_LINES = 25
 
@@ -58,7 +59,7 @@ def words_of_the_product() -> str:
     """Return the texts of templates, of the page's and the widget's scripts, and of the code."""
     scripts = (ROOT / "static" / name for name in ("widget/words.js", "js/live.js"))
     texts = [*_of_templates(), *_of_code(), *(file.read_text() for file in scripts)]
-    down = [POSTGRESQL, KAFKA, VALKEY, MODEL]
+    down = [POSTGRESQL, KAFKA, VALKEY, MODEL, SCORERS]
     texts += [found.what for found in problems(down, [], [], Backlog(), Refusals())]
     return " ".join(" ".join(text.split()) for text in texts)
 
@@ -75,6 +76,7 @@ def _of_code() -> Iterator[str]:
         "controlplane/stops",
         "controlplane/effects",
         "agents",
+        "guardrails",
     ):
         for file in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(file.read_text())):

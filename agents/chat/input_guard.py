@@ -1,14 +1,16 @@
 """Input guard: decides whether a message may go on to an agent."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import msgspec
 
 from agents import topics
 from agents.agent import Agent, Context, Event, Send
+from agents.checking import check_at_once, check_now, needs_scores
 from agents.events import BlockedMessage, CleanedMessage, PendingResponse, UserMessage
-from guardrails.verdicts import Verdict
+from guardrails.context import Context as About
+from guardrails.verdicts import PASSING, Verdict
 
 
 def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
@@ -16,12 +18,36 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
 
     What may pass and asks for a person is held for one, and no model is asked.
     """
+    verdict = check_at_once(ctx, event.data.text, _about(event))
+    return _decide(event, ctx, verdict)
+
+
+async def handle_scored(event: Event[UserMessage], ctx: Context) -> AsyncIterator[Send]:
+    """The same, of a message of which models must say something first."""
+    verdict = await check_now(ctx, event.data.text, _about(event))
+    for send in _decide(event, ctx, verdict):
+        yield send
+
+
+def waits(event: Event[UserMessage], ctx: Context) -> bool:
+    return needs_scores(ctx.engine, _about(event))
+
+
+def _about(event: Event[UserMessage]) -> About:
+    return About(
+        direction="input",
+        tier=topics.known_tier(event.data.tier),
+        workflow="chat",
+        trace_id=event.envelope.trace_id,
+    )
+
+
+def _decide(
+    event: Event[UserMessage], ctx: Context, verdict: Verdict
+) -> Iterator[Send]:
     message = event.data
     tier = topics.known_tier(message.tier)
-    verdict = ctx.engine.check(
-        message.text, direction="input", tier=tier, workflow="chat"
-    )
-    if message.wants_person and verdict.action in {"allow", "tag"}:
+    if message.wants_person and verdict.action in PASSING:
         verdict = _for_person(verdict)
     turn: dict[str, Any] = {
         "turn_id": event.id,
@@ -31,7 +57,8 @@ def handle(event: Event[UserMessage], ctx: Context) -> Iterator[Send]:
     }
     match verdict.action:
         case "allow" | "tag":
-            cleaned = CleanedMessage(text=message.text, user=message.user, **turn)
+            text = verdict.redacted or message.text
+            cleaned = CleanedMessage(text=text, user=message.user, **turn)
             yield Send(topics.USER_CLEANED, cleaned)
         case "block":
             blocked = BlockedMessage(text=message.text, reply=verdict.reply, **turn)
@@ -62,4 +89,6 @@ AGENT = Agent(
     reads=(topics.USER_RAW,),
     writes=(topics.USER_CLEANED, topics.USER_BLOCKED, *topics.ALL_PENDING),
     handle=handle,
+    handle_async=handle_scored,
+    waits=waits,
 )

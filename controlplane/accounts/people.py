@@ -17,7 +17,7 @@ from controlplane.accounts.roles import ADMINISTRATOR, ROLES
 from controlplane.audit import actions as audit
 
 CHANGE = "auth.change_user"
-STAFF = {ADMINISTRATOR}  # who edits the rules, which are in Django's admin
+STAFF = {ADMINISTRATOR}  # who opens Django's admin
 
 
 class PeopleError(Exception):

@@ -33,6 +33,7 @@ LEAD = [
     "accounts.change_team",
 ]
 RULES = [f"guardrails.{verb}_rule" for verb in ("add", "change", "delete", "view")]
+EVALUATIONS = [f"evaluations.{verb}_evaluation" for verb in ("add", "delete", "view")]
 PEOPLE = [f"auth.{verb}_user" for verb in ("add", "change", "view")]
 ADMIN = [
     *LEAD,
@@ -40,6 +41,8 @@ ADMIN = [
     "guardrails.view_ruleset",
     "guardrails.view_publication",
     "guardrails.add_publication",
+    "backtests.view_sample",
+    *EVALUATIONS,
     "stops.add_stop",
     "stops.change_stop",
     "stops.change_stoprule",
@@ -58,10 +61,12 @@ AUDITOR = [
     "guardrails.view_rule",
     "guardrails.view_ruleset",
     "guardrails.view_publication",
+    "evaluations.view_evaluation",
     "routing.view_tier",
     "routing.view_backend",
     "audit.view_entry",
     "traces.view_tracepayload",
+    "backtests.view_sample",
     "deadletters.view_letter",
     "auth.view_user",
     "accounts.view_team",

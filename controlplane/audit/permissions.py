@@ -11,6 +11,7 @@ APPEND_ONLY = (
     "audit_entry",
     "moderation_decision",
     "guardrails_ruleset",
+    "guardrails_ruleversion",
     "guardrails_publication",
     "traces_record",
     "traces_payload",

@@ -148,6 +148,17 @@ def give_feedback(
             _keep_feedback(feedback, rating, reason)
 
 
+@transaction.atomic
+def read_line(key: int, *, by: User) -> str | None:
+    """Return what a line of a conversation says, as it was written, which is on record; nothing if there is none."""
+    found = Message.objects.select_related("turn").filter(pk=key).first()
+    if found is None:
+        return None
+    trace_id = found.turn.trace_id
+    audit.record(by, "message_read", f"message:{key}", trace_id=trace_id)
+    return found.text
+
+
 def _keep_feedback(feedback: Feedback, rating: Feedback.Rating, reason: str) -> None:
     if feedback.times_given >= TIMES_GIVEN_MAX:
         raise TooManyChangesError("the answer was rated too often")

@@ -11,6 +11,7 @@ from controlplane.deadletters import actions, bulk, pages
 from controlplane.deadletters.forms import DecisionForm, FilterForm, ManyForm
 from controlplane.deadletters.models import Job, Letter
 from controlplane.deadletters.sinks import MAX_BIGINT
+from controlplane.fragments import wants_fragment
 
 
 @never_cache
@@ -44,7 +45,7 @@ def _decide_on_many(request: SignedInRequest) -> HttpResponse:
 def _list(
     request: HttpRequest, context: dict[str, object], *, status: int
 ) -> HttpResponse:
-    template = "_list" if _wants_fragment(request) else "list"
+    template = "_list" if wants_fragment(request) else "list"
     return render(request, f"deadletters/{template}.html", context, status=status)
 
 
@@ -87,7 +88,7 @@ def _letter(
     status: int = 200,
 ) -> HttpResponse:
     context = pages.letter_context(found, request.user, form)
-    template = "_letter" if _wants_fragment(request) else "letter"
+    template = "_letter" if wants_fragment(request) else "letter"
     return render(request, f"deadletters/{template}.html", context, status=status)
 
 
@@ -98,7 +99,7 @@ def job(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 
 def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     bulk.cancel_job(job_id, by=request.user)
-    if _wants_fragment(request):
+    if wants_fragment(request):
         return _job(request, job_id)
     return redirect("deadletters:job", job_id)
 
@@ -106,9 +107,5 @@ def cancel(request: SignedInRequest, job_id: UUID) -> HttpResponse:
 def _job(request: SignedInRequest, job_id: UUID) -> HttpResponse:
     found = get_object_or_404(Job.objects.select_related("started_by"), pk=job_id)
     context = pages.job_context(found, request.user)
-    template = "_job" if _wants_fragment(request) else "job"
+    template = "_job" if wants_fragment(request) else "job"
     return render(request, f"deadletters/{template}.html", context)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

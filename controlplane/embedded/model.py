@@ -7,6 +7,8 @@ from pathlib import Path
 from controlplane.embedded.ports import HOST
 from controlplane.embedded.processes import Child
 
+# What is asked of it, unless that has an address elsewhere.
+ASKED = ("OPENAI_BASE_URL", "INTERLOCK_EMBEDDINGS_URL", "INTERLOCK_MODERATION_URL")
 ROOT = Path(__file__).parents[2]
 
 

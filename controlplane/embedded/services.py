@@ -124,13 +124,13 @@ def _prepare(
         kafka = services.kafka = Kafka(data_dir, _kafka_ports(ports, kafka_nodes))
         services.environment["KAFKA_BOOTSTRAP_SERVERS"] = kafka.bootstrap_servers
         tasks.append(_timed("Kafka", lambda: kafka.start(report), report))
-    if _is_wanted("OPENAI_BASE_URL"):
+    # Beside a model of one's own, the demo model still has the scores that are not asked elsewhere.
+    if asked := [variable for variable in model.ASKED if _is_wanted(variable)]:
         port = ports.choose("model", 8089)
         services.model = model.prepare(data_dir, port)
-        services.environment |= {
-            "OPENAI_BASE_URL": model.url(port),
-            "OPENAI_API_KEY": "demo",
-        }
+        services.environment |= dict.fromkeys(asked, model.url(port))
+        if "OPENAI_BASE_URL" in asked:
+            services.environment["OPENAI_API_KEY"] = "demo"
         tasks.append(_timed("Demo model", services.model.start, report))
     return tasks
 

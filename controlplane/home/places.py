@@ -52,6 +52,7 @@ PLACES = (
         within=("effects:",),
         says="need a person",
     ),
+    Place(slug="rules", name="Rules", route="rules:list", within=("rules:",)),
     Place(
         slug="stops",
         name="Stops",

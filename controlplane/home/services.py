@@ -75,6 +75,13 @@ MODEL = Service(
     " Held answers can still be decided.",
 )
 
+SCORERS = Service(
+    name="scorers",
+    title="Guardrail scorer",
+    without="What a rule needs a score for (a topic, toxicity, a judge) is held for a person."
+    " Messages whose rules need none go on.",
+)
+
 
 def look() -> list[Service]:
     probes = [
@@ -82,6 +89,7 @@ def look() -> list[Service]:
         (KAFKA, _ask_kafka),
         (VALKEY, _ask_valkey),
         (MODEL, _ask_model),
+        (SCORERS, _ask_scorers),
     ]
     with ThreadPoolExecutor(len(probes)) as pool:
         return list(pool.map(lambda probe: _measure(*probe), probes))
@@ -133,12 +141,32 @@ def _version_of(client: Redis) -> str:
 
 
 def _ask_model() -> str:
+    return _ask_for_models(settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY)
+
+
+def _ask_scorers() -> str:
+    """Ask each host that has one; the first that does not answer is named."""
+    given = settings.SCORERS
+    asked = {
+        (e.base_url, e.key): e
+        for e in (given.judge, given.moderation, given.embeddings)
+    }
+    said = dict[str, None]()
+    for endpoint in asked.values():
+        try:
+            said[_ask_for_models(endpoint.base_url, endpoint.key)] = None
+        except ModelError as error:
+            raise ModelError(f"{endpoint.name}: {error}") from error
+    return ", ".join(said)
+
+
+def _ask_for_models(base_url: str, key: str) -> str:
     """Ask as the workers do: by no proxy, and with the key for this host alone."""
     opener = build_opener(ProxyHandler({}), _NoRedirects)
     try:
         request = Request(  # noqa: S310  # the configured endpoint
-            f"{settings.OPENAI_BASE_URL.rstrip('/')}/models",
-            headers={"Authorization": f"Bearer {settings.OPENAI_API_KEY}"},
+            f"{base_url.rstrip('/')}/models",
+            headers={"Authorization": f"Bearer {key or 'none'}"},
         )
         with opener.open(request, timeout=TIMEOUT_S) as answer:
             is_demo = answer.headers.get("x-interlock-demo-model")

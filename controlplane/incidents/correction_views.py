@@ -10,6 +10,7 @@ from django.views.decorators.cache import never_cache
 from controlplane.accounts.access import SignedInRequest
 from controlplane.chat.corrections import InvalidCorrectionError
 from controlplane.clock import database_now
+from controlplane.fragments import wants_fragment
 from controlplane.incidents import actions, pages
 from controlplane.incidents.corrections import Draft, Progress, draft_of, of_id
 from controlplane.incidents.forms import CorrectionForm, QueryForm, SendForm
@@ -85,7 +86,7 @@ def _correction(
 ) -> HttpResponse:
     stop = get_object_or_404(Stop, pk=stop_id)
     context = pages.correction_context(stop, found, request.user)
-    template = "_correction" if _wants_fragment(request) else "correction"
+    template = "_correction" if wants_fragment(request) else "correction"
     return render(
         request,
         f"incidents/{template}.html",
@@ -118,7 +119,3 @@ def _page(
 ) -> HttpResponse:
     context = pages.draft_context(draft, form, request.user)
     return render(request, f"incidents/{name}.html", context, status=status)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

@@ -45,7 +45,11 @@ class HeartbeatQuerySet(models.QuerySet["Heartbeat"]):
 
 
 class Heartbeat(models.Model):
-    """What one worker process last said of itself. Written by the worker over plain psycopg."""
+    """What one worker process last said of itself. Written by the worker over plain psycopg.
+
+    publication: the latest whose rules it obeys; ruled_in_ms: how long after it, of one that it saw coming.
+    rule_costs: as `guardrails/costs.py` tells them, of the rules of ruleset_hash.
+    """
 
     instance = models.CharField(max_length=120, primary_key=True)
     host = models.CharField(max_length=120)
@@ -55,6 +59,9 @@ class Heartbeat(models.Model):
     applied_version = models.BigIntegerField()
     applied_in_ms = models.FloatField()
     ruleset_hash = models.CharField(max_length=64, blank=True)
+    publication = models.BigIntegerField(default=0, db_default=0)
+    ruled_in_ms = models.FloatField(null=True)
+    rule_costs = models.JSONField(default=dict)
     agents = models.JSONField(default=list)
     metrics = models.JSONField(default=list)
 

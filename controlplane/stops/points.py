@@ -26,7 +26,9 @@ class Point(NamedTuple):
 
 def points(stop: Stop) -> list[Point]:
     now = timezone.now()
-    rows = Heartbeat.objects.filter(seen_at__gte=now - REMEMBERED_FOR).defer("metrics")
+    rows = Heartbeat.objects.filter(seen_at__gte=now - REMEMBERED_FOR).defer(
+        "metrics", "rule_costs"
+    )
     return [
         Point(
             instance=row.instance,

@@ -1,10 +1,11 @@
 """The page of a rule of automatic stops."""
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
+from controlplane.fragments import wants_fragment
 from controlplane.stops import automatic
 from controlplane.stops.models import StopRule
 from controlplane.stops.rule_forms import RuleForm
@@ -16,7 +17,7 @@ def rule(request: SignedInRequest, name: str) -> HttpResponse:
     found = get_object_or_404(StopRule, pk=name)
     if request.method == "POST":
         return _change(request, found)
-    if _wants_fragment(request):
+    if wants_fragment(request):
         context = rule_context(found, request.user)
         return render(request, "stops/_rule_now.html", context)
     return _page(request, found)
@@ -48,7 +49,3 @@ def _page(
 ) -> HttpResponse:
     context = rule_context(found, request.user, form)
     return render(request, "stops/rule.html", context, status=status)
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

@@ -3,12 +3,13 @@
 from uuid import UUID
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 
 from controlplane.accounts.access import SignedInRequest
+from controlplane.fragments import wants_fragment
 from controlplane.stops import actions, pages
 from controlplane.stops.forms import ExtendForm, LiftForm, ReleaseForm, StopForm
 from controlplane.stops.models import Stop
@@ -26,7 +27,7 @@ def index(request: SignedInRequest) -> HttpResponse:
     """The query may name a stop: ?mode=, target=, as somebody who had to sign in first asked for it."""
     if request.method == "POST":
         return _engage(request)
-    if _wants_fragment(request):
+    if wants_fragment(request):
         return render(request, "stops/_live.html", pages.live_context(request.user))
     form = StopForm(initial=request.GET.dict())
     return _index(request, form)
@@ -73,7 +74,7 @@ def _stop(
 ) -> HttpResponse:
     context = pages.stop_context(found, request.user, form, query=request.GET.dict())
     context |= said
-    template = "_stop" if _wants_fragment(request) else "stop"
+    template = "_stop" if wants_fragment(request) else "stop"
     return render(request, f"stops/{template}.html", context, status=status)
 
 
@@ -134,7 +135,3 @@ def extend(request: SignedInRequest, stop_id: UUID) -> HttpResponse:
     except NotExtendedError as error:
         return _stop(request, found, status=503, not_extended=str(error))
     return redirect(f"{reverse('stops:stop', args=[found.pk])}#retention")
-
-
-def _wants_fragment(request: HttpRequest) -> bool:
-    return request.headers.get("HX-Request-Type") == "partial"

@@ -35,6 +35,7 @@ class TraceRecord(models.Model):
     subject = models.TextField()
     text = models.TextField()
     rules = ArrayField(models.TextField(), default=list)  # that hit in its verdict
+    watched = ArrayField(models.TextField(), default=list)  # that hit and did not act
     backend = models.TextField(default="")  # the model's, of an answer
     key_sha256 = models.BinaryField()
     headers_sha256 = models.BinaryField()

@@ -19,6 +19,7 @@ from agents.postgres import Connection, plain
 from agents.records import Partition, Record
 from agents.tools import Tools
 from controlplane.deadletters.sinks import list_letters
+from guardrails.masking import Masker
 
 log = structlog.get_logger()
 
@@ -56,7 +57,7 @@ VALUES (clock_timestamp(), 'recorder', %s, %s, '', %s)
 COPY_INDEX = """
 COPY traces_record (topic, partition, "offset", at, trace_id, event_id, parents, type, agent,
   conversation_id, workflow, tier, subject, text, rules, backend, key_sha256, headers_sha256,
-  value_sha256, size_bytes) FROM STDIN
+  value_sha256, size_bytes, watched) FROM STDIN
 """
 COPY_PAYLOAD = """
 COPY traces_payload (topic, partition, "offset", at, key, value, headers) FROM STDIN
@@ -76,6 +77,7 @@ class _Hit(msgspec.Struct):
 
 class _Hits(msgspec.Struct):
     findings: list[_Hit]
+    shadow: list[_Hit] = []
 
 
 def recorder(tools: Tools) -> Agent:
@@ -83,7 +85,7 @@ def recorder(tools: Tools) -> Agent:
 
     async def record_batch(records: Sequence[Record]) -> None:
         async with tools.database.connection() as connection, connection.transaction():
-            await record(connection, records, begun=begun)
+            await record(connection, records, masker=tools.masker, begun=begun)
         begun.difference_update((record.topic, record.partition) for record in records)
 
     def start_offsets(partitions: list[Partition]) -> Mapping[Partition, int]:
@@ -119,6 +121,7 @@ async def record(
     connection: Connection,
     records: Sequence[Record],
     *,
+    masker: Masker,
     begun: AbstractSet[Partition] = frozenset(),
 ) -> int:
     """Copy what is not yet there and move the offsets, in the caller's transaction.
@@ -138,7 +141,7 @@ async def record(
         log.warning("recorder_was_overtaken", written_before=len(records) - len(fresh))
     if fresh:
         await _tell_of_gaps(connection, fresh, positions, begun)
-        await _copy(connection, fresh)
+        await _copy(connection, fresh, masker)
         await list_letters(connection, fresh)
         await _move_offsets(connection, fresh, positions)
     return len(fresh)
@@ -230,23 +233,26 @@ async def _move_offsets(
         )
 
 
-async def _copy(connection: Connection, records: Sequence[Record]) -> None:
+async def _copy(
+    connection: Connection, records: Sequence[Record], masker: Masker
+) -> None:
     async with connection.cursor() as cursor:
         async with cursor.copy(COPY_INDEX) as copy:
             for record in records:
-                await copy.write_row(index_row(record))
+                await copy.write_row(index_row(record, masker))
         async with cursor.copy(COPY_PAYLOAD) as copy:
             for record in records:
                 await copy.write_row(payload_row(record))
 
 
-def index_row(record: Record) -> tuple[Any, ...]:
+def index_row(record: Record, masker: Masker) -> tuple[Any, ...]:
     """Return a row of the index. A record that cannot be read is indexed by its coordinates."""
     try:
         envelope = decode_headers(record.headers)
     except HeaderError:
         envelope = _UNREAD
     headers, value = _headers_json(record), _value(record)
+    rules, watched = _rules(value)
     return (
         record.topic,
         record.partition,
@@ -261,13 +267,14 @@ def index_row(record: Record) -> tuple[Any, ...]:
         plain(envelope.workflow),
         plain(envelope.tier),
         plain(envelope.subject),
-        _text(value, "text"),
-        _rules(value),
+        masker.hide_or_omit(_text(value, "text")),
+        rules,
         _text(value, "backend"),
         hashlib.sha256(record.key or b"").digest(),
         hashlib.sha256(headers).digest(),
         hashlib.sha256(record.value).digest(),
         len(record.value),
+        watched,
     )
 
 
@@ -306,10 +313,14 @@ def _text(value: dict[str, Any], name: str) -> str:
     return plain(text) if isinstance(text, str) else ""
 
 
-def _rules(value: dict[str, Any]) -> list[str]:
-    """Return the rules that hit in the record's verdict, if it carries one."""
+def _rules(value: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the rules that hit in the record's verdict, if it carries one, and those that only watched."""
     try:
         hits = msgspec.convert(value.get("verdict"), _Hits)
     except msgspec.ValidationError:
-        return []
-    return sorted({plain(hit.rule) for hit in hits.findings})
+        return [], []
+    return _names(hits.findings), _names(hits.shadow)
+
+
+def _names(hits: Iterable[_Hit]) -> list[str]:
+    return sorted({plain(hit.rule) for hit in hits})

@@ -76,6 +76,11 @@
     if (target.closest("[data-closes]") || target.matches("dialog[open]")) target.closest("dialog").close();
   });
 
+  // The row of places scrolls. Browsers leave what can be seen in part where it is.
+  document.addEventListener("focusin", ({ target }) => {
+    if (target.closest(".places")) target.scrollIntoView({ block: "nearest", inline: "nearest" });
+  });
+
   // ---- for the palette
 
   window.interlockActions = () =>

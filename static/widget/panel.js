@@ -21,7 +21,7 @@ export function makePanel({ options, words, opened, said, typed }) {
   const { toEnd, following } = makeFollower(log, () => composer.below);
   const composer = makeComposer({ words, said, typed, announce, toEnd });
   const panel = el("dialog", { "aria-labelledby": "title", onkeydown: escape, oncancel: (event) => { event.preventDefault(); close(); }, onclose: () => { launcher.hidden = false; } },
-    el("header", {}, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, prospects, strip, composer.form, heard[0]);
+    el("div", { className: "top" }, el("div", {}, el("h2", { id: "title" }, title), state), shut), log, hello, prospects, strip, composer.form, heard[0]);
   const host = document.createElement("interlock-chat");
   const shadow = host.attachShadow({ mode: "open" });
   const root = el("div", { className: `root ${options.theme} ${options.position}`, lang: words.language }, launcher, panel, heard[1]);

@@ -34,8 +34,8 @@ dialog { position: fixed; inset: auto 16px 16px auto; z-index: 2147483000; width
 dialog[open] { display: flex; }
 .left .launcher { right: auto; left: 16px; }
 .left dialog { inset: auto auto 16px 16px; }
-header { display: flex; align-items: center; gap: 8px; padding: 10px 8px 10px 16px; background: var(--surface); border-bottom: 1px solid var(--line); }
-header div { flex: 1; min-width: 0; }
+.top { display: flex; align-items: center; gap: 8px; padding: 10px 8px 10px 16px; background: var(--surface); border-bottom: 1px solid var(--line); }
+.top div { flex: 1; min-width: 0; }
 h2 { font-size: 16px; line-height: 1.3; font-weight: 620; letter-spacing: -.01em; }
 .meta, .note, .strip, .prospects { font-size: 12px; line-height: 1.4; color: var(--ink-3); }`;
 

@@ -73,6 +73,10 @@ class FreshControl(Control):
     def age_s(self) -> float:
         return 0.0
 
+    @property
+    def rules_age_s(self) -> float:
+        return 0.0
+
 
 def make_agent(**fields: Any) -> Agent:
     """An agent with a name, so a group, of its own; it repeats what it reads."""

@@ -12,23 +12,32 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from agents import clock
+from agents import clock, rule_sets
 from agents import control as control_module
 from agents.clock import now_s
 from agents.control import MAX_AGE_S, POLL_S, Control
-from agents.control_state import ControlState, Route, Stop
+from agents.control_state import ControlState, Published, Route, Stop, oldest_of
 from agents.host import conninfo
+from agents.rule_sets import RuleSetError, RuleSets, fetch_engine
 from controlplane.embedded.services import Services
 from controlplane.routing.actions import route_tier
 from controlplane.routing.models import Backend
 from controlplane.runtime.actions import change_control, switch_agent
 from controlplane.stops.actions import release_stop, request_stop
-from guardrails.actions import put_in_force
+from guardrails import scanner
+from guardrails.actions import publish as publish_draft
+from guardrails.actions import put_in_force, save_rules
+from guardrails.context import Context as About
 from guardrails.dealer import DEALER
-from guardrails.models import RuleSet
-from guardrails.rules import encode_rule_set, ruleset_hash
+from guardrails.engine import Engine
+from guardrails.models import CompiledSet, RuleSet
+from guardrails.models import Rule as RuleRow
+from guardrails.rules import Rule, encode_rule_set, ruleset_hash
+from guardrails.verdicts import Verdict
 from tests.agents.stage import FreshControl, Stage, committed, texts
 from tests.factories import make_admin
+from tests.guardrails.factories import make_set
+from tests.rulebook.making import BRANDS
 from tests.waiting import wait_for
 
 Make = Callable[..., Control]
@@ -55,7 +64,11 @@ def follow(transactional_db: None) -> Iterator[Make]:
     started: list[Control] = []
 
     def start(**options: Any) -> Control:
-        control = Control(options.pop("conninfo", "") or conninfo(), **options)
+        control = Control(
+            options.pop("conninfo", "") or conninfo(),
+            rule_sets=RuleSets(conninfo()),
+            **options,
+        )
         started.append(control)
         control.start()
         return control
@@ -253,14 +266,12 @@ def test_nothing_starts_before_a_rule_set_is_published(
     wait_for(lambda: control.age_s < MAX_AGE_S)
 
     assert why(control) == "no rule-set is published"
+    assert control.engine is None
 
 
 def test_a_rule_set_that_is_not_stored_is_refused(rules: RuleSet) -> None:
-    with (
-        psycopg.connect(conninfo(), autocommit=True) as connection,
-        pytest.raises(control_module.RuleSetError, match="not stored"),
-    ):
-        control_module._fetch_engine(connection, "0" * 64)
+    with pytest.raises(RuleSetError, match="not stored"):
+        fetch_engine(conninfo(), "0" * 64)
 
 
 def test_a_database_without_a_version_row_is_no_permission(rules: RuleSet) -> None:
@@ -375,6 +386,129 @@ def test_the_clock_counts_while_the_machine_sleeps(
     asleep = now_s() + 3.5
     monkeypatch.setattr(control_module, "now_s", lambda: asleep)
     assert "older than" in why(control)
+
+
+# Rules
+
+
+@pytest.fixture
+def slowly(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Rule-sets are made ready only once this is set."""
+    may_go_on = threading.Event()
+
+    def fetch(conninfo: str, wanted: str) -> Engine:
+        assert may_go_on.wait(20)
+        return fetch_engine(conninfo, wanted)
+
+    monkeypatch.setattr(rule_sets, "fetch_engine", fetch)
+    yield may_go_on
+    may_go_on.set()
+
+
+def publish(admin: User, *rules: Rule) -> str:
+    """Publish these alone, and return their hash."""
+    RuleRow.objects.all().delete()
+    save_rules(make_set(*rules), editor=admin)
+    return publish_draft(reason="x", publisher=admin).rule_set_id
+
+
+def test_no_stop_waits_for_rules_that_are_compiled(
+    rules: RuleSet,
+    admin: User,
+    follow: Make,
+    slowly: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    slowly.set()
+    control = follow()
+    wait_for(lambda: why(control) == "")
+    before = control.engine
+    assert before is not None
+    slowly.clear()
+
+    wanted = publish(admin, BRANDS)
+    request_stop(mode="soft", scope="agent", value="guard", reason="x", requester=admin)
+
+    wait_for(lambda: why(control) == "soft stop (agent guard)", timeout_s=2)
+    assert control.state.published.ruleset_hash == wanted
+    assert (control.engine, control.state.ruleset_hash) == (before, rules.hash)
+    assert control.is_in_force(
+        before
+    )  # it may take as long as control state may be old
+    assert control.why_not("other", "chat") == ""
+    monkeypatch.setattr(control_module, "MAX_AGE_S", 0.2)
+    wait_for(lambda: "not ready" in control.why_not("other", "chat"))
+    assert not control.is_in_force(before)
+
+    slowly.set()
+    wait_for(lambda: control.why_not("other", "chat") == "")
+    engine = control.engine
+    assert engine is not None
+    assert engine.ruleset_hash == control.state.ruleset_hash == wanted
+    assert control.is_in_force(engine)
+    assert not control.is_in_force(before)
+
+
+def test_of_two_rule_sets_the_later_one_is_taken_whichever_was_ready_first(
+    rules: RuleSet, admin: User, follow: Make, slowly: threading.Event
+) -> None:
+    control = follow()
+    wait_for(lambda: control.state.published.ruleset_hash == rules.hash)
+    seen: set[str] = set()
+
+    latest = publish(admin, BRANDS)
+    wait_for(lambda: control.state.published.ruleset_hash == latest)
+    slowly.set()
+
+    def is_ruled() -> bool:
+        seen.add(control.state.ruleset_hash)
+        return control.state.is_ruled
+
+    wait_for(is_ruled)
+    assert seen <= {"", latest}
+
+
+def test_what_was_compiled_for_publishing_is_not_compiled_again(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = publish(admin, BRANDS)
+    compiled: list[int] = []
+    compile_anew = scanner.compile_database
+
+    def counted(expressions: Any, flags: Any) -> Any:
+        compiled.append(len(expressions))
+        return compile_anew(expressions, flags)
+
+    monkeypatch.setattr(scanner, "compile_database", counted)
+    about = About(direction="output", tier="free", workflow="chat")
+
+    def verdict() -> Verdict:
+        return fetch_engine(conninfo(), wanted).check("a Tesla", about)
+
+    loaded = verdict()
+    assert (loaded.action, loaded.ruleset_hash, compiled) == ("replace", wanted, [])
+    CompiledSet.objects.update(body=b"of another kind of machine")
+    assert verdict() == loaded
+    CompiledSet.objects.all().delete()
+    assert verdict() == loaded
+    assert len(compiled) == 2
+
+
+def test_all_obey_what_the_slowest_obeys() -> None:
+    def state(version: int, ruled: str, published: str) -> ControlState:
+        return ControlState(
+            version=version,
+            ruleset_hash=ruled,
+            published=Published(id=version, ruleset_hash=published),
+        )
+
+    old, new, ruled = state(1, "a", "a"), state(2, "a", "b"), state(2, "b", "b")
+
+    assert oldest_of([old, ruled], latest=ruled) == old
+    assert oldest_of([new, ruled], latest=ruled) == new
+    assert oldest_of([ruled, ruled], latest=ruled) == ruled
+    assert oldest_of([], latest=new) == new
+    assert [each.is_ruled for each in (old, new, ruled)] == [True, False, True]
 
 
 # What a stop covers

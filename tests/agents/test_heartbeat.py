@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from agents.control_state import ControlState
+from agents.control_state import ControlState, Published
 from agents.heartbeat import Heartbeat
 from agents.host import conninfo
 from agents.metrics import DELIVERIES, samples
@@ -51,6 +51,35 @@ def test_a_beat_says_what_the_worker_does(heartbeat: Heartbeat) -> None:
         "llm_requests",
     }
     assert str(row) == row.instance
+
+
+def test_it_says_how_long_the_rules_of_a_publication_took(
+    heartbeat: Heartbeat,
+) -> None:
+    def told(number: int, ruled: str, published: str) -> tuple[str, int, float | None]:
+        state = ControlState(
+            version=number,
+            ruleset_hash=ruled,
+            published=Published(
+                id=number,
+                ruleset_hash=published,
+                at_ms=time.time() * 1000 - 300,
+            ),
+        )
+        with psycopg.connect(conninfo(), autocommit=True) as connection:
+            heartbeat.beat(connection, state, at_once=True)
+        row = models.Heartbeat.objects.get()
+        return row.ruleset_hash, row.publication, row.ruled_in_ms
+
+    assert told(1, "a", "a") == ("a", 1, None)  # it was not there at the publication
+    assert told(2, "a", "b") == ("a", 1, None)
+    ruleset, publication, took_ms = told(2, "b", "b")
+    assert (ruleset, publication) == ("b", 2)
+    assert took_ms is not None
+    assert 300 <= took_ms < 3_000
+    assert told(2, "b", "b")[2] == took_ms
+    again = told(3, "b", "b")  # the same rules once more
+    assert again[1] == 3
 
 
 def test_it_beats_at_once_on_a_change_and_else_every_two_seconds(

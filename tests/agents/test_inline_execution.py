@@ -1,10 +1,12 @@
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from agents.agent import Agent, Context, Event, Send, UnavailableError
-from agents.execution import InlineExecutor
+from agents.chat.output_guard import handle_scored
+from agents.execution import InlineExecutor, KeyedExecutor
 from agents.ledger import Ledger
 from agents.work import UnreadableError, Work
 from tests.agents.stage import Desk, Note, make_agent, make_record, make_work
@@ -207,3 +209,27 @@ def test_an_agent_without_a_sync_handler_is_none_of_its_work() -> None:
 
     with pytest.raises(AssertionError):
         InlineExecutor(Desk(agent))
+
+
+def test_whether_a_record_waits_is_asked_of_the_rules_that_then_judge_it() -> None:
+    """Of others it might have to wait for scores that nobody has asked for."""
+    asked: list[Context] = []
+
+    def handle(event: Event[Any], ctx: Context) -> Iterator[Send]:
+        asked.append(ctx)
+        yield Send("out", Note(text="x"))
+
+    def waits(event: Event[Any], ctx: Context) -> bool:
+        asked.append(ctx)
+        return False
+
+    desk = Desk(make_agent(handle=handle, handle_async=handle_scored, waits=waits))
+    aside = KeyedExecutor(desk, asyncio.new_event_loop())
+    executor = InlineExecutor(desk, aside)
+
+    executor.add([make_work(Ledger(), 0)])
+    executor.advance()
+
+    aside._loop.close()
+    assert desk.ok == [0]
+    assert asked[0] is asked[1]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from agents import topics
@@ -60,3 +61,21 @@ def test_a_message_that_a_rule_holds_stays_with_that_rules_team() -> None:
     assert isinstance(sent.data, PendingResponse)
     assert sent.data.team == "legal"
     assert why(sent.data.verdict).startswith("Unicorns")
+
+
+def test_what_is_redacted_goes_on_without_it() -> None:
+    rule = Rule(
+        id="personal",
+        name="Personal data",
+        direction="input",
+        kind="pii",
+        action="redact",
+        types=("email",),
+    )
+    said = UserMessage(conversation_id="c1", text="I am max@example.com")
+    ctx = make_context(RuleSet((rule,)))
+    [sent] = input_guard.handle(make_event(topics.USER_RAW, said), ctx)
+
+    assert isinstance(sent.data, CleanedMessage)
+    assert sent.data.text == sent.data.verdict.redacted == "I am [e-mail]"
+    assert b"max@" not in msgspec.json.encode(sent.data)

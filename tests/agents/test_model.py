@@ -18,6 +18,7 @@ from agents.host import conninfo
 from agents.model import BackendModel
 from agents.postgres import Database
 from tests.agents.raw_http import Server, ok
+from tests.guardrails.factories import make_masker
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
 
@@ -39,7 +40,9 @@ class Asking:
         )
         self.routes: tuple[Route, ...] = (self.route,)
         self.database = database
-        self.port = BackendModel(database, lambda: ControlState(routes=self.routes))
+        self.port = BackendModel(
+            database, lambda: ControlState(routes=self.routes), make_masker()
+        )
 
     def set(self, **fields: Any) -> None:
         given = {
@@ -57,8 +60,12 @@ class Asking:
         self._call("POST", "/control/script", {"match": self.word} | orders)
 
     def asked(self) -> int:
+        return len(self.requests())
+
+    def requests(self) -> list[dict[str, Any]]:
         found = self._call("GET", f"/control/requests?match={quote(self.word)}")
-        return len(found["requests"])
+        requests: list[dict[str, Any]] = found["requests"]
+        return requests
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -115,6 +122,38 @@ async def test_a_retry_gets_the_stored_answer_and_asks_nobody(asking: Asking) ->
     assert [answer.text for answer in answers] == ["first"] * 3
     assert answers[1:] == [answers[0]] * 2
     assert asking.asked() == 1
+
+
+async def test_personal_data_is_neither_sent_nor_stored_and_comes_back_also_on_a_retry(
+    asking: Asking,
+) -> None:
+    asking.script(echo=True)
+    said = f"{asking.word}: card 4111 1111 1111 1111, mail a@b.example"
+
+    answers = [await asking.ask(text=said) for _ in range(2)]
+
+    assert [answer.text for answer in answers] == [said] * 2
+    [(_, text, _, _, _, messages, _)] = stored()
+    sent = asking.requests()[0]["body"]["messages"]
+    assert [each["content"] for each in sent] == [each["text"] for each in messages]
+    assert text == messages[1]["text"]
+    assert "[card " in text
+    assert "[e-mail " in text
+    assert "4111" not in str(sent)
+    assert "a@b" not in str(sent)
+
+
+async def test_what_cannot_be_masked_is_shown_to_no_model(asking: Asking) -> None:
+    asking.set(fallback_text="Not now.")
+
+    answer = await asking.ask(text=asking.word + " +49 711 12345" * 20_000)
+
+    assert (answer.text, answer.kind, answer.finish_reason) == (
+        "Not now.",
+        "fallback",
+        "MaskingError",
+    )
+    assert asking.asked() == 0
 
 
 async def test_of_two_callers_at_once_one_answer_is_kept_and_both_get_it(
@@ -300,7 +339,9 @@ async def test_a_database_that_is_away_makes_the_model_unavailable_and_asks_nobo
     away = Database("host=127.0.0.1 port=1", max_size=1)
     away._pool.timeout = 0.2
     await away.open()
-    asking.port = BackendModel(away, lambda: ControlState(routes=asking.routes))
+    asking.port = BackendModel(
+        away, lambda: ControlState(routes=asking.routes), make_masker()
+    )
 
     with pytest.raises(UnavailableError, match="PostgreSQL"):
         await asking.ask()

@@ -21,6 +21,7 @@ from guardrails.models import RuleSet
 from guardrails.rules import encode_rule_set, ruleset_hash
 from tests.agents.stage import Stage, committed, make_agent, members, repeat, texts
 from tests.factories import make_admin
+from tests.guardrails.factories import make_masker
 from tests.waiting import wait_for
 
 Start = Callable[..., Runtime]
@@ -40,6 +41,8 @@ def start(stage: Stage, transactional_db: None) -> Iterator[Start]:
             [lambda _, thing=thing: thing for thing in things],  # type: ignore[misc]
             conninfo=conninfo(),
             client=settings.KAFKA,
+            scorers=settings.SCORERS,
+            masker=make_masker(),
             knowledge="The E-Class costs 50,000.",
         )
         running.append(runtime)
@@ -260,7 +263,13 @@ def test_a_build_is_given_the_tools_of_the_process(start: Start, stage: Stage) -
         given.append(tools)
         return make_agent(reads=(DEAD_LETTERS,), handle=lambda event, ctx: [])
 
-    runtime = Runtime([build], conninfo=conninfo(), client=settings.KAFKA)
+    runtime = Runtime(
+        [build],
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
+        masker=make_masker(),
+    )
     runtime.start()
     try:
         assert given[0].conninfo == conninfo()

@@ -24,6 +24,7 @@ RULE = Rule(
     terms=("unicorn",),
     reply="No.",
 )
+PLAIN = make_context(RuleSet(()))
 MESSAGE = {"conversation_id": "c1", "text": "Have you a unicorn?"}
 REQUEST = {"turn_id": "t", "conversation_id": "c", "tier": "free", "text": "hi"}
 
@@ -49,7 +50,7 @@ async def try_lines(
     ]
     return [
         msgspec.json.decode(trial.to_json(record))
-        async for record in trial.run(agent, encoded, ctx or make_context())
+        async for record in trial.run(agent, encoded, ctx or PLAIN)
     ]
 
 

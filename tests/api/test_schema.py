@@ -40,7 +40,7 @@ pytestmark = [
     pytest.mark.usefixtures("kafka_topics"),
 ]
 # For one operation, besides its boundary cases.
-EXAMPLES = [4, pytest.param(40, marks=pytest.mark.long)]
+EXAMPLES = [2, pytest.param(40, marks=pytest.mark.long)]
 Operation = APIOperation[Any, Any, Any, Any]
 KINDS = list(GenerationMode)  # as the document says, and not as it says
 CHECKS = [

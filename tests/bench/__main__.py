@@ -1,6 +1,7 @@
 """make bench: figures against the bare libraries and a named peer, as ratios in one run.
 
-BENCH=chain,turns,idle,pages,hop,stops,stores chooses parts. The table goes to standard output.
+BENCH=guard,chain,turns,idle,pages,hop,guard-hop,stops,stores chooses parts. The table goes to standard output. What needs no services
+starts none.
 """
 
 import os
@@ -12,11 +13,21 @@ from pathlib import Path
 import django
 
 from controlplane.embedded import services
-from tests.bench import chain, hop, idle, stores, turns
+from tests.bench import chain, guard, hop, idle, stores, turns
 from tests.e2e.product import Product, running
 
 # What writes most comes last: PostgreSQL puts it on the disk for minutes afterwards.
-PARTS = ("chain", "turns", "idle", "pages", "hop", "stops", "stores")
+PARTS = (
+    "guard",
+    "chain",
+    "turns",
+    "idle",
+    "pages",
+    "hop",
+    "guard-hop",
+    "stops",
+    "stores",
+)
 
 
 def say(line: str) -> None:
@@ -31,6 +42,27 @@ def row(*cells: str) -> None:
 
 def main() -> None:
     chosen = os.environ.get("BENCH", ",".join(PARTS)).split(",")
+    _head()
+    if "guard" in chosen:
+        chosen.remove("guard")
+        say("guard ...")
+        for cells in guard.rows():
+            row(*cells)
+    if chosen:
+        _with_services(chosen)
+
+
+def _head() -> None:
+    row("what", "figure", "beside it")
+    row("---", "---", "---")
+    row(
+        "machine",
+        f"{os.cpu_count()} cores, {platform.machine()}",
+        f"Python {platform.python_version()}",
+    )
+
+
+def _with_services(chosen: list[str]) -> None:
     data_dir = Path(".run/bench").resolve()
     services.remove(data_dir)
     backing = services.start(data_dir, report=say)
@@ -43,13 +75,6 @@ def main() -> None:
             product.env["INTERLOCK_MESSAGES_PER_MINUTE"] = "1000000"
             product.prepare()
             bench = Bench(product, backing, client)
-            row("what", "figure", "beside it")
-            row("---", "---", "---")
-            row(
-                "machine",
-                f"{os.cpu_count()} cores, {platform.machine()}",
-                f"Python {platform.python_version()}",
-            )
             for part in chosen:
                 say(f"{part} ...")
                 for cells in bench.part(part):
@@ -72,6 +97,7 @@ class Bench:
     def part(self, name: str) -> Iterator[Cells]:
         parts: dict[str, Callable[[], Iterator[Cells]]] = {
             "hop": self._hop,
+            "guard-hop": self._guard_hop,
             "stores": self._stores,
             "chain": self._chain,
             "turns": self._turns,
@@ -90,6 +116,15 @@ class Bench:
                 f"{ours:,.0f} records/s",
                 f"{per_s:,.0f} records/s, ratio {ours / per_s:.2f}",
             )
+
+    def _guard_hop(self) -> Iterator[Cells]:
+        found = hop.measure_guard(self.client)
+        ours, bare, empty = found["rules"], found["bare"], found["no rules"]
+        yield (
+            f"input guard on Kafka, {guard.PATTERNS} patterns and {guard.TERMS:,} terms, texts of 300",
+            f"{ours:,.0f} records/s",
+            f"without a rule {empty:,.0f}, ratio {ours / empty:.2f}; a bare loop that copies the headers {bare:,.0f}, ratio {ours / bare:.2f}",
+        )
 
     def _stores(self) -> Iterator[Cells]:
         conninfo = self.backing.environment["DATABASE_OWNER_URL"]

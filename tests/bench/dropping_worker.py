@@ -9,6 +9,8 @@ from itertools import count
 
 import django
 
+from tests.guardrails.factories import make_masker
+
 ONE_IN = 10
 
 
@@ -29,7 +31,11 @@ def main() -> None:
 
     setattr(live, "_send", lose_some)  # noqa: B010  # mypy minds the plain form
     runtime = Runtime(
-        registry.builds(registry.AGENTS), conninfo=conninfo(), client=settings.KAFKA
+        registry.builds(registry.AGENTS),
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
+        masker=make_masker(),
     )
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())

@@ -14,6 +14,7 @@ from agents.cloudevents import Envelope
 from agents.events import UserMessage
 from agents.postgres import Connection, Database
 from agents.records import Record
+from tests.guardrails.factories import make_masker
 
 Row = tuple[Any, ...]
 Batch = TypeVar("Batch")
@@ -75,7 +76,7 @@ async def _record(conninfo: str, records: list[Record]) -> float:
     from controlplane.traces.sinks import record  # noqa: PLC0415  # needs Django
 
     async def take(connection: Connection, batch: list[Record]) -> None:
-        await record(connection, batch)
+        await record(connection, batch, masker=make_masker())
 
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for partition in range(PARTITIONS):
@@ -97,7 +98,7 @@ async def _copy(conninfo: str, records: list[Record]) -> float:
 
     made = [
         (
-            [sinks.index_row(each) for each in batch],
+            [sinks.index_row(each, make_masker()) for each in batch],
             [sinks.payload_row(each) for each in batch],
         )
         for batch in _batches(records)

@@ -34,6 +34,7 @@ from tests.chat.making import (
     states_of,
     transcript_of,
 )
+from tests.guardrails.factories import make_masker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,7 +57,7 @@ PENDING = event(
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    made = Tools(conninfo(), {})
+    made = Tools(conninfo(), {}, make_masker())
     await made.database.open()
     yield made
     await made.database.close()

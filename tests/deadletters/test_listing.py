@@ -23,6 +23,7 @@ from controlplane.traces.sinks import record
 from tests.chat.making import record as make_record
 from tests.chat.making import rows
 from tests.deadletters.making import headers_for
+from tests.guardrails.factories import make_masker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,7 +43,7 @@ async def write(database: Database, *records: Record) -> None:
             "VALUES (%s, 0, 0) ON CONFLICT DO NOTHING",
             [topics.DEAD_LETTERS],
         )
-        await record(connection, records)
+        await record(connection, records, masker=make_masker())
 
 
 def letter(failed: Record, *, offset: int = 0, reason: str = "boom") -> Record:

@@ -34,13 +34,14 @@ from tests.chat.making import (
 )
 from tests.chat.making import record as make_record
 from tests.deadletters.making import headers_for
+from tests.guardrails.factories import make_masker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 async def tools() -> AsyncIterator[Tools]:
-    made = Tools(conninfo(), {})
+    made = Tools(conninfo(), {}, make_masker())
     await made.database.open()
     yield made
     await made.database.close()
@@ -75,7 +76,7 @@ async def index(database: Database, *letters: Record) -> None:
             "VALUES (%s, 0, 0) ON CONFLICT DO NOTHING",
             [topics.DEAD_LETTERS],
         )
-        await write_to_index(db, letters)
+        await write_to_index(db, letters, masker=make_masker())
 
 
 async def redrive(*offsets: int) -> None:

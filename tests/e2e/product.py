@@ -146,6 +146,11 @@ class Product:
         web = ("-m", "controlplane.web", "-b", "127.0.0.1", "-p", str(port))
         return self.start("web", *web, "controlplane.asgi:application")
 
+    def start_beat(self) -> Process:
+        schedule = self.logs / f"celerybeat-schedule-{time.monotonic_ns()}"
+        beat = ("-m", "celery", "-A", "controlplane", "beat", "--schedule")
+        return self.start("beat", *beat, str(schedule))
+
     def launch_worker(self, agents: str = "all") -> Process:
         """Start a worker; it may take a while until it has its partitions."""
         celery = ("-A", "controlplane", "worker", "-P", "threads")
@@ -235,13 +240,18 @@ class Product:
 
     def asked(self, match: str) -> list[dict[str, Any]]:
         """Return the model calls whose question holds match."""
-        answer = self._control(
-            "GET", f"/control/requests?match={urllib.parse.quote(match)}"
-        )
-        requests: list[dict[str, Any]] = answer["requests"]
         return [
-            request for request in requests if request["path"].endswith("completions")
+            request
+            for request in self.requests(match)
+            if request["path"].endswith("completions")
         ]
+
+    def requests(self, match: str = "") -> list[dict[str, Any]]:
+        """Return those whose question holds match, or all: those for vectors and scores have none."""
+        query = urllib.parse.urlencode({"match": match, "limit": 100_000})
+        answer = self._control("GET", f"/control/requests?{query}")
+        requests: list[dict[str, Any]] = answer["requests"]
+        return requests
 
     def _control(self, method: str, path: str, body: Any = None) -> Any:
         base = self.env["OPENAI_BASE_URL"].removesuffix("/v1")

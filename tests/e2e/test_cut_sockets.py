@@ -10,13 +10,13 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect, sync_playwright
 
 from controlplane.chat import tokens
+from tests.browser import CHROMIUM, FLAGS
 from tests.e2e.cutting import CuttingProxy
 from tests.e2e.product import Product
 from tests.soak import widget as soak_widget
 from tests.soak.facts import Client, Said
 from tests.soak.load import Load
 from tests.waiting import wait_for
-from tests.widget.conftest import CHROMIUM, FLAGS
 
 CUTS = 100
 LONGEST_CONNECTION = 14  # frames: more than a question and its answer are

@@ -9,15 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agents import cloudevents
-from agents.broker import Producer
-from agents.cloudevents import Envelope
-from agents.events import UserMessage
-from agents.topics import USER_RAW
+from tests.e2e.outside import Outside
 from tests.e2e.person import Person
 from tests.e2e.product import Product
 from tests.soak.load import HELD, QUESTIONS
@@ -37,36 +32,15 @@ WHERE t.conversation_id LIKE %s GROUP BY 1
 
 def pour(product: Product, marker: str, *, messages: int, conversations: int) -> None:
     """Publish what an outside producer would, as fast as Kafka takes it."""
-    producer = Producer({"bootstrap.servers": product.env["KAFKA_BOOTSTRAP_SERVERS"]})
-    refused: list[Exception] = []
+    outside = Outside(product, marker)
     for number in range(messages):
-        name = f"{marker} {number % conversations}"
-        turn = cloudevents.ingress_id(name, str(number))
-        envelope = Envelope(
-            id=turn,
-            type="UserMessage",
-            source="flood",
-            trace_id=cloudevents.trace_id_of(turn),
-            subject=name,
-            workflow="chat",
+        outside.say(
+            ASKED[number % len(ASKED)],
+            conversation=number % conversations,
+            number=number,
             tier="free",
         )
-        said = UserMessage(
-            conversation_id=name,
-            text=ASKED[number % len(ASKED)],
-            user=name,
-            client_id=str(number),
-        )
-        producer.publish(
-            USER_RAW,
-            key=name.encode(),
-            value=msgspec.json.encode(said),
-            headers=cloudevents.encode_headers(envelope),
-            delivered=lambda error: refused.append(error) if error else None,
-        )
-        producer.serve()
-    assert producer.flush(60) == 0
-    assert refused == []
+    outside.flush()
 
 
 class Watch:

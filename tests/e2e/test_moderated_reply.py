@@ -9,9 +9,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.e2e.product import Product
 from tests.waiting import wait_for
-from tests.widget.conftest import CHROMIUM, FLAGS
 
 DRAFT = "We can take 25 % off the E-Class if you sign today."
 EDITED = "We can take 5 % off the E-Class if you sign today."

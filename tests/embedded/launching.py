@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from controlplane.embedded import services
-from controlplane.embedded.model import ROOT
+from controlplane.embedded.model import ASKED, ROOT
 from controlplane.embedded.services import Services
 
 VARIABLES = {
-    "postgres": "DATABASE_URL",
-    "valkey": "REDIS_URL",
-    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
-    "model": "OPENAI_BASE_URL",
+    "postgres": ["DATABASE_URL"],
+    "valkey": ["REDIS_URL"],
+    "kafka": ["KAFKA_BOOTSTRAP_SERVERS"],
+    "model": ASKED,
 }
 LAUNCHER = """
 import signal, sys
@@ -30,11 +30,12 @@ signal.pause()
 
 def want(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     """Say by the environment which services are to be embedded: the others are elsewhere."""
-    for name, variable in VARIABLES.items():
-        if name in names:
-            monkeypatch.delenv(variable, raising=False)
-        else:
-            monkeypatch.setenv(variable, "elsewhere")
+    for name, variables in VARIABLES.items():
+        for variable in variables:
+            if name in names:
+                monkeypatch.delenv(variable, raising=False)
+            else:
+                monkeypatch.setenv(variable, "elsewhere")
 
 
 @contextmanager

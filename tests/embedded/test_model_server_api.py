@@ -152,10 +152,12 @@ def test_content_may_come_in_parts(openai_client: OpenAI, shown: str) -> None:
 def test_it_says_that_it_is_a_demo_model(
     model: DemoModel, openai_client: OpenAI
 ) -> None:
-    [card] = openai_client.models.list()
+    cards = list(openai_client.models.list())
     raw = openai_client.models.with_raw_response.retrieve("interlock-demo")
 
-    assert card.id == "interlock-demo"
+    chat, vectors, scores = (card.id for card in cards)
+    assert (chat, vectors) == ("interlock-demo", "all-MiniLM-L6-v2")
+    assert scores == "interlock-moderation"
     assert raw.headers["x-interlock-demo-model"] == "1"
     assert raw.parse().to_dict()["is_demo_model"] is True
     assert model.call("GET", "/healthz") == {"status": "ok", "is_demo_model": True}

@@ -199,8 +199,9 @@ def test_what_has_its_address_in_a_file_is_not_started(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     want(monkeypatch, *VARIABLES)
-    for variable in VARIABLES.values():
-        monkeypatch.setenv(f"{variable}_FILE", "/run/secrets/address")
+    for variables in VARIABLES.values():
+        for variable in variables:
+            monkeypatch.setenv(f"{variable}_FILE", "/run/secrets/address")
     with running(data_dir) as nothing:
         assert nothing.children == []
 
@@ -214,6 +215,17 @@ def test_the_demo_model_answers(
         assert started.environment["OPENAI_API_KEY"] == "demo"
         assert started.model
         assert started.model.ready()
+
+
+def test_beside_a_model_of_ones_own_the_demo_model_has_the_scores(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want(monkeypatch, "model")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://models.example/v1")
+    with running(data_dir) as started:
+        told = started.environment
+
+    assert set(told) == {"INTERLOCK_EMBEDDINGS_URL", "INTERLOCK_MODERATION_URL"}
 
 
 def test_one_failure_stops_the_others_and_shows_its_log(

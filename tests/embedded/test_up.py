@@ -52,7 +52,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder that looks like the checkout, whose daphne and celery are of a few lines."""
     want(monkeypatch, "valkey", "model")
     monkeypatch.setenv("DATABASE_URL", "postgresql://elsewhere")
-    (tmp_path / "controlplane").symlink_to(ROOT / "controlplane")
+    for package in ("controlplane", "guardrails"):
+        (tmp_path / package).symlink_to(ROOT / package)
     (tmp_path / "manage.py").write_text(MANAGE)
     (tmp_path / "settings_for_up.py").write_text(SETTINGS)
     modules = {

@@ -1,4 +1,4 @@
-"""`manage.py up` with everything that belongs to it: first start, Ctrl-C, a start without network."""
+"""`manage.py up` with everything that belongs to it: a start, Ctrl-C, starts without network."""
 
 import json
 import os
@@ -23,6 +23,8 @@ URLS = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
+    "INTERLOCK_EMBEDDINGS_URL",
+    "INTERLOCK_MODERATION_URL",
 )
 # Runs a command in a network namespace of its own, where only the loopback interface is up.
 OFFLINE = """
@@ -69,28 +71,33 @@ def end(process: Process, data_dir: Path) -> None:
     assert [pids.look(pid) for pid in started] == [None] * len(started)
 
 
-@pytest.mark.timeout(300)
-def test_it_starts_in_one_go_stops_whole_and_starts_again_without_network(
-    data_dir: Path,
-) -> None:
-    first = up(data_dir)
-    with urllib.request.urlopen(address(first) + "/readyz", timeout=10) as answer:  # noqa: S310
-        assert answer.status == 200
-    said = first.log.read_text()
-    assert "sign in as ada (admin)" in said
-    end(first, data_dir)
-
+def offline() -> tuple[str, ...]:
     as_root = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
-    offline = up(data_dir, prefix=(*as_root, sys.executable, "-c", OFFLINE))
-    address(offline)
-    end(offline, data_dir)
+    return (*as_root, sys.executable, "-c", OFFLINE)
+
+
+@pytest.mark.timeout(300)
+def test_it_starts_in_one_go_and_stops_whole(data_dir: Path) -> None:
+    process = up(data_dir)
+    with urllib.request.urlopen(address(process) + "/readyz", timeout=10) as answer:  # noqa: S310
+        assert answer.status == 200
+    assert "sign in as ada (admin)" in process.log.read_text()
+    end(process, data_dir)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+def test_it_starts_without_network_and_again_on_what_it_left(data_dir: Path) -> None:
+    for _ in range(2):
+        process = up(data_dir, prefix=offline())
+        address(process)
+        end(process, data_dir)
 
 
 def test_the_namespace_has_no_network() -> None:
-    as_root = ("unshare", "-n") if os.geteuid() == 0 else ("unshare", "-rn")
     look = "import socket; print([name for _, name in socket.if_nameindex()])"
     seen = subprocess.run(
-        [*as_root, sys.executable, "-c", OFFLINE, sys.executable, "-c", look],
+        [*offline(), sys.executable, "-c", look],
         cwd=ROOT,
         capture_output=True,
         text=True,

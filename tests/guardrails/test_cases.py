@@ -91,5 +91,36 @@ def test_a_rule_that_cannot_run_fails_its_cases() -> None:
 
 def test_cases_run_in_every_tier_that_the_rule_covers() -> None:
     strict = make_pattern("car", tiers=("pro",), must_hit=("car",))
+    other = make_pattern("x", id="x", tiers=("free",), must_hit=("x",))
 
-    assert failures(GOOD, strict) == [("brands", "pass", "together")]
+    [failure] = run_cases(make_set(GOOD, strict, other))
+
+    assert (failure.rule, failure.wanted, failure.where, failure.places) == (
+        "brands",
+        "pass",
+        "together",
+        ("pro",),
+    )
+
+
+def test_a_case_that_is_there_twice_is_told_once() -> None:
+    twice = make_terms(must_hit=("A car", "A car"), must_pass=("Tesla", "Tesla"))
+
+    assert failures(twice) == [
+        ("brands", wanted, where)
+        for where in ("alone", "together")
+        for wanted in ("hit", "pass")
+    ]
+
+
+def test_what_fails_alike_everywhere_is_told_once() -> None:
+    wide = make_terms(
+        tiers=("free", "pro"), workflows=("chat", "sales"), must_hit=("A car",)
+    )
+    free = make_pattern("car", tiers=("free",), must_hit=("car",))
+
+    alone, with_digits, without = run_cases(make_set(wide, free))
+
+    assert (alone.where, alone.places) == ("alone", ())
+    assert with_digits.places == ("free in chat",)
+    assert without.places == ("free in sales", "pro in chat", "pro in sales")

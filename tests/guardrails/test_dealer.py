@@ -1,26 +1,39 @@
+from collections.abc import Callable
+
 import pytest
 
+from agents.scorers.blocking import BlockingScorers
 from guardrails.cases import run_cases
+from guardrails.context import Context, Direction
 from guardrails.dealer import DEALER, FALLBACK, REFUSAL
 from guardrails.engine import compile_rules
-from guardrails.rules import Direction
 from guardrails.verdicts import Verdict
 
 ENGINE = compile_rules(DEALER)
 
 
-def check(text: str, direction: Direction = "output", tier: str = "free") -> Verdict:
-    return ENGINE.check(text, direction=direction, tier=tier, workflow="chat")
+Check = Callable[..., Verdict]
 
 
-def test_every_rule_passes_its_own_cases() -> None:
-    assert run_cases(DEALER) == []
+@pytest.fixture
+def check(scorers: BlockingScorers) -> Check:
+    def check(
+        text: str, direction: Direction = "output", tier: str = "free"
+    ) -> Verdict:
+        about = Context(direction=direction, tier=tier, workflow="chat")
+        return scorers.check(ENGINE, text, about)
+
+    return check
+
+
+def test_every_rule_passes_its_own_cases(scorers: BlockingScorers) -> None:
+    assert run_cases(DEALER, scorers.scoring(DEALER.rules)) == []
 
 
 @pytest.mark.parametrize(
     "text", ["Write a romantic poem.", "Tell me how to hack a Tesla."]
 )
-def test_what_is_none_of_a_dealers_business_is_refused(text: str) -> None:
+def test_what_is_none_of_a_dealers_business_is_refused(check: Check, text: str) -> None:
     verdict = check(text, "input")
 
     assert (verdict.action, verdict.reply) == ("block", REFUSAL)
@@ -36,14 +49,14 @@ def test_what_is_none_of_a_dealers_business_is_refused(text: str) -> None:
         "Can I get a discount of 25 %?",
     ],
 )
-def test_questions_of_customers_pass(text: str) -> None:
+def test_questions_of_customers_pass(check: Check, text: str) -> None:
     assert check(text, "input").action == "allow"
 
 
 @pytest.mark.parametrize(
     "text", ["I would never buy a European car.", "Try a Porsche.", "P\u043ersche"]
 )
-def test_other_makes_and_bad_words_are_replaced(text: str) -> None:
+def test_other_makes_and_bad_words_are_replaced(check: Check, text: str) -> None:
     verdict = check(text)
 
     assert verdict.action == "replace"
@@ -57,7 +70,9 @@ def test_other_makes_and_bad_words_are_replaced(text: str) -> None:
 @pytest.mark.parametrize(
     ("tier", "limit"), [("free", 5), ("pro", 10), ("enterprise", 15)]
 )
-def test_discounts_are_held_above_the_limit_of_the_tier(tier: str, limit: int) -> None:
+def test_discounts_are_held_above_the_limit_of_the_tier(
+    check: Check, tier: str, limit: int
+) -> None:
     assert check(f"I can offer you {limit} % off.", tier=tier).action == "allow"
     verdict = check(f"I can offer you {limit + 1} % off.", tier=tier)
     assert (verdict.action, verdict.team, verdict.findings[0].limit) == (
@@ -75,7 +90,7 @@ def test_discounts_are_held_above_the_limit_of_the_tier(tier: str, limit: int) -
         ("A huge discount!", "discount"),
     ],
 )
-def test_advice_goes_to_its_team(text: str, team: str) -> None:
+def test_advice_goes_to_its_team(check: Check, text: str, team: str) -> None:
     assert check(text).team == team
 
 
@@ -102,5 +117,5 @@ def test_advice_goes_to_its_team(text: str, team: str) -> None:
         "The wipers turn off by themselves.",
     ],
 )
-def test_facts_about_our_cars_pass(text: str, tier: str) -> None:
+def test_facts_about_our_cars_pass(check: Check, text: str, tier: str) -> None:
     assert check(text, tier=tier).action == "allow"

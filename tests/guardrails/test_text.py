@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardrails.alphabet import Alphabet, CharSet
 from guardrails.text import normalise, views
 
 ANY_TEXT = st.text(st.characters(codec=None)) | st.text(
@@ -72,6 +73,14 @@ def test_every_place_lies_in_the_original_and_in_order(text: str) -> None:
 
 
 @given(ANY_TEXT)
+def test_what_stands_at_a_place_is_what_was_read_there(text: str) -> None:
+    for view, alike in ((normalise(text), True), (views(text)[-1], False)):
+        for at, char in enumerate(view.text):
+            start, end = view.span(at, at + 1)
+            assert char in normalise(text[start:end], look_alikes=alike).text
+
+
+@given(ANY_TEXT)
 def test_the_short_way_reads_what_the_long_way_reads(text: str) -> None:
     """Something invisible at the end sends the text the long way."""
     assert normalise(text + ".").text == normalise(text + ".\u200b").text
@@ -87,3 +96,18 @@ def test_what_is_visible_and_common_is_nfkc_and_folded(text: str) -> None:
     view = normalise(text).text
 
     assert all(unicodedata.is_normalized("NFKC", char) for char in view)
+
+
+@given(ANY_TEXT)
+def test_a_form_that_is_read_character_by_character_is_the_folded_one(
+    text: str,
+) -> None:
+    alphabet = Alphabet([CharSet(((code, code),)) for code in (0xE9, 0x436, 0xF8)])
+    for view in views(text):
+        if view.composed:
+            encoded = alphabet.encode_composed(view.composed)
+            assert encoded == alphabet.encode(normalise(text).text)
+        assert view.text in {
+            normalise(text).text,
+            normalise(text, look_alikes=False).text,
+        }

@@ -10,7 +10,14 @@ from msgspec import structs
 from agents.admin import Positions
 from agents.lags import Lags, group_of, reads
 from agents.registry import AGENTS
-from controlplane.home.services import KAFKA, MODEL, POSTGRESQL, VALKEY, Service
+from controlplane.home.services import (
+    KAFKA,
+    MODEL,
+    POSTGRESQL,
+    SCORERS,
+    VALKEY,
+    Service,
+)
 from controlplane.runtime.models import ControlVersion, Heartbeat
 from controlplane.traces.models import RecorderOffset
 
@@ -54,7 +61,7 @@ def all_up(*down: str) -> list[Service]:
     """Every service with a latency, except for those named."""
     return [
         service if service.name in down else structs.replace(service, latency_ms=1.5)
-        for service in (POSTGRESQL, KAFKA, VALKEY, MODEL)
+        for service in (POSTGRESQL, KAFKA, VALKEY, MODEL, SCORERS)
     ]
 
 

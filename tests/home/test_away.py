@@ -75,7 +75,7 @@ def test_without_kafka_lag_is_unknown_and_the_pages_go_on(vera: Client) -> None:
         assert "Kafka does not answer." in text
         assert "Held answers can still be decided" in text
         assert '<b class="figure">unknown</b>' in text
-        assert '<b class="figure">3 of 4</b>' in text
+        assert '<b class="figure">4 of 5</b>' in text
         assert "Nothing is wrong" not in text
 
     metrics = text_of(vera, "/metrics", 200)

@@ -34,7 +34,7 @@ def _version() -> None:
 
 def make_everything_wrong(kafka_says: KafkaSays, services_down: Down) -> None:
     """Each kind of line, and more workers than are listed."""
-    services_down("valkey")
+    services_down("valkey", "scorers")
     kafka_says(
         {("input-guard", USER_RAW): 10_001, ("gate", RESPONSES_FINAL): 1_204_881},
         recent=41,
@@ -70,7 +70,7 @@ def test_everyone_can_read_what_is_wrong(
 
     def look_closer(page: Page) -> None:
         page.get_by_text("The charts as numbers").click()
-        expect(page.locator("#wrong-lines > li")).to_have_count(13)
+        expect(page.locator("#wrong-lines > li")).to_have_count(14)
 
     assert faults(live_server.url, client, "/", before=look_closer) == []
 

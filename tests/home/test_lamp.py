@@ -100,7 +100,7 @@ def test_places_and_counts_are_for_those_who_may_go_there(ada: User) -> None:
     make_effect(state="held")
     make_effect(state="sent")
 
-    uncounted = dict.fromkeys(("room", "stops", "people", "teams", "demo"))
+    uncounted = dict.fromkeys(("room", "stops", "rules", "people", "teams", "demo"))
     assert counts_of(ada) == uncounted | {"queue": 1, "effects": 1, "dead": 1}
     mira = make_moderator()
     uncounted = dict.fromkeys(("room", "stops", "demo"))

@@ -8,8 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
+from msgspec.structs import replace
 
+from agents.scorers.settings import ScorerSettings
 from controlplane.home.services import Dated, Service, look
 from tests.home.making import all_up
 
@@ -19,12 +22,12 @@ pytestmark = pytest.mark.django_db
 def test_every_service_answers_in_a_measured_time() -> None:
     seen = {service.name: service for service in look()}
 
-    assert set(seen) == {"postgresql", "kafka", "valkey", "model"}
+    assert set(seen) == {"postgresql", "kafka", "valkey", "model", "scorers"}
     assert all(service.is_up for service in seen.values()), seen
     assert re.fullmatch(r"\d+\.\d+", seen["postgresql"].about)
     assert seen["kafka"].about == "1 broker"
     assert re.fullmatch(r"\d+\.\d+\.\d+", seen["valkey"].about)
-    assert seen["model"].about == "demo model"
+    assert seen["model"].about == seen["scorers"].about == "demo model"
 
 
 def test_since_when_a_service_is_away_is_remembered() -> None:
@@ -46,13 +49,30 @@ def test_what_is_down_says_why_and_soon() -> None:
         KAFKA={"bootstrap.servers": nowhere},
         REDIS_URL=f"redis://{nowhere}/0",
         OPENAI_BASE_URL=f"http://{nowhere}/v1",
+        SCORERS=scorers_at(f"http://{nowhere}/v1"),
     ):
         started_s = time.monotonic()
         down = {service.name: service for service in look() if not service.is_up}
 
-    assert set(down) == {"kafka", "valkey", "model"}
+    assert set(down) == {"kafka", "valkey", "model", "scorers"}
     assert all(service.error and service.without for service in down.values())
     assert time.monotonic() - started_s < 3
+
+
+def scorers_at(moderation_url: str) -> ScorerSettings:
+    """Return scorers that are where they were, but for one."""
+    moderation = replace(settings.SCORERS.moderation, base_url=moderation_url)
+    return replace(settings.SCORERS, moderation=moderation)
+
+
+def test_a_scorer_that_is_away_is_named_though_the_model_answers() -> None:
+    with override_settings(SCORERS=scorers_at("http://127.0.0.1:9/v1")):
+        seen = {service.name: service for service in look()}
+
+    assert seen["model"].is_up
+    assert not seen["scorers"].is_up
+    assert seen["scorers"].error.startswith("The moderation endpoint: ")
+    assert "held for a person" in seen["scorers"].without
 
 
 @contextmanager

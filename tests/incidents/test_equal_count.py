@@ -26,6 +26,7 @@ from controlplane.stops import actions
 from controlplane.stops.models import Stop
 from controlplane.traces import sinks
 from tests.chat.making import commit, decide, in_a_thread, rows
+from tests.guardrails.factories import make_masker
 from tests.incidents.counted import Count
 from tests.incidents.making import BACKENDS, OUTSIDER, PHRASES, RULES, Making, Turn
 
@@ -263,4 +264,6 @@ async def index(database: Database, records: Sequence[Record]) -> None:
         for partition in sorted({(each.topic, each.partition) for each in records}):
             sinks._start(outside, partition)
     async with database.connection() as connection, connection.transaction():
-        assert await sinks.record(connection, records) == len(records)
+        assert await sinks.record(connection, records, masker=make_masker()) == len(
+            records
+        )

@@ -29,12 +29,11 @@ from controlplane.accounts.models import Team
 from controlplane.chat import live as chat_live
 from moderation import actions, live
 from moderation.models import Approval, Decision
-from tests.browser import faults_of
+from tests.browser import CHROMIUM, FLAGS, faults_of
 from tests.factories import make_approval, make_moderator, make_turn
 from tests.moderation.rows import EDITED, publish_rules
 from tests.moderation.site import running_site
 from tests.owner import connect_as_owner
-from tests.widget.conftest import CHROMIUM, FLAGS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

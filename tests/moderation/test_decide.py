@@ -9,9 +9,13 @@ from agents.cloudevents import decode_headers
 from agents.events import DecidedResponse
 from controlplane.accounts.models import Team
 from controlplane.audit.models import Entry
+from controlplane.chat.models import Turn
 from controlplane.chat.turns import sha256
 from controlplane.routing.models import Backend, Tier
 from controlplane.runtime.models import OutboxRecord
+from guardrails import rules as guard_rules
+from guardrails.context import Context
+from guardrails.engine import compile_rules
 from guardrails.models import RuleSet
 from moderation import actions, live
 from moderation.models import Approval, Decision
@@ -21,6 +25,7 @@ from tests.factories import (
     make_moderator,
     make_turn,
 )
+from tests.guardrails.factories import make_terms
 from tests.moderation.rows import EDITED, SAFE, allow
 
 pytestmark = pytest.mark.django_db
@@ -269,6 +274,31 @@ def test_who_may_override_a_rule_does_so_with_a_reason(approval: Approval) -> No
 def test_who_may_not_override_a_rule_cannot(approval: Approval) -> None:
     with pytest.raises(actions.GuardrailError):
         decide(approval, verdict=EDIT, text="30 % off", reason="Go", override=True)
+
+
+@pytest.mark.usefixtures("mira")
+def test_a_canary_acts_on_a_text_in_its_share_of_traces(approval: Approval) -> None:
+    body = guard_rules.RuleSet((make_terms(mode="canary", percent=50),))
+    engine = compile_rules(body)
+    traces: dict[str, str] = {}
+    for number in range(50):
+        about = Context(
+            direction="output", tier="free", workflow="chat", trace_id=f"{number:032x}"
+        )
+        traces[engine.check("Take a Tesla.", about).action] = about.trace_id
+    rule_set = RuleSet.objects.create(
+        hash=guard_rules.ruleset_hash(body), body=guard_rules.encode_rule_set(body)
+    )
+    rule_set.publication_set.create(published_by=make_moderator("lena"), reason="Try")
+
+    turn = Turn.objects.filter(pk=approval.turn_id)
+    turn.update(trace_id=traces["replace"])
+    with pytest.raises(actions.GuardrailError, match="Brands"):
+        decide(approval, verdict=EDIT, text="Take a Tesla.")
+    turn.update(trace_id=traces["allow"])
+    decide(approval, verdict=EDIT, text="Take a Tesla.")
+
+    assert Decision.objects.get().text == "Take a Tesla."
 
 
 @pytest.mark.usefixtures("mira")

@@ -56,7 +56,8 @@ def state_of(page: Page) -> list[str]:
     return [f"{page.url}: {each}" for each in wrong]
 
 
-@pytest.mark.parametrize("count", hostile.COUNTS)
+@pytest.mark.long
+@pytest.mark.parametrize("count", [hostile.COUNT])
 def test_no_text_does_anything_in_a_browser(
     live_server: LiveServer, client: Client, count: int
 ) -> None:

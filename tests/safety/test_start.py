@@ -100,6 +100,11 @@ WRONG = [
         "the mail server is asked in the clear.",
     ),
     ("OPENAI_BASE_URL", "http://models.example/v1", "the model is asked in the clear."),
+    (
+        "INTERLOCK_JUDGE_URL",
+        "http://judges.example/v1",
+        "the model is asked in the clear.",
+    ),
 ]
 WARNINGS = "is believed to be it."
 

@@ -6,15 +6,20 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+import msgspec
 from django.contrib.auth.models import User
 from django.urls import reverse
 from django.utils import timezone
 
+from agents.events import FinalResponse
 from controlplane.accounts.models import ApiToken, Team
 from controlplane.audit.models import Entry
+from controlplane.backtests.actions import PAGE as SAMPLES
+from controlplane.backtests.models import Backtest
 from controlplane.chat.models import (
     Conversation,
     Correction,
@@ -25,16 +30,24 @@ from controlplane.chat.models import (
 )
 from controlplane.deadletters.models import Job, JobItem, Letter
 from controlplane.effects.models import Effect, ListedEffect
+from controlplane.evaluations.models import Evaluation
 from controlplane.runtime.models import ControlVersion, Heartbeat, OutboxRecord
 from controlplane.stops.models import Stop, StopRule
 from controlplane.traces.models import TracePayload, TraceRecord
-from guardrails.models import Publication, Rule, RuleSet
+from guardrails.backtest import Comparison, Origin, PlaceTally, RuleTally, Sample
+from guardrails.evaluation import Evaluation as Evaluated
+from guardrails.evaluation import Figures
+from guardrails.evaluation import Sample as Mistaken
+from guardrails.models import Publication, Rule, RuleSet, RuleVersion
+from guardrails.verdicts import Verdict
 from moderation.models import Approval, Decision
 from tests.factories import make_user
 from tests.home.making import make_status
 
 LINES = 60  # of a transcript
-ROWS = 100  # of a list of the admin
+RULES_LISTED = 100  # of a page
+PUBLICATIONS = 50  # of a page
+RULES_TESTED = 100  # of a page
 LETTERS = MAILS = 50  # of a page
 PEOPLE = 50
 RULES = 30  # one for so many texts
@@ -76,7 +89,9 @@ def make_world(texts: Sequence[str], viewer: User) -> list[Shown]:
         *_stops(texts),
         *_mails(texts, viewer),
         *_people(texts, viewer),
-        *_admin(texts, viewer),
+        *_rules(texts, viewer),
+        *_backtests(texts, viewer),
+        *_evaluations(texts, viewer),
         *_asked_for(texts[ASKED_FOR]),
     ]
 
@@ -517,14 +532,11 @@ def _people(texts: Sequence[str], viewer: User) -> list[Shown]:
     ]
 
 
-def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
-    wide = Rule.objects.create(
-        slug="wide",
-        name="W" * 200,
-        direction="output",
-        kind="terms",
-        action="escalate",
-    )
+_TERMS = {"direction": "output", "kind": "terms", "action": "tag"}
+
+
+def _rules(texts: Sequence[str], viewer: User) -> list[Shown]:
+    wide = Rule.objects.create(slug="wide", name="W" * 200, **_TERMS)
     rules = Rule.objects.bulk_create(
         Rule(
             slug=f"rule-{number}",
@@ -538,26 +550,136 @@ def _admin(texts: Sequence[str], viewer: User) -> list[Shown]:
         )
         for number, text in enumerate(texts)
     )
+    RuleVersion.objects.create(
+        slug=rules[3].slug,
+        version=1,
+        body={"id": "x", "name": texts[3]} | _TERMS,
+        saved_by=viewer,
+    )
     rule_set = RuleSet.objects.create(hash="0" * 64, body=b"[]")
-    Publication.objects.bulk_create(
+    published = Publication.objects.bulk_create(
         Publication(rule_set=rule_set, published_by=viewer, reason=text)
         for text in texts
     )
     return [
-        *_lists("admin:guardrails_rule_changelist", texts),
-        *_lists("admin:guardrails_publication_changelist", texts),
-        Shown(reverse("admin:guardrails_rule_change", args=[rules[3].pk])),
-        Shown(reverse("admin:guardrails_rule_delete", args=[rules[3].pk])),
-        Shown(reverse("admin:guardrails_rule_change", args=[wide.pk])),
-        Shown(reverse("admin:guardrails_rule_delete", args=[wide.pk])),
+        *_pages("rules:list", texts, RULES_LISTED),
+        *_pages("rules:history", texts, PUBLICATIONS),
+        Shown(reverse("rules:rule", args=[wide.slug])),
+        Shown(reverse("rules:review"), range(len(texts))),
+        Shown(reverse("rules:publication", args=[published[3].pk])),
     ]
 
 
-def _lists(name: str, texts: Sequence[str]) -> list[Shown]:
-    """The lists' order is their own; together their pages show everything."""
-    last = -(-len(texts) // ROWS)
+def _backtests(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """What rules are called, why texts could not be checked, and texts that a backtest came upon."""
+    now = timezone.now()
+    origins = [
+        Origin("agent.responses.final", 0, number, now) for number in range(len(texts))
+    ]
+    turn: dict[str, Any] = {"turn_id": "t", "conversation_id": "c", "tier": "free"}
+    verdict = Verdict(action="allow")
+    TracePayload.objects.bulk_create(
+        TracePayload(
+            topic=each.topic,
+            partition=0,
+            offset=each.offset,
+            at=now,
+            value=msgspec.json.encode(
+                FinalResponse(text=text, verdict=verdict, **turn)
+            ),
+            headers=b"[]",
+        )
+        for each, text in zip(origins, texts, strict=True)
+    )
+    samples = [
+        Sample(
+            rule="x",
+            name=text,
+            change="new",
+            live=text,
+            draft="block",
+            direction="output",
+            tier=text,
+            workflow=text,
+            trace_id=TRACE,
+            origin=origin,
+            spans=[(0, 5)],
+        )
+        for origin, text in zip(origins[: 2 * SAMPLES], texts, strict=False)
+    ]
+    place = PlaceTally(direction="output", tier=texts[1], workflow=texts[2], texts=1)
+    found = Comparison(
+        texts=1,
+        since=now,
+        until=now,
+        rules={f"r{n:03}": RuleTally(name=text) for n, text in enumerate(texts)},
+        places={"x": place},
+        errors={texts[3]: 1},
+        draft_unchecked=1,
+        samples=samples,
+    )
+    job = Backtest.objects.create(
+        state="failed",
+        reason=texts[4],
+        finished_at=now,
+        started_by=viewer,
+        size=1,
+        total=1,
+        draft_hash="0" * 64,
+        draft_body=b"",
+        cursor=[],
+        result=msgspec.to_builtins(found),
+    )
+    samples_page = reverse("rules:backtest-samples", args=[job.pk])
     return [
-        Shown(f"{reverse(name)}?p={page}", is_more=page > 1)
+        Shown(reverse("rules:backtests")),
+        Shown(
+            reverse("rules:backtest", args=[job.pk]),
+            range(min(RULES_TESTED, len(texts))),
+        ),
+        *(
+            Shown(f"{samples_page}?page={page}", is_more=page > 0)
+            for page in range(-(-len(samples) // SAMPLES))
+        ),
+    ]
+
+
+def _evaluations(texts: Sequence[str], viewer: User) -> list[Shown]:
+    """Texts that were mistaken, what rules said of them, and why others were not checked."""
+    wrong = [
+        Mistaken(text, number, text, said=text, spans=((0, 5),))
+        for number, text in enumerate(texts)
+    ]
+    found = Evaluated(
+        rows=1,
+        whole=Figures(false_positive_samples=wrong),
+        rules={text: Figures() for text in texts},
+        unchecked=1,
+        unchecked_reasons={texts[3]: 1},
+    )
+    job = Evaluation.objects.create(
+        state="failed",
+        reason=texts[4],
+        finished_at=timezone.now(),
+        started_by=viewer,
+        total=1,
+        file=texts[2].replace("\0", "")[:200],
+        rules="draft",
+        ruleset_hash="0" * 64,
+        rules_body=b'{"rules":[]}',
+        result=msgspec.json.encode(found),
+    )
+    return [
+        Shown(reverse("rules:evaluations")),
+        Shown(reverse("rules:evaluation", args=[job.pk]), range(len(texts))),
+    ]
+
+
+def _pages(name: str, texts: Sequence[str], rows: int) -> list[Shown]:
+    """The lists' order is their own; together their pages show everything."""
+    last = -(-len(texts) // rows)
+    return [
+        Shown(f"{reverse(name)}?page={page}", is_more=page > 1)
         for page in range(1, last + 1)
     ]
 
@@ -582,5 +704,6 @@ def _asked_for(text: str) -> list[Shown]:
         Shown(f"{reverse('accounts:people')}?words={filtered}"),
         Shown(f"{reverse('accounts:tokens')}?words={filtered}"),
         Shown(f"{reverse('stops:index')}?target={given}&words={given}"),
+        Shown(f"{reverse('rules:list')}?words={given}&mode={given}"),
         Shown(f"{_report_of_any()}?phrase={filtered}&rule={filtered}&agent={filtered}"),
     ]

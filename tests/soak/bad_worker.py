@@ -15,6 +15,7 @@ import msgspec
 from agents import topics
 from agents.agent import Agent
 from agents.tools import Build, Tools
+from tests.guardrails.factories import make_masker
 
 LATE_S = 1.5  # long enough to be killed in between
 
@@ -59,7 +60,13 @@ def main(kind: str) -> None:
     from agents.runtime import Runtime  # noqa: PLC0415
 
     builds = KINDS[kind]()
-    runtime = Runtime(builds, conninfo=conninfo(), client=settings.KAFKA)
+    runtime = Runtime(
+        builds,
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
+        masker=make_masker(),
+    )
     asked_to_end = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: asked_to_end.set())
     runtime.start()

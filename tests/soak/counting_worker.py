@@ -37,9 +37,12 @@ def _counting(build: Build, file: int) -> Build:
         agent = build(tools)
         if not isinstance(agent, Agent) or agent.is_sink:
             return agent
+        counting: dict[str, Any] = {}
         if agent.handle is not None:
-            return msgspec.structs.replace(agent, handle=_inline(agent, file))
-        return msgspec.structs.replace(agent, handle_async=_on_loop(agent, file))
+            counting["handle"] = _inline(agent, file)
+        if agent.handle_async is not None:
+            counting["handle_async"] = _on_loop(agent, file)
+        return msgspec.structs.replace(agent, **counting)
 
     return built
 

@@ -27,6 +27,8 @@ _ADDRESSES = (
     "KAFKA_BOOTSTRAP_SERVERS",
     "OPENAI_BASE_URL",
     "OPENAI_API_KEY",
+    "INTERLOCK_EMBEDDINGS_URL",
+    "INTERLOCK_MODERATION_URL",
 )
 
 _LEADER = """
@@ -65,9 +67,7 @@ class Stage:
             self.launch(f"worker-{number}")
         for number in range(WEBS):
             self.launch(f"web-{number}")
-        schedule = self.product.logs / "celerybeat-schedule"
-        beat = ("-m", "celery", "-A", "controlplane", "beat", "--schedule")
-        self.product.start("beat", *beat, str(schedule))
+        self.product.start_beat()
         self.product.seed()
         for place in list(self.processes):
             self.await_ready(place)

@@ -25,6 +25,7 @@ from guardrails.verdicts import Verdict
 from tests.agents.stage import Stage, texts
 from tests.chat.making import commit, event
 from tests.factories import make_admin
+from tests.guardrails.factories import make_masker
 from tests.stops.rules import make_rule
 from tests.waiting import wait_for
 
@@ -91,7 +92,11 @@ def runtime(
         return wires[0]
 
     running = Runtime(
-        [lambda _: agent, build], conninfo=conninfo(), client=settings.KAFKA
+        [lambda _: agent, build],
+        conninfo=conninfo(),
+        client=settings.KAFKA,
+        scorers=settings.SCORERS,
+        masker=make_masker(),
     )
     running.start()
     yield running

@@ -12,6 +12,7 @@ from django.urls import reverse
 from agents.control import Connection, Control
 from agents.host import conninfo
 from agents.postgres import Database
+from agents.rule_sets import RuleSets
 from controlplane.audit.models import Entry
 from controlplane.chat.models import Outcome
 from controlplane.stops import actions
@@ -66,10 +67,20 @@ def deliver(turn: str, tier: str) -> str:
     return Outcome.objects.get(turn=turn).state
 
 
+def make_control(connection: Connection) -> Control:
+    """Control state that is looked at by hand, with the rules in force."""
+    rule_sets = RuleSets(conninfo())
+    control = Control("", rule_sets=rule_sets)
+    control.refresh(connection)
+    rule_sets._make()
+    control.refresh(connection)
+    return control
+
+
 def test_agents_start_when_the_last_soft_stop_that_covers_them_is_released(
     connection: Connection,
 ) -> None:
-    control = Control("")
+    control = make_control(connection)
 
     def why(tier: str) -> str:
         control.refresh(connection)
@@ -93,7 +104,8 @@ def test_an_answer_goes_out_when_no_hard_stop_covers_it_any_more() -> None:
 
 
 def test_a_soft_and_a_hard_stop_hold_each_its_own(connection: Connection) -> None:
-    control, soft, hard = Control(""), engage("soft"), engage("hard")
+    control = make_control(connection)
+    soft, hard = engage("soft"), engage("hard")
     release(hard)
 
     assert deliver("t1", "free") == "delivered"

@@ -19,6 +19,7 @@ from controlplane.audit.models import Entry
 from controlplane.traces.models import RecorderOffset, TraceRecord
 from controlplane.traces.sinks import recorder
 from tests.agents.stage import Running, Stage
+from tests.guardrails.factories import make_masker
 from tests.loop_thread import LoopThread
 from tests.waiting import wait_for
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def tools(loop_thread: LoopThread) -> Iterator[Tools]:
-    made = Tools(conninfo(), settings.KAFKA)
+    made = Tools(conninfo(), settings.KAFKA, make_masker())
     loop_thread.run(made.database.open())
     yield made
     loop_thread.run(made.database.close())

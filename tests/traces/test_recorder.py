@@ -19,9 +19,11 @@ from agents.postgres import Database
 from agents.records import Record
 from agents.tools import Tools
 from controlplane.traces.sinks import index_row, record, recorder
+from guardrails.masking import NOT_SEARCHED
 from guardrails.verdicts import Verdict
 from tests.chat.making import event, finding, rows
 from tests.chat.making import record as make_record
+from tests.guardrails.factories import make_masker
 
 INCOMPRESSIBLE = "".join(
     hashlib.sha512(bytes([n])).hexdigest() for n in range(100)
@@ -50,7 +52,7 @@ async def start_at(database: Database, *partitions: int) -> None:
 
 async def write(database: Database, *records: Record) -> int:
     async with database.connection() as connection, connection.transaction():
-        return await record(connection, records)
+        return await record(connection, records, masker=make_masker())
 
 
 async def stored(database: Database) -> list[Record]:
@@ -156,13 +158,41 @@ async def test_a_readable_record_is_found_by_its_trace(database: Database) -> No
     ]
 
 
+async def test_personal_data_is_in_the_payload_and_not_in_the_index(
+    database: Database,
+) -> None:
+    await start_at(database)
+    said = UserMessage(conversation_id="c1", text="My card is 4111 1111 1111 1111.")
+
+    await write(database, event("user.messages.raw", said).record)
+
+    [(text, value)] = await rows(
+        database,
+        "SELECT text, convert_from(value, 'UTF8') FROM traces_record "
+        'JOIN traces_payload USING (topic, partition, "offset", at)',
+    )
+    assert text == "My card is [card]."
+    assert "4111 1111 1111 1111" in value
+
+
+def test_what_cannot_be_searched_for_personal_data_cannot_be_searched() -> None:
+    said = UserMessage(conversation_id="c1", text="+49 711 12345 " * 20_000)
+
+    row = index_row(event("user.messages.raw", said).record, make_masker())
+
+    assert row[13] == NOT_SEARCHED
+
+
 async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(
     database: Database,
 ) -> None:
     await start_at(database)
     hits = (finding(rule="promise"), finding(rule="discount"), finding(rule="promise"))
     checked = msgspec.json.encode(
-        {"verdict": Verdict(action="tag", findings=hits), "backend": "demo"}
+        {
+            "verdict": Verdict(action="tag", findings=hits, shadow=hits[:1]),
+            "backend": "demo",
+        }
     )
     others = [b'{"verdict": 1, "backend": 2}', b'{"verdict": {"findings": [{}]}}']
 
@@ -175,8 +205,8 @@ async def test_a_record_is_found_by_the_rules_that_hit_and_by_its_backend(
     )
 
     assert await rows(
-        database, 'SELECT rules, backend FROM traces_record ORDER BY "offset"'
-    ) == [(["discount", "promise"], "demo"), ([], ""), ([], "")]
+        database, 'SELECT rules, watched, backend FROM traces_record ORDER BY "offset"'
+    ) == [(["discount", "promise"], ["promise"], "demo"), ([], [], ""), ([], [], "")]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +252,7 @@ async def test_offsets_move_with_the_rows_or_not_at_all(database: Database) -> N
 
     async def write_and_die() -> None:
         async with database.connection() as connection, connection.transaction():
-            await record(connection, [make_record(offset=0)])
+            await record(connection, [make_record(offset=0)], masker=make_masker())
             await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(UnavailableError):
@@ -269,7 +299,7 @@ async def test_recorders_take_partitions_in_one_order(database: Database) -> Non
 
 
 async def test_the_agent_starts_where_its_rows_end(database: Database) -> None:
-    tools = Tools(conninfo(), {})
+    tools = Tools(conninfo(), {}, make_masker())
     await tools.database.open()
     try:
         agent = recorder(tools)
@@ -285,7 +315,7 @@ async def test_the_agent_starts_where_its_rows_end(database: Database) -> None:
 
 
 def test_a_text_that_is_no_text_is_not_searched() -> None:
-    assert index_row(make_record(value=b'{"text":{"a":1}}'))[13] == ""
+    assert index_row(make_record(value=b'{"text":{"a":1}}'), make_masker())[13] == ""
 
 
 async def test_rows_stand_in_the_month_of_their_record(database: Database) -> None:

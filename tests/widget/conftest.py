@@ -2,22 +2,14 @@
 
 import base64
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.widget.stand_in import Socket, StandIn
-
-CHROMIUM = shutil.which("chromium")  # else the one that Playwright brings
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-]
 
 
 def make_token(user: str = "u_20417", *, number: int = 1) -> str:

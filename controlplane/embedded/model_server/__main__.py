@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ def main() -> None:
     options = _parser().parse_args()
     settings = Settings(options.delay_ms, options.chunk_delay_ms, options.data_dir)
     asyncio.run(run(options.host, options.port, settings))
+    sys.stdout.flush()
+    os._exit(0)  # Python would wait for the thread that loads models
 
 
 async def run(host: str, port: int, settings: Settings) -> None:
@@ -26,9 +29,12 @@ async def run(host: str, port: int, settings: Settings) -> None:
     port = server.sockets[0].getsockname()[1]
     sys.stdout.write(f"The demo model listens on http://{host}:{port}/v1\n")
     sys.stdout.flush()
+    loading = asyncio.create_task(model.scorers.load())
     await stopped.wait()
+    loading.cancel()
     server.close()
     await _cancel_the_rest()
+    model.scorers.close()
     model.journal.close()
 
 

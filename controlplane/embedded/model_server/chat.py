@@ -39,7 +39,7 @@ async def respond(exchange: Exchange, send: Callable[[wire.Response], Any]) -> N
     """Send what was asked for; raises CutError where the script breaks off."""
     script = exchange.script
     if script.status is not None:
-        await send(_failure(script))
+        await send(shapes.failure(script))
         return
     completion = compose(exchange.chat, script, exchange.turn)
     if exchange.chat.streams:
@@ -53,7 +53,7 @@ async def respond(exchange: Exchange, send: Callable[[wire.Response], Any]) -> N
 
 def compose(chat: ChatRequest, script: Script, turn: int) -> Completion:
     """Choose the text of the reply, scripted or found in the knowledge."""
-    text = _scripted_text(script, turn)
+    text = _scripted_text(chat, script, turn)
     if text is None:
         text = _own_text(chat, script)
     reason = script.finish_reason or "stop"
@@ -69,7 +69,9 @@ def pieces(text: str) -> list[str]:
     return re.findall(r"\s*\S+(?:\s+$)?|\s+$", text)
 
 
-def _scripted_text(script: Script, turn: int) -> str | None:
+def _scripted_text(chat: ChatRequest, script: Script, turn: int) -> str | None:
+    if script.echo:
+        return "\n".join([*(each.question for each in chat.earlier), chat.question])
     if script.replies:
         return script.replies[min(turn, len(script.replies) - 1)]
     return script.reply
@@ -91,18 +93,6 @@ def _own_text(chat: ChatRequest, script: Script) -> str:
     if chat.wants_json:
         return json.dumps({"answer": text, "confidence": sure}, ensure_ascii=False)
     return text
-
-
-def _failure(script: Script) -> wire.Response:
-    assert script.status is not None
-    body = shapes.error(
-        script.status, script.reply or "The demo model was told to fail."
-    )
-    if script.retry_after is None:
-        return wire.json_response(body, script.status)
-    return wire.json_response(
-        body, script.status, retry_after=f"{script.retry_after:g}"
-    )
 
 
 def _whole(completion: Completion, *, is_garbage: bool) -> wire.Response:

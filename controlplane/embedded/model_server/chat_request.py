@@ -30,16 +30,16 @@ class ChatRequest:
 
 def parse_chat(body: bytes) -> ChatRequest:
     """Read a request as OpenAI's API would, or say what is wrong with it."""
-    given = _object(body)
+    given = read_object(body)
     messages = _messages(given.get("messages"))
     model = given.get("model")
-    _require(isinstance(model, str) and model, "You must provide a model.")
+    require(isinstance(model, str) and model, "You must provide a model.")
     assert isinstance(model, str)
-    _require(given.get("n") in (None, 1), "This demo model gives one choice only.")
+    require(given.get("n") in (None, 1), "This demo model gives one choice only.")
     wanted = given.get("response_format") or {}
-    _require(isinstance(wanted, dict), "response_format must be an object.")
+    require(isinstance(wanted, dict), "response_format must be an object.")
     options = given.get("stream_options") or {}
-    _require(isinstance(options, dict), "stream_options must be an object.")
+    require(isinstance(options, dict), "stream_options must be an object.")
     return ChatRequest(
         model=model,
         question=last_user_text(messages),
@@ -57,7 +57,7 @@ def parse_chat(body: bytes) -> ChatRequest:
 def question_of(body: bytes) -> str:
     """The last user message, or nothing if the request cannot be read."""
     try:
-        return last_user_text(_messages(_object(body).get("messages")))
+        return last_user_text(_messages(read_object(body).get("messages")))
     except HttpError:
         return ""
 
@@ -78,25 +78,25 @@ def last_user_text(messages: list[tuple[str, str]]) -> str:
     return next((text for role, text in reversed(messages) if role == "user"), "")
 
 
-def _require(condition: object, message: str) -> None:
+def require(condition: object, message: str) -> None:
     if not condition:
         raise HttpError(400, message)
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def read_object(body: bytes) -> Mapping[str, Any]:
     try:
         given = json.loads(body)
     except (ValueError, RecursionError):
         raise HttpError(
             400, "We could not parse the JSON body of your request."
         ) from None
-    _require(isinstance(given, dict), "The body must be a JSON object.")
+    require(isinstance(given, dict), "The body must be a JSON object.")
     assert isinstance(given, dict)
     return given
 
 
 def _messages(given: Any) -> list[tuple[str, str]]:
-    _require(
+    require(
         isinstance(given, list) and given, "messages must be a list that is not empty."
     )
     return [_message(each) for each in given]
@@ -104,14 +104,14 @@ def _messages(given: Any) -> list[tuple[str, str]]:
 
 def _message(given: Any) -> tuple[str, str]:
     known = isinstance(given, dict) and given.get("role") in ROLES
-    _require(known, "Each message needs a role that is known.")
+    require(known, "Each message needs a role that is known.")
     return given["role"], _text(given.get("content"))
 
 
 def _text(content: Any) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    _require(
+    require(
         isinstance(content, list), "The content of a message must be text or parts."
     )
     parts = [
@@ -135,7 +135,7 @@ def _turns(messages: list[tuple[str, str]]) -> tuple[Turn, ...]:
 
 def _limit(given: Mapping[str, Any]) -> int | None:
     limit = given.get("max_completion_tokens") or given.get("max_tokens")
-    _require(
+    require(
         limit is None or isinstance(limit, int), "max_tokens must be a whole number."
     )
     return limit
@@ -146,5 +146,5 @@ def _schema(wanted: Mapping[str, Any]) -> Schema | None:
         return None
     named = wanted.get("json_schema")
     schema = named.get("schema") if isinstance(named, dict) else None
-    _require(isinstance(schema, dict), "response_format.json_schema.schema is missing.")
+    require(isinstance(schema, dict), "response_format.json_schema.schema is missing.")
     return schema

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from controlplane.embedded.model_server import wire
 from controlplane.embedded.model_server.journal import Journal
+from controlplane.embedded.model_server.scored import Scorers
 from controlplane.embedded.model_server.scripts import (
     ScriptBook,
     ScriptError,
@@ -26,11 +27,13 @@ def allow(request: Request, *methods: str) -> None:
 class Controls:
     book: ScriptBook
     journal: Journal
+    scorers: Scorers
 
     async def handle(self, request: Request) -> Response:
         match request.path:
             case "/healthz":
                 allow(request, "GET")
+                await self.scorers.load()
                 return wire.json_response({"status": "ok", "is_demo_model": True})
             case "/control/script":
                 return self._scripts(request)

@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 LOWEST_ERROR = 400
 HIGHEST_ERROR = 599
+ENDPOINTS = ("chat", "embeddings", "moderations")
 
 
 class ScriptError(ValueError):
@@ -17,9 +18,11 @@ class ScriptError(ValueError):
 class Script:
     match: str | None = None
     model: str | None = None
+    endpoint: str = "chat"
     times: int | None = None
     reply: str | None = None
     replies: list[str] = field(default_factory=list)
+    echo: bool = False
     answer: str | None = None
     confidence: float | None = None
     delay_ms: float | None = None
@@ -29,9 +32,14 @@ class Script:
     break_stream_after: int | None = None
     garbage: bool = False
     finish_reason: str | None = None
+    scores: dict[str, float] | None = None
 
-    def fits(self, question: str, model: str) -> bool:
-        return (self.match or "") in question and self.model in (None, model)
+    def fits(self, question: str, model: str, endpoint: str = "chat") -> bool:
+        return (
+            self.endpoint == endpoint
+            and (self.match or "") in question
+            and self.model in (None, model)
+        )
 
 
 TYPES = get_type_hints(Script)
@@ -56,6 +64,10 @@ def parse_script(text: bytes | str) -> Script:
 def _is_of(wanted: Any, value: Any) -> bool:
     if wanted == list[str]:
         return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    if wanted == dict[str, float] | None:
+        return isinstance(value, dict) and all(
+            isinstance(each, int | float) for each in value.values()
+        )
     if isinstance(value, bool):
         return wanted is bool
     if wanted == float | None and isinstance(value, int):
@@ -67,6 +79,8 @@ def _checked(given: Mapping[str, Any]) -> Script:
     script = Script(**given)
     if script.status is not None and not LOWEST_ERROR <= script.status <= HIGHEST_ERROR:
         raise ScriptError("The status is not an error's: 400 to 599.")
+    if script.endpoint not in ENDPOINTS:
+        raise ScriptError(f"The endpoint is none of {', '.join(ENDPOINTS)}.")
     counts = (
         script.times,
         script.delay_ms,
@@ -106,10 +120,15 @@ class ScriptBook:
         self._standing = kept
         return before - len(kept)
 
-    def take(self, question: str, model: str) -> tuple[Script, int] | None:
+    def take(
+        self, question: str, model: str, endpoint: str = "chat"
+    ) -> tuple[Script, int] | None:
         """Use up one turn of the script that fits: the script, and how often it was used before."""
-        fitting = [each for each in self._standing if each.script.fits(question, model)]
-        fitting = [each for each in fitting if not each.is_over]
+        fitting = [
+            each
+            for each in self._standing
+            if not each.is_over and each.script.fits(question, model, endpoint)
+        ]
         if not fitting:
             return None
         chosen = min(fitting, key=lambda each: not each.script.match)

@@ -11,6 +11,13 @@ from controlplane.embedded.model_server.chat_request import parse_chat, question
 from controlplane.embedded.model_server.control import Controls
 from controlplane.embedded.model_server.journal import Entry, Journal
 from controlplane.embedded.model_server.peer import ClientGoneError, Peer
+from controlplane.embedded.model_server.scored import (
+    Inputs,
+    Scorers,
+    parse_inputs,
+    respond_embeddings,
+    respond_moderations,
+)
 from controlplane.embedded.model_server.scripts import (
     Script,
     ScriptBook,
@@ -20,6 +27,12 @@ from controlplane.embedded.model_server.scripts import (
 from controlplane.embedded.model_server.wire import HttpError, Request, Response
 
 SCRIPT_HEADER = "x-interlock-script"
+SCORED: dict[
+    str, tuple[str, Callable[[Inputs, Scorers, Script], Awaitable[Response]]]
+] = {
+    "/v1/embeddings": ("embeddings", respond_embeddings),
+    "/v1/moderations": ("moderations", respond_moderations),
+}
 
 
 @dataclass(frozen=True)
@@ -33,11 +46,12 @@ class Settings:
 class ModelServer:
     settings: Settings
     book: ScriptBook = field(default_factory=ScriptBook)
+    scorers: Scorers = field(default_factory=Scorers)
     journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
         self.journal = Journal(self.settings.data_dir)
-        self.controls = Controls(self.book, self.journal)
+        self.controls = Controls(self.book, self.journal, self.scorers)
 
     async def serve(self, peer: Peer) -> None:
         """Answer one client's requests until either side hangs up."""
@@ -99,6 +113,9 @@ class ModelServer:
             if request.path == "/v1/chat/completions":
                 control.allow(request, "POST")
                 await self._chat(request, peer, entry, send)
+            elif request.path in SCORED:
+                control.allow(request, "POST")
+                await self._scored(request, peer, send)
             else:
                 await send(_models(request))
         except HttpError as error:
@@ -121,8 +138,16 @@ class ModelServer:
             await peer.pause(delay)
         await respond(Exchange(peer, entry, chat, script, turn, per_chunk), send)
 
+    async def _scored(self, request: Request, peer: Peer, send: "Send") -> None:
+        endpoint, respond_scored = SCORED[request.path]
+        inputs = parse_inputs(request.body)
+        script, _ = self._script(request, inputs.question, inputs.model, endpoint)
+        if script.delay_ms:
+            await peer.pause(script.delay_ms)
+        await send(await respond_scored(inputs, self.scorers, script))
+
     def _script(
-        self, request: Request, question: str, model: str
+        self, request: Request, question: str, model: str, endpoint: str = "chat"
     ) -> tuple[Script, int]:
         """The header's script goes before those of the book."""
         if SCRIPT_HEADER in request.headers:
@@ -130,7 +155,7 @@ class ModelServer:
                 return parse_script(request.headers[SCRIPT_HEADER]), 0
             except ScriptError as error:
                 raise HttpError(400, f"{SCRIPT_HEADER}: {error}") from None
-        return self.book.take(question, model) or (Script(), 0)
+        return self.book.take(question, model, endpoint) or (Script(), 0)
 
 
 Send = Callable[[Response], Awaitable[None]]
@@ -162,7 +187,8 @@ def _models(request: Request) -> Response:
     if request.path == "/v1/models":
         control.allow(request, "GET")
         return wire.json_response(shapes.model_list())
-    if request.path == f"/v1/models/{shapes.MODEL}":
+    model = request.path.removeprefix("/v1/models/")
+    if model in shapes.MODELS:
         control.allow(request, "GET")
-        return wire.json_response(shapes.model_card())
+        return wire.json_response(shapes.model_card(model))
     raise HttpError(404, f"There is nothing at {request.path}.")

@@ -6,7 +6,13 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from controlplane.embedded.model_server import wire
+from controlplane.embedded.model_server.scripts import Script
+
 MODEL = "interlock-demo"
+EMBEDDING_MODEL = "all-MiniLM-L6-v2"
+MODERATION_MODEL = "interlock-moderation"
+MODELS = (MODEL, EMBEDDING_MODEL, MODERATION_MODEL)
 STARTED_AT = int(time.time())
 ERROR_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 ERROR_CODES = {404: "not_found", 413: "request_too_large", 429: "rate_limit_exceeded"}
@@ -15,8 +21,8 @@ SERVER_ERROR = 500
 _numbers = itertools.count(1)
 
 
-def _next_id() -> str:
-    return f"chatcmpl-demo-{os.getpid()}-{next(_numbers)}"
+def next_id(kind: str = "chatcmpl") -> str:
+    return f"{kind}-demo-{os.getpid()}-{next(_numbers)}"
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class Completion:
     text: str
     finish_reason: str
     prompt_words: int
-    id: str = field(default_factory=_next_id)
+    id: str = field(default_factory=next_id)
     created: int = field(default_factory=lambda: int(time.time()))
 
     def usage(self) -> dict[str, int]:
@@ -77,9 +83,9 @@ class Completion:
         }
 
 
-def model_card() -> dict[str, Any]:
+def model_card(model: str) -> dict[str, Any]:
     return {
-        "id": MODEL,
+        "id": model,
         "object": "model",
         "created": STARTED_AT,
         "owned_by": "interlock",
@@ -88,7 +94,7 @@ def model_card() -> dict[str, Any]:
 
 
 def model_list() -> dict[str, Any]:
-    return {"object": "list", "data": [model_card()]}
+    return {"object": "list", "data": [model_card(model) for model in MODELS]}
 
 
 def error(status: int, message: str) -> dict[str, Any]:
@@ -101,3 +107,14 @@ def error(status: int, message: str) -> dict[str, Any]:
         "code": ERROR_CODES.get(status),
     }
     return {"error": details}
+
+
+def failure(script: Script) -> wire.Response:
+    """Fail as the script says."""
+    assert script.status is not None
+    body = error(script.status, script.reply or "The demo model was told to fail.")
+    if script.retry_after is None:
+        return wire.json_response(body, script.status)
+    return wire.json_response(
+        body, script.status, retry_after=f"{script.retry_after:g}"
+    )

@@ -14,8 +14,11 @@ from agents import registry, scaffold, trial
 from agents.agent import Agent, Context
 from agents.direct import DirectModel
 from agents.scaffold_code import Plan
+from agents.scorers.scorers import Scorers
 from agents.topics import TOPICS
 from guardrails.dealer import DEALER
+from guardrails.masking import Masker, masker_of
+from guardrails.rules import RuleSet
 
 NEXT = "Write what it decides and its description, then: manage.py topics --export docs/contracts"
 
@@ -62,21 +65,29 @@ class Command(BaseCommand):
 
     def _try(self, options: dict[str, Any]) -> None:
         agent = registry.declaration(options["name"])
-        ctx = _context(options["rules"])
+        rules = options["rules"]
+        rule_set = trial.read_rules(rules.read_bytes()) if rules else DEALER
         given = options["file"]
         if given == "-":
             lines = sys.stdin.buffer.read().splitlines()
         else:
             lines = Path(given).read_bytes().splitlines()
-        asyncio.run(self._run(agent, lines, ctx, pretty=options["pretty"]))
+        asyncio.run(self._run(agent, lines, rule_set, pretty=options["pretty"]))
 
     async def _run(
-        self, agent: Agent, lines: list[bytes], ctx: Context, *, pretty: bool
+        self, agent: Agent, lines: list[bytes], rule_set: RuleSet, *, pretty: bool
     ) -> None:
-        async for record in trial.run(agent, lines, ctx):
-            found = trial.to_json(record)
-            text = msgspec.json.format(found, indent=2) if pretty else found
-            self.stdout.write(text.decode())
+        masker = masker_of(settings.MASKING)
+        scorers = Scorers(settings.SCORERS, masker)
+        try:
+            async for record in trial.run(
+                agent, lines, _context(rule_set, scorers, masker)
+            ):
+                found = trial.to_json(record)
+                text = msgspec.json.format(found, indent=2) if pretty else found
+                self.stdout.write(text.decode())
+        finally:
+            await scorers.close()
 
     def _list(self, _: dict[str, Any]) -> None:
         for agent in registry.declarations():
@@ -86,11 +97,14 @@ class Command(BaseCommand):
             )
 
 
-def _context(rules: Path | None) -> Context:
+def _context(rule_set: RuleSet, scorers: Scorers, masker: Masker) -> Context:
     return trial.make_context(
-        trial.read_rules(rules.read_bytes()) if rules else DEALER,
+        rule_set,
+        scorer=scorers,
         model=DirectModel(
-            settings.OPENAI_BASE_URL, os.environ.get("OPENAI_MODEL", "interlock-demo")
+            settings.OPENAI_BASE_URL,
+            os.environ.get("OPENAI_MODEL", "interlock-demo"),
+            masker,
         ),
         knowledge=Path(settings.KNOWLEDGE_PATH).read_text(),
     )

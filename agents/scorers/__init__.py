@@ -1,0 +1,1 @@
+"""What models say of a text, asked of endpoints that speak the OpenAI API."""

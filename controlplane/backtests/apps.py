@@ -1,0 +1,7 @@
+"""The backtests app."""
+
+from django.apps import AppConfig
+
+
+class BacktestsConfig(AppConfig):
+    name = "controlplane.backtests"

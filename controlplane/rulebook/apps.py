@@ -1,0 +1,7 @@
+"""The rulebook app."""
+
+from django.apps import AppConfig
+
+
+class RulebookConfig(AppConfig):
+    name = "controlplane.rulebook"

@@ -1,0 +1,1 @@
+"""Personal data: what hyperscan finds as candidates, and who tells whether it is one."""
