@@ -4,6 +4,7 @@ Playwright runs in a thread of its own: its event loop and Django's ORM do not s
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from django.db import connections
 from django.test import Client
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium")  # else the one that Playwright brings
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

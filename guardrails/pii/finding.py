@@ -65,10 +65,11 @@ class Group(NamedTuple):
     digits: str
 
 
-_BETWEEN = r" \t().\-/"
-RUN = re.compile(rf"[0-9](?:[{_BETWEEN}]{{0,2}}[0-9])+")
-# Over more than one line as well, which is for numbers that have check digits.
-LINES = re.compile(rf"[0-9](?:[{_BETWEEN}\r\n]{{0,2}}[0-9])+")
+# What may stand between the digits of a number; over lines only if it has check digits.
+BETWEEN = r" \t().\-/"
+BETWEEN_LINES = rf"{BETWEEN}\r\n"
+RUN = re.compile(rf"[0-9](?:[{BETWEEN}]{{0,2}}[0-9])+")
+RUN_OVER_LINES = re.compile(rf"[0-9](?:[{BETWEEN_LINES}]{{0,2}}[0-9])+")
 _DIGITS = re.compile(r"[0-9]+")
 
 

@@ -7,8 +7,10 @@ import phonenumbers
 from stdnum import iban, luhn
 
 from guardrails.pii.finding import (
-    LINES,
+    BETWEEN,
+    BETWEEN_LINES,
     RUN,
+    RUN_OVER_LINES,
     Finder,
     Group,
     Look,
@@ -90,11 +92,12 @@ def _is_card_run(text: str, run: tuple[Group, ...]) -> bool:
 
 
 def _find_cards(look: Look) -> Iterator[Span]:
-    return _find_runs(look, LINES, _is_card_run, low=12, high=19)
+    return _find_runs(look, RUN_OVER_LINES, _is_card_run, low=12, high=19)
 
 
 _IBAN_START = re.compile(r"(?<![^\W_])[a-z]{2}[0-9]{2}")
-_IBAN_NEXT = re.compile(r"[ \t\r\n.\-]{0,2}([a-z0-9])")
+_BETWEEN_IBAN = r" \t\r\n.\-"
+_IBAN_NEXT = re.compile(rf"[{_BETWEEN_IBAN}]{{0,2}}([a-z0-9])")
 _SHORTEST_IBAN, _LONGEST_IBAN = 15, 34
 
 
@@ -162,17 +165,17 @@ def _is_valid(raw: str, region: str | None) -> bool:
 
 
 CARD = Finder(
-    "[card]", (r"\b[0-9](?:[ \t\r\n().\-/]{0,2}[0-9]){11,18}\b",), _find_cards
+    "[card]", (rf"\b[0-9](?:[{BETWEEN_LINES}]{{0,2}}[0-9]){{11,18}}\b",), _find_cards
 )
 IBAN = Finder(
     "[IBAN]",
-    (r"\b[a-z]{2}[0-9]{2}(?:[ \t\r\n.\-]{0,2}[a-z0-9]){11,30}\b",),
+    (rf"\b[a-z]{{2}}[0-9]{{2}}(?:[{_BETWEEN_IBAN}]{{0,2}}[a-z0-9]){{11,30}}\b",),
     _find_ibans,
     sample="de89370400440532013000",
 )
 PHONE = Finder(
     "[phone]",
-    (r"[0-9][0-9 \t().\-/]{5,24}[0-9]\b",),
+    (rf"[0-9][0-9{BETWEEN}]{{5,24}}[0-9]\b",),
     _find_phones,
     sample="0000000; +49 711 17-0; +1 415 555 2671",
 )

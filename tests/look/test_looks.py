@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Browser
 
-from tests.browser import faults_of, in_chromium
+from tests.browser import BETWEEN, LOOKS, faults_of, in_chromium
 
 PAGE = """<!doctype html><html lang="en"><title>x</title><style>
   body { color: #000; background: #fff }
@@ -25,5 +25,8 @@ def test_looks_find_bad_colours_of_one_scheme_and_what_is_too_wide_at_one_width(
     assert contrast
     assert all("px, dark" in fault for fault in contrast)
     wide = [fault for fault in found if "wider than its window" in fault]
-    assert {fault.partition(" at ")[2][:6] for fault in wide} == {"768 px"}
+    between = [scheme for width, scheme in LOOKS if width == BETWEEN]
+    assert [fault.partition(" at ")[2] for fault in wide] == [
+        f"{BETWEEN} px, {scheme}: wider than its window" for scheme in between
+    ]
     assert len(contrast) + len(wide) == len(found)
